@@ -1,0 +1,69 @@
+"""命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from course.errors import CourseError
+
+# argparse 自带的英文报错里学员最常碰到的几句，换成中文
+TRANSLATIONS = [
+    (r"unrecognized arguments: (.*)", r"不认识的参数 \1"),
+    (r"the following arguments are required: (.*)", r"缺少参数 \1"),
+    (r"argument (\S+): expected one argument", r"\1 后面要跟一个值"),
+    (r"argument (\S+): ignored explicit argument (.*)", r"\1 是开关，后面不能跟值 \2"),
+    (r"argument (\S+): invalid choice: (\S+) \(choose from (.*)\)", r"\1 不能是 \2，可选 \3"),
+    (r"argument ([^:]+): (.*)", r"\1 \2"),
+]
+
+
+class Parser(argparse.ArgumentParser):
+    """和 argparse 一样用，只是报错是中文；脚本开头的 docstring 就是 --help 的说明"""
+
+    def __init__(self, description: str):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        for pattern, chinese in TRANSLATIONS:
+            if re.fullmatch(pattern, message):
+                message = re.sub(pattern, chinese, message)
+                break
+        raise CourseError(f"参数有误：{message}", f"python {self.prog} --help 看全部参数")
+
+
+def number(kind: type, minimum: float, *, exclusive: bool = False) -> Callable[[str], float]:
+    """做一个 argparse 的 type：数字，且不小于（exclusive 时大于）minimum"""
+    name = "整数" if kind is int else "数字"
+    bound = f"{'大于' if exclusive else '不小于'} {minimum}"
+
+    def parse(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        # nan 和任何数比较都是 False，正好也被挡住
+        if not (value > minimum if exclusive else value >= minimum) or value == float("inf"):
+            raise argparse.ArgumentTypeError(f"要是{bound} 的{name}，不能是 {text}")
+        return value
+
+    return parse
+
+
+def run(main: Callable[[], None]) -> None:
+    """运行一个脚本的 main()：学员能改好的错误只打印一句话，退出码 1；Ctrl-C 退出码 130"""
+    for stream in (sys.stdout, sys.stderr):
+        # Windows 的 cmd 可能是 GBK，遇到它没有的字符就打问号，而不是崩溃
+        stream.reconfigure(errors="replace")
+    try:
+        main()
+    except CourseError as error:
+        sys.exit(f"\n出错了：{error}")
+    except KeyboardInterrupt:
+        print("\n已停止（Ctrl-C）", file=sys.stderr)
+        sys.exit(130)

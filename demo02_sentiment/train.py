@@ -1,0 +1,293 @@
+"""第 6 课  训练：数据 → 模型 → 损失 → 梯度 → 更新，一轮又一轮
+
+教什么：完整的训练循环。BERT 冻结，只训练最后一层 fc；每轮之后在验证集上考一次，
+连续 PATIENCE 轮没有进步就停，每轮的权重都存进 params/。
+
+怎么运行（不用联网，不用显卡，第一次几分钟，之后几秒）：
+    python demo02_sentiment/train.py
+    python demo02_sentiment/train.py --epochs 20 --batch-size 32
+    python demo02_sentiment/train.py --recompute --epochs 1    课上的原样：每轮都让 BERT 重算，很慢
+
+会看到：
+    设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
+    …
+@OUTPUT@
+
+看什么：loss 往下走、精度往上走，说明在学；训练精度还在涨、验证精度不再涨，就该停了。
+"""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import torch
+from torch import nn
+from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
+from torch.utils.data import DataLoader, Dataset
+
+from course.cli import Parser, number, run
+from course.errors import CourseError
+from course.files import atomic_write, remove
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS, ROOT
+from features import MAX_LENGTH, cached_features, check_max_length
+from my_dataset import MyDataset
+from net import DEVICE, MODEL, Model, fingerprint, save_weights
+
+EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得很大，由 PATIENCE 或 Ctrl-C 来停
+BATCH_SIZE = 90  # 批次大小：每次看几条再更新一次 fc；内存不够就改小
+LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
+PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
+SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，相同种子得到相同结果
+
+
+class FeatureDataset(Dataset):
+    """算好的特征也是一个 Dataset：第 i 条是 (特征 (hidden,), 标签)"""
+
+    def __init__(self, features: torch.Tensor, labels: torch.Tensor):
+        self.features = features
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """DataLoader 一次要一整批时用它：一次切好 (批, hidden) 和 (批,)，不用一条条拼"""
+        return self.features[indices], self.labels[indices]
+
+
+def keep_batch(batch: tuple) -> tuple:
+    """FeatureDataset 给的已经是一整批，DataLoader 不用再拼"""
+    return batch
+
+
+def collate_fn(batch: list[tuple[str, int]], tokenizer, max_length: int) -> tuple:
+    """课上的写法：一批 (评论, 标签) → input_ids、attention_mask、token_type_ids、labels
+
+    前三个都是 (批, max_length)，不够长的补 0；labels 是 (批,)。
+    """
+    texts = [text for text, _ in batch]
+    labels = [label for _, label in batch]
+    data = tokenizer(
+        texts, truncation=True, padding="max_length", max_length=max_length, return_tensors="pt"
+    )
+    return (
+        data["input_ids"],
+        data["attention_mask"],
+        data["token_type_ids"],
+        torch.tensor(labels),
+    )
+
+
+@torch.no_grad()
+def accuracy(forward, loader: DataLoader) -> float:
+    """在 loader 的全部数据上的精度：答对的条数 / 总条数"""
+    correct = total = 0
+    for *inputs, labels in loader:
+        out = forward(*(x.to(DEVICE) for x in inputs))
+        correct += (out.argmax(dim=1) == labels.to(DEVICE)).sum().item()
+        total += len(labels)
+    return correct / total
+
+
+def draw_curve(history: list[dict], path: Path) -> None:
+    """把每轮的 loss、训练精度、验证精度画成一张图"""
+    matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
+    from matplotlib import pyplot as plt
+
+    epochs = [row["epoch"] for row in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.plot(epochs, [row["loss"] for row in history], color="tab:red")
+    left.set(title="train loss", xlabel="epoch", ylabel="cross entropy")
+    right.plot(epochs, [row["train_accuracy"] for row in history], label="train")
+    right.plot(epochs, [row["validation_accuracy"] for row in history], label="validation")
+    best = max(history, key=lambda row: row["validation_accuracy"])
+    right.axvline(best["epoch"], color="gray", linestyle=":", label=f"best: epoch {best['epoch']}")
+    right.set(title="accuracy", xlabel="epoch", ylabel="accuracy")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    plt.close(figure)
+
+
+def prepare_folder(folder: Path) -> None:
+    """训练前先确认 params/ 写得进去，免得算了半天才发现；写不进去时抛 CourseError"""
+    probe = folder / ".writable"
+    with atomic_write(probe) as temporary:
+        temporary.write_text("ok", encoding="utf-8")
+    remove(probe)
+
+
+def parse_args():
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
+    add("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
+    add("--epochs", type=number(int, 1), default=EPOCH, help=f"最多几轮，默认 {EPOCH}")
+    add("--batch-size", type=number(int, 1), default=BATCH_SIZE, help=f"默认 {BATCH_SIZE}")
+    add("--max-length", type=number(int, 3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
+    add("--lr", type=number(float, 0, exclusive=True), default=LEARNING_RATE, help="学习率")
+    add("--patience", type=number(int, 0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
+    add("--seed", type=number(int, 0), default=SEED, help=f"随机种子，默认 {SEED}")
+    add("--recompute", action="store_true", help="课上的原样：每轮都让 BERT 重算一遍")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    prepare_folder(args.params)
+
+    # 1. 数据
+    train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
+    label_names = train_set.label_names
+    batches = len(train_set) // args.batch_size  # drop_last：最后凑不满的一批舍去
+    if batches == 0:
+        raise CourseError(
+            f"--batch-size {args.batch_size} 比训练集的 {len(train_set)} 条还大，一批都凑不出来",
+            f"--batch-size {max(1, len(train_set) // 10)}",
+        )
+    print(
+        f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
+    )
+
+    # 2. 模型：冻结的 BERT + fc；几类就输出几个 logits
+    folder = find_model(args.model)
+    tokenizer = load_tokenizer(folder)
+    torch.manual_seed(args.seed)  # fc 的初值从这里来
+    model = Model(folder, num_labels=len(label_names)).to(DEVICE)
+    check_max_length(args.max_length, model.encoder)
+
+    # 3. 每一批喂什么
+    if args.recompute:  # 课上的原样：喂 token，每轮都走一遍 BERT
+        forward = model
+        collate = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
+    else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
+        forward = model.fc
+        collate = keep_batch
+        for_fc = []
+        for dataset, name in ((train_set, "train"), (validation_set, "validation")):
+            features = cached_features(
+                model.encoder, tokenizer, dataset.texts, args.max_length, name
+            )
+            labels = torch.tensor(dataset.labels)
+            for_fc.append(FeatureDataset(features.to(DEVICE), labels.to(DEVICE)))
+        train_set, validation_set = for_fc
+        if DEVICE.type == "cpu":
+            # fc 很小，一个线程几毫秒就算完；多个线程互相等的时间比算的时间还长
+            torch.set_num_threads(1)
+    # 训练集每轮打乱，generator 让打乱的顺序只由种子定；验证集不用打乱，一条也不能丢
+    shuffler = torch.Generator().manual_seed(args.seed)
+    train_loader = DataLoader(
+        train_set,
+        batch_size=args.batch_size,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=collate,
+        generator=shuffler,
+    )
+    validation_loader = DataLoader(validation_set, batch_size=args.batch_size, collate_fn=collate)
+
+    # 4. 优化器只管 fc 的参数；损失函数是交叉熵，它自带 softmax，forward 里不要再写一遍
+    optimizer = AdamW((p for p in model.parameters() if p.requires_grad), lr=args.lr)
+    loss_fn = nn.CrossEntropyLoss()
+
+    # 5. 训练循环
+    run_info = {
+        "model": folder.relative_to(ROOT).as_posix()
+        if folder.is_relative_to(ROOT)
+        else str(folder),
+        "encoder_sha256": fingerprint(model.encoder, tokenizer),
+        "data": args.data and str(Path(args.data).resolve()),
+        "label_names": label_names,
+        "max_length": args.max_length,
+        "batch_size": args.batch_size,
+        "learning_rate": args.lr,
+        "seed": args.seed,
+    }
+    history: list[dict] = []
+    best = {"epoch": -1, "validation_accuracy": 0.0}
+    printed = 0.0  # 上一次打印的时刻：一轮只要几毫秒时不逐轮刷屏
+    try:
+        for epoch in range(args.epochs):
+            model.train()
+            started = time.perf_counter()
+            loss_sum = correct = 0
+            for i, (*inputs, labels) in enumerate(train_loader):
+                inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
+                out = forward(*inputs)  # (批, 类别数) 的 logits
+                loss = loss_fn(out, labels)
+                optimizer.zero_grad()  # 清掉上一批的梯度，否则会累加
+                loss.backward()  # 反向传播，算出梯度
+                optimizer.step()  # 按梯度更新 fc
+
+                loss_sum += loss.item()
+                batch_correct = (out.argmax(dim=1) == labels).sum().item()
+                correct += batch_correct
+                if i % 5 == 0 and time.perf_counter() - max(started, printed) > 1:
+                    acc = batch_correct / len(labels)
+                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {acc:.3f}")
+                    printed = time.perf_counter()
+            seconds = time.perf_counter() - started
+
+            # 6. 每轮之后：验证集考一次，存权重，记一笔
+            model.eval()
+            row = {
+                "epoch": epoch,
+                "loss": loss_sum / batches,
+                "train_accuracy": correct / (batches * args.batch_size),
+                "validation_accuracy": accuracy(forward, validation_loader),
+                "seconds": seconds,
+            }
+            if epoch == 0:  # 真要写新权重了，才清掉上一次训练留下的，免得两次混在一起
+                for old in args.params.glob("*bert.pth"):
+                    remove(old)
+            save_weights(model, args.params / f"{epoch}bert.pth")
+            history.append(row)
+            if row["validation_accuracy"] > best["validation_accuracy"]:
+                best = row
+                save_weights(model, args.params / "best.pth")
+                with atomic_write(args.params / "run.json") as temporary:
+                    text = json.dumps(run_info | {"best": best}, ensure_ascii=False, indent=2)
+                    temporary.write_text(text + "\n", encoding="utf-8")
+
+            stop = args.patience and epoch - best["epoch"] >= args.patience
+            if stop or epoch in (0, args.epochs - 1) or time.perf_counter() - printed > 0.5:
+                print(
+                    f"轮次 {epoch}  loss {row['loss']:.4f}  训练精度 {row['train_accuracy']:.3f}"
+                    f"  验证精度 {row['validation_accuracy']:.3f}  {seconds * 1000:.0f} 毫秒"
+                )
+                printed = time.perf_counter()
+            if stop:
+                print(f"连续 {args.patience} 轮没有超过最好成绩，提前停止")
+                break
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        print(f"\n收到 Ctrl-C，停在轮次 {history[-1]['epoch']}，它的权重已存好")
+    except torch.OutOfMemoryError as error:
+        raise CourseError(
+            f"{DEVICE} 的内存不够放下 {args.batch_size} 条 × {args.max_length} 个 token",
+            f"--batch-size {max(1, args.batch_size // 2)}，或不加 --recompute",
+        ) from error
+
+    # 7. 收尾：每轮一行的记录，和一张图
+    with atomic_write(args.params / "log.csv") as temporary:
+        lines = [",".join(history[0])] + [",".join(map(str, row.values())) for row in history]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw_curve(history, args.params / "curve.png")
+    print(
+        f"\n最好的一轮是 {best['epoch']}，验证精度 {best['validation_accuracy']:.4f}"
+        f"\n权重 {args.params / 'best.pth'}，曲线 {args.params / 'curve.png'}"
+        "\n下一步：python demo02_sentiment/evaluate.py 在测试集上考最后一次试"
+    )
+    # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停
+    # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
+
+
+if __name__ == "__main__":
+    run(main)
