@@ -1,0 +1,124 @@
+"""Fixtures: a private copy of the repo, a tiny random BERT, small data, one finished training run
+
+Scripts run as a learner would run them: `python path/to/script.py` in a subprocess, with sockets
+forbidden (tests/offline). They run in a copy of the repo, so the learner's own data/ and params/
+are never touched.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from course.paths import ROOT
+from course.reviews import build_splits
+
+sys.path.append(str(ROOT / "demo02_sentiment"))  # tests may import the modules of the demo
+
+TINY = ROOT / "models" / "tiny-bert-chinese"
+
+
+def run_script(
+    repo: Path, script: str, *args: object, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
+    """`python script args…`, offline, stdout and stderr as text; the exit code is not checked"""
+    return subprocess.run(
+        [sys.executable, str(repo / script), *map(str, args)],
+        cwd=cwd or repo,
+        env=environment(repo),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=1200,
+    )
+
+
+def environment(repo: Path) -> dict[str, str]:
+    """The learner's environment, with the copy's `course` first and sockets forbidden"""
+    private = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(repo)]),
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HOME": str(repo.parent / "hf_home"),
+    }
+    return {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | private
+
+
+def make_bert(folder: Path, seed: int = 0, **config: int) -> Path:
+    """A BERT folder with random weights and the shipped vocabulary"""
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    BertModel(BertConfig(**config)).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(TINY / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory) -> Path:
+    """A copy of everything that git would commit: a fresh clone"""
+    copy = tmp_path_factory.mktemp("clone") / "course repo 课程"  # a space and Chinese, on purpose
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode("utf-8").split("\0"):
+        if name and (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def splits() -> dict[str, list[tuple[str, int]]]:
+    """The built-in reviews: {"train": [(text, label), …], "validation": …, "test": …}"""
+    return build_splits(progress=False)
+
+
+@pytest.fixture(scope="session")
+def mini_bert(tmp_path_factory) -> Path:
+    return make_bert(
+        tmp_path_factory.mktemp("models") / "mini",
+        vocab_size=21128,
+        num_hidden_layers=2,
+        hidden_size=32,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+
+
+def write_csv(path: Path, rows: list[tuple[str, object]], encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+@pytest.fixture(scope="session")
+def mini_data(tmp_path_factory, splits) -> Path:
+    """A folder with train.csv, validation.csv, test.csv: 400 / 100 / 100 of the real reviews"""
+    folder = tmp_path_factory.mktemp("data") / "csv"
+    for name, size in (("train", 400), ("validation", 100), ("test", 100)):
+        write_csv(folder / f"{name}.csv", splits[name][:size])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(repo, mini_bert, mini_data, tmp_path_factory) -> Path:
+    """A params folder written by train.py: 6 epochs on the small data"""
+    params = tmp_path_factory.mktemp("trained") / "params"
+    done = run_script(
+        repo,
+        "demo02_sentiment/train.py",
+        *("--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6),
+        *("--patience", 0, "--lr", 0.01),
+    )
+    assert done.returncode == 0, done.stderr
+    return params

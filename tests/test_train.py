@@ -1,0 +1,199 @@
+"""train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import environment, run_script, write_csv
+
+TRAIN = "demo02_sentiment/train.py"
+
+
+def read_log(params: Path) -> list[dict[str, float]]:
+    with (params / "log.csv").open(encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained, mini_bert):
+    log = read_log(trained)
+    assert [row["epoch"] for row in log] == list(range(6))
+    names = {f"{epoch}bert.pth" for epoch in range(6)}
+    names |= {"best.pth", "run.json", "log.csv", "curve.png"}
+    assert {path.name for path in trained.iterdir()} == names  # and no temporary file
+    for epoch in range(6):
+        state = load(trained / f"{epoch}bert.pth")
+        assert {name: tuple(t.shape) for name, t in state.items()} == {
+            "fc.weight": (2, 32),
+            "fc.bias": (2,),
+        }
+    best = max(log, key=lambda row: row["validation_accuracy"])  # the first of equals
+    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    assert record["best"]["epoch"] == best["epoch"]
+    assert record["best"]["validation_accuracy"] == best["validation_accuracy"]
+    assert record["model"] == str(mini_bert) and record["label_names"] == ["负向", "正向"]
+    same = load(trained / f"{int(best['epoch'])}bert.pth")
+    assert all(torch.equal(same[k], v) for k, v in load(trained / "best.pth").items())
+    picture = (trained / "curve.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+def test_it_learns(trained):
+    log = read_log(trained)
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert log[-1]["train_accuracy"] > 0.55
+
+
+def test_recompute_gives_the_same_losses_and_weights(repo, mini_bert, mini_data, tmp_path):
+    logs, states = [], []
+    for extra in ([], ["--recompute"]):
+        params = tmp_path / f"params{len(extra)}"
+        done = run_script(
+            repo,
+            TRAIN,
+            *("--model", mini_bert, "--data", mini_data, "--params", params),
+            *("--epochs", 3, "--max-length", 120, "--batch-size", 40, *extra),
+        )
+        assert done.returncode == 0, done.stderr
+        logs.append(read_log(params))
+        states.append([load(params / f"{epoch}bert.pth") for epoch in range(3)])
+    for cached, literal in zip(*logs, strict=True):
+        assert cached["loss"] == pytest.approx(literal["loss"], abs=1e-5)
+        assert cached["train_accuracy"] == literal["train_accuracy"]
+        assert cached["validation_accuracy"] == literal["validation_accuracy"]
+    for cached, literal in zip(*states, strict=True):
+        for name in cached:
+            torch.testing.assert_close(cached[name], literal[name], atol=1e-5, rtol=0)
+
+
+def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
+    repo, trained, mini_bert, mini_data, tmp_path
+):
+    (tmp_path / "5bert.pth").write_bytes(b"left over from an earlier run")
+    done = run_script(
+        repo,
+        TRAIN,
+        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 2),
+        *("--patience", 0, "--lr", 0.01),
+        cwd=repo / "demo02_sentiment",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("用上次存下的") == 2 and "BERT 算特征" not in done.stderr
+    assert not (tmp_path / "5bert.pth").exists()
+    for epoch in range(2):
+        for name, tensor in load(tmp_path / f"{epoch}bert.pth").items():
+            assert torch.equal(tensor, load(trained / f"{epoch}bert.pth")[name])
+
+
+def test_stops_early_when_validation_no_longer_improves(repo, mini_bert, mini_data, tmp_path):
+    done = run_script(
+        repo,
+        TRAIN,
+        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path),
+        *("--patience", 4, "--seed", 3),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "连续 4 轮没有超过最好成绩" in done.stdout
+    log = read_log(tmp_path)
+    accuracies = [row["validation_accuracy"] for row in log]
+    assert accuracies.index(max(accuracies)) == len(log) - 1 - 4
+
+
+def test_prints_device_and_every_fifth_batch_of_a_slow_epoch(repo, mini_data, tmp_path):
+    # wide enough for batches of more than a fifth of a second
+    from conftest import make_bert
+
+    slow = make_bert(tmp_path / "slow", vocab_size=21128, num_hidden_layers=1, hidden_size=384)
+    done = run_script(
+        repo,
+        TRAIN,
+        *("--model", slow, "--data", mini_data, "--params", tmp_path / "p", "--epochs", 1),
+        *("--batch-size", 20, "--recompute"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"设备 {'cuda' if torch.cuda.is_available() else 'cpu'}")
+    assert "  轮次 0 批次 5 loss 0." in done.stdout
+    assert "  轮次 0 批次 10 loss 0." in done.stdout
+    assert "验证精度 0." in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently on Windows")
+def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_data, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(repo / TRAIN), "--model", str(mini_bert), "--data", str(mini_data)]
+        + ["--params", str(tmp_path), "--patience", "0"],
+        env=environment(repo),
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "20bert.pth").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "收到 Ctrl-C" in out and "Traceback" not in err
+    epochs = len(read_log(tmp_path))
+    assert epochs >= 21 and len(list(tmp_path.glob("*bert.pth"))) == epochs
+    load(tmp_path / f"{epochs - 1}bert.pth")
+    assert (tmp_path / "curve.png").exists() and not list(tmp_path.glob(".*"))
+
+
+def read_only_folder(tmp_path: Path) -> Path:
+    if os.geteuid() == 0:  # root may write anywhere but into the kernel's own file system
+        return Path("/sys/params")
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    return folder
+
+
+BAD_INPUT = {
+    "unknown model": (["--model", "no-such-bert"], "找不到模型 no-such-bert"),
+    "folder without config.json": (["--model", "{tmp}"], "没有 config.json"),
+    "unknown data": (["--data", "no-such.csv"], "找不到数据 no-such.csv"),
+    "empty data": (["--data", "{tmp}/empty.csv"], "是空的"),
+    "one class": (["--data", "{tmp}/one.csv"], "只有一种标签"),
+    "wrong columns": (["--data", "{tmp}/wrong.csv"], "缺少列 label、text"),
+    "no epochs": (["--epochs", "0"], "--epochs 要是不小于 1 的整数，不能是 0"),
+    "negative batch": (["--batch-size", "-3"], "--batch-size 要是不小于 1 的整数，不能是 -3"),
+    "rate of zero": (["--lr", "0"], "--lr 要是大于 0 的数字，不能是 0"),
+    "rate that is no number": (["--lr", "nan"], "--lr 要是大于 0 的数字，不能是 nan"),
+    "unknown flag": (["--epoch", "3"], "不认识的参数 --epoch 3"),
+    "flag without value": (["--seed"], "--seed 后面要跟一个值"),
+    "too long": (["--max-length", "513", "--data", "{data}"], "超过了这个 BERT 的上限 512"),
+    "batch too large": (["--batch-size", "401", "--data", "{data}"], "一批都凑不出来"),
+    "params is below a file": (["--params", "{tmp}/one.csv/params"], "写不了"),
+    "params is read-only": (["--params", "{read_only}"], "写不了"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_sentence_and_the_next_step(repo, mini_data, tmp_path, case):
+    flags, message = BAD_INPUT[case]
+    write_csv(tmp_path / "empty.csv", [])
+    write_csv(tmp_path / "one.csv", [(f"第{i}条评论", 1) for i in range(60)])
+    (tmp_path / "wrong.csv").write_text("review,stars\n好,5\n", encoding="utf-8")
+    if "{read_only}" in flags and sys.platform != "linux":
+        pytest.skip("needs a folder that even root cannot write")
+    places = {"tmp": tmp_path, "data": mini_data, "read_only": read_only_folder(tmp_path)}
+    params = tmp_path / "params"
+    flags = [flag.format(**places) for flag in flags]
+    if "--params" not in flags:
+        flags += ["--params", str(params)]
+    done = run_script(repo, TRAIN, *flags)
+    assert done.returncode == 1
+    assert message in done.stderr and "下一步：" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not params.exists() or not list(params.iterdir())  # nothing half-written
