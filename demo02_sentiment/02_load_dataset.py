@@ -14,6 +14,7 @@
 """
 
 from collections import Counter
+from itertools import pairwise
 
 from datasets import load_dataset
 
@@ -95,7 +96,7 @@ def main() -> None:
     )
     print("长度分布（每个 █ 约占 1 %）：")
     edges = [0, 50, 100, 150, 200, 300, MAX_LENGTH, max(lengths[-1], MAX_LENGTH + 1)]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         share = sum(low < length <= high for length in lengths) / len(lengths)
         print(f"  {low + 1:>4} – {high:<4} {'█' * round(share * 100)} {share:.1%}")
 
