@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader, Dataset
+from transformers import BertTokenizer
 
 from course.cli import Parser, number, run
 from course.errors import CourseError
@@ -122,6 +123,65 @@ def prepare_folder(folder: Path) -> None:
     remove(probe)
 
 
+def make_loaders(
+    model: Model, tokenizer: BertTokenizer, train_set: MyDataset, validation_set: MyDataset, args
+) -> tuple[nn.Module, DataLoader, DataLoader]:
+    """每一批喂什么：(forward, 训练的 DataLoader, 验证的 DataLoader)，`forward(*inputs)` 给出 logits
+
+    两种喂法打乱的顺序、每批的条数都一样，所以学出来的 fc 也一样，只差浮点误差。
+    """
+    if args.recompute:  # 课上的原样：喂 token，每轮都走一遍 BERT
+        forward = model
+        collate = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
+    else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
+        forward, collate = model.fc, keep_batch
+
+        def with_features(dataset: MyDataset, name: str) -> FeatureDataset:
+            features = cached_features(
+                model.encoder, tokenizer, dataset.texts, args.max_length, name
+            )
+            return FeatureDataset(features.to(DEVICE), torch.tensor(dataset.labels).to(DEVICE))
+
+        train_set = with_features(train_set, "train")
+        validation_set = with_features(validation_set, "validation")
+        if DEVICE.type == "cpu":
+            # fc 很小，一个线程几毫秒就算完；多个线程互相等的时间比算的时间还长
+            torch.set_num_threads(1)
+
+    train_loader = DataLoader(
+        train_set,
+        batch_size=args.batch_size,
+        shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
+        drop_last=True,  # 最后凑不满的一批舍去，每批都一样大；打乱过，下一轮会轮到它们
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(args.seed),  # 打乱的顺序只由种子定
+    )
+    # 验证集不用打乱，一条也不能丢
+    validation_loader = DataLoader(validation_set, batch_size=args.batch_size, collate_fn=collate)
+    return forward, train_loader, validation_loader
+
+
+def save_epoch(model: Model, folder: Path, row: dict, is_best: bool, run_info: dict) -> None:
+    """存一轮的权重；是最好的一轮就再存一份 best.pth，并在 run.json 里记下它和这次的设置"""
+    if row["epoch"] == 0:  # 真要写新权重了，才清掉上一次训练留下的，免得两次混在一起
+        for old in folder.glob("*bert.pth"):
+            remove(old)
+    save_weights(model, folder / f"{row['epoch']}bert.pth")
+    if is_best:
+        save_weights(model, folder / "best.pth")
+        text = json.dumps(run_info | {"best": row}, ensure_ascii=False, indent=2)
+        with atomic_write(folder / "run.json") as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def save_history(history: list[dict], folder: Path) -> None:
+    """每轮一行的 log.csv，和画成的 curve.png"""
+    lines = [",".join(history[0])] + [",".join(map(str, row.values())) for row in history]
+    with atomic_write(folder / "log.csv") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw_curve(history, folder / "curve.png")
+
+
 def parse_args():
     parser = Parser(__doc__)
     add = parser.add_argument
@@ -144,8 +204,7 @@ def main() -> None:
 
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
-    label_names = train_set.label_names
-    batches = len(train_set) // args.batch_size  # drop_last：最后凑不满的一批舍去
+    batches = len(train_set) // args.batch_size
     if batches == 0:
         raise CourseError(
             f"--batch-size {args.batch_size} 比训练集的 {len(train_set)} 条还大，一批都凑不出来",
@@ -155,63 +214,38 @@ def main() -> None:
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
 
-    # 2. 模型：冻结的 BERT + fc；几类就输出几个 logits
+    # 2. 模型：冻结的 BERT + fc，有几类就输出几个 logits
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
-    model = Model(folder, num_labels=len(label_names)).to(DEVICE)
+    model = Model(folder, num_labels=len(train_set.label_names)).to(DEVICE)
     check_max_length(args.max_length, model.encoder)
-
-    # 3. 每一批喂什么
-    if args.recompute:  # 课上的原样：喂 token，每轮都走一遍 BERT
-        forward = model
-        collate = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
-    else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
-        forward = model.fc
-        collate = keep_batch
-        for_fc = []
-        for dataset, name in ((train_set, "train"), (validation_set, "validation")):
-            features = cached_features(
-                model.encoder, tokenizer, dataset.texts, args.max_length, name
-            )
-            labels = torch.tensor(dataset.labels)
-            for_fc.append(FeatureDataset(features.to(DEVICE), labels.to(DEVICE)))
-        train_set, validation_set = for_fc
-        if DEVICE.type == "cpu":
-            # fc 很小，一个线程几毫秒就算完；多个线程互相等的时间比算的时间还长
-            torch.set_num_threads(1)
-    # 训练集每轮打乱，generator 让打乱的顺序只由种子定；验证集不用打乱，一条也不能丢
-    shuffler = torch.Generator().manual_seed(args.seed)
-    train_loader = DataLoader(
-        train_set,
-        batch_size=args.batch_size,
-        shuffle=True,
-        drop_last=True,
-        collate_fn=collate,
-        generator=shuffler,
-    )
-    validation_loader = DataLoader(validation_set, batch_size=args.batch_size, collate_fn=collate)
-
-    # 4. 优化器只管 fc 的参数；损失函数是交叉熵，它自带 softmax，forward 里不要再写一遍
-    optimizer = AdamW((p for p in model.parameters() if p.requires_grad), lr=args.lr)
-    loss_fn = nn.CrossEntropyLoss()
-
-    # 5. 训练循环
     run_info = {
         "model": folder.relative_to(ROOT).as_posix()
         if folder.is_relative_to(ROOT)
         else str(folder),
         "encoder_sha256": fingerprint(model.encoder, tokenizer),
         "data": args.data and str(Path(args.data).resolve()),
-        "label_names": label_names,
+        "label_names": train_set.label_names,
         "max_length": args.max_length,
         "batch_size": args.batch_size,
         "learning_rate": args.lr,
         "seed": args.seed,
     }
+
+    # 3. DataLoader：一批一批地取
+    forward, train_loader, validation_loader = make_loaders(
+        model, tokenizer, train_set, validation_set, args
+    )
+
+    # 4. 优化器只管要训练的参数，也就是 fc；交叉熵自带 softmax，forward 里不要再写一遍
+    optimizer = AdamW((p for p in model.parameters() if p.requires_grad), lr=args.lr)
+    loss_fn = nn.CrossEntropyLoss()
+
+    # 5. 训练循环
     history: list[dict] = []
-    best = {"epoch": -1, "validation_accuracy": 0.0}
-    printed = 0.0  # 上一次打印的时刻：一轮只要几毫秒时不逐轮刷屏
+    best = {"epoch": -1, "validation_accuracy": -1.0}
+    printed = 0.0  # 上一次打印的时刻：一轮只要几毫秒时，不一轮一行地刷屏
     try:
         for epoch in range(args.epochs):
             model.train()
@@ -219,7 +253,7 @@ def main() -> None:
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
-                out = forward(*inputs)  # (批, 类别数) 的 logits
+                out = forward(*inputs)  # logits，形状 (批, 类别数)
                 loss = loss_fn(out, labels)
                 optimizer.zero_grad()  # 清掉上一批的梯度，否则会累加
                 loss.backward()  # 反向传播，算出梯度
@@ -229,12 +263,12 @@ def main() -> None:
                 batch_correct = (out.argmax(dim=1) == labels).sum().item()
                 correct += batch_correct
                 if i % 5 == 0 and time.perf_counter() - max(started, printed) > 1:
-                    acc = batch_correct / len(labels)
-                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {acc:.3f}")
+                    accuracy_now = batch_correct / len(labels)
+                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {accuracy_now:.3f}")
                     printed = time.perf_counter()
             seconds = time.perf_counter() - started
 
-            # 6. 每轮之后：验证集考一次，存权重，记一笔
+            # 6. 每轮之后：在验证集上考一次，存权重
             model.eval()
             row = {
                 "epoch": epoch,
@@ -243,17 +277,11 @@ def main() -> None:
                 "validation_accuracy": accuracy(forward, validation_loader),
                 "seconds": seconds,
             }
-            if epoch == 0:  # 真要写新权重了，才清掉上一次训练留下的，免得两次混在一起
-                for old in args.params.glob("*bert.pth"):
-                    remove(old)
-            save_weights(model, args.params / f"{epoch}bert.pth")
-            history.append(row)
-            if row["validation_accuracy"] > best["validation_accuracy"]:
+            is_best = row["validation_accuracy"] > best["validation_accuracy"]
+            if is_best:
                 best = row
-                save_weights(model, args.params / "best.pth")
-                with atomic_write(args.params / "run.json") as temporary:
-                    text = json.dumps(run_info | {"best": best}, ensure_ascii=False, indent=2)
-                    temporary.write_text(text + "\n", encoding="utf-8")
+            save_epoch(model, args.params, row, is_best, run_info)
+            history.append(row)
 
             stop = args.patience and epoch - best["epoch"] >= args.patience
             if stop or epoch in (0, args.epochs - 1) or time.perf_counter() - printed > 0.5:
@@ -271,20 +299,18 @@ def main() -> None:
         print(f"\n收到 Ctrl-C，停在轮次 {history[-1]['epoch']}，它的权重已存好")
     except torch.OutOfMemoryError as error:
         raise CourseError(
-            f"{DEVICE} 的内存不够放下 {args.batch_size} 条 × {args.max_length} 个 token",
+            f"{DEVICE} 的内存放不下 {args.batch_size} 条 × {args.max_length} 个 token",
             f"--batch-size {max(1, args.batch_size // 2)}，或不加 --recompute",
         ) from error
 
-    # 7. 收尾：每轮一行的记录，和一张图
-    with atomic_write(args.params / "log.csv") as temporary:
-        lines = [",".join(history[0])] + [",".join(map(str, row.values())) for row in history]
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draw_curve(history, args.params / "curve.png")
+    # 7. 收尾：记录和曲线
+    save_history(history, args.params)
     print(
         f"\n最好的一轮是 {best['epoch']}，验证精度 {best['validation_accuracy']:.4f}"
         f"\n权重 {args.params / 'best.pth'}，曲线 {args.params / 'curve.png'}"
         "\n下一步：python demo02_sentiment/evaluate.py 在测试集上考最后一次试"
     )
+
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停
     # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
 

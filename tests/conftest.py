@@ -19,8 +19,6 @@ from transformers import BertConfig, BertModel
 from course.paths import ROOT
 from course.reviews import build_splits
 
-sys.path.append(str(ROOT / "demo02_sentiment"))  # tests may import the modules of the demo
-
 TINY = ROOT / "models" / "tiny-bert-chinese"
 
 

@@ -2,15 +2,15 @@
 
 import copy
 
-import features
 import pytest
 import torch
-from features import cached_features, cls_features, encode, make_batches
-from net import load_encoder
 from transformers import BertTokenizer
 
+import features
 from course.errors import CourseError
 from course.models import load_tokenizer
+from features import cached_features, cls_features, encode, make_batches
+from net import load_encoder
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from course.cleaning import normalize, runs
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 from course.paths import ROOT
+from features import encode
+from net import load_encoder
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_bad_folders_say_what_is_wrong(tmp_path):
     inner = tmp_path / "snapshots" / "abc"
     inner.mkdir(parents=True)
     shutil.copy(TINY / "config.json", inner)
-    with pytest.raises(CourseError, match="--model .*abc"):  # points at the right folder
+    with pytest.raises(CourseError, match=r"--model .*abc"):  # points at the right folder
         find_model(str(tmp_path))
     with pytest.raises(CourseError, match="没有权重"):
         find_model(str(inner))
@@ -106,9 +108,6 @@ def test_validation_and_test_reviews_were_never_pretrained_on(splits):
 
 
 def test_tiny_bert_beats_the_same_architecture_with_random_weights(tmp_path, splits):
-    from features import encode
-    from net import load_encoder
-
     config = BertModel.from_pretrained(TINY).config
     shape = ("vocab_size", "num_hidden_layers", "hidden_size", "num_attention_heads")
     random = make_bert(

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 from conftest import make_bert
-from net import DEVICE, Model, fingerprint, load_encoder
 from torch import nn
 from transformers import BertForSequenceClassification
 
 from course.errors import CourseError
 from course.models import load_tokenizer
+from net import DEVICE, Model, fingerprint, load_encoder
 
 TEXTS = ["房间很干净", "服务太差了，失望，再也不来了", "一般"]
 
@@ -46,7 +46,9 @@ def test_encoder_is_bit_identical_after_training_and_never_in_train_mode(mini_be
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)  # all of them, as in the lecture
     for _ in range(3):
         model.train()
-        assert model.training and not model.encoder.training and not model.encoder.embeddings.training
+        assert (
+            model.training and not model.encoder.training and not model.encoder.embeddings.training
+        )
         loss = nn.functional.cross_entropy(
             model(**encode(mini_bert)), torch.tensor([1, 0, 1], device=DEVICE)
         )

@@ -151,7 +151,9 @@ def test_one_csv_is_split_cleanly_with_any_number_of_classes(tmp_path):
     }
     texts = [text for split in data.values() for text in split["text"]]
     assert len(texts) == len(set(texts))
-    assert all(Counter(split["label"])[k] == len(split) / 3 for split in data.values() for k in (0, 1))
+    assert all(
+        Counter(split["label"])[k] == len(split) / 3 for split in data.values() for k in (0, 1)
+    )
 
 
 def test_ten_integer_classes_keep_their_order(tmp_path):

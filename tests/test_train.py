@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, run_script, write_csv
+from conftest import environment, make_bert, run_script, write_csv
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -48,10 +48,9 @@ def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
 
 
-def test_it_learns(trained):
-    log = read_log(trained)
-    assert log[-1]["loss"] < log[0]["loss"]
-    assert log[-1]["train_accuracy"] > 0.55
+def test_the_loss_goes_down(trained):
+    losses = [row["loss"] for row in read_log(trained)]
+    assert losses[-1] < losses[1] < losses[0]
 
 
 def test_recompute_gives_the_same_losses_and_weights(repo, mini_bert, mini_data, tmp_path):
@@ -110,9 +109,7 @@ def test_stops_early_when_validation_no_longer_improves(repo, mini_bert, mini_da
 
 
 def test_prints_device_and_every_fifth_batch_of_a_slow_epoch(repo, mini_data, tmp_path):
-    # wide enough for batches of more than a fifth of a second
-    from conftest import make_bert
-
+    # wide enough for five batches of 20 × 500 tokens to take more than a second
     slow = make_bert(tmp_path / "slow", vocab_size=21128, num_hidden_layers=1, hidden_size=384)
     done = run_script(
         repo,
@@ -130,8 +127,10 @@ def test_prints_device_and_every_fifth_batch_of_a_slow_epoch(repo, mini_data, tm
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently on Windows")
 def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_data, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, str(repo / TRAIN), "--model", str(mini_bert), "--data", str(mini_data)]
-        + ["--params", str(tmp_path), "--patience", "0"],
+        [
+            *(sys.executable, str(repo / TRAIN), "--model", str(mini_bert)),
+            *("--data", str(mini_data), "--params", str(tmp_path), "--patience", "0"),
+        ],
         env=environment(repo),
         cwd=repo,
         stdout=subprocess.PIPE,
