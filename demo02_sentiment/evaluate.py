@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from course.cleaning import normalize
 from course.cli import Parser, run
 from course.errors import CourseError
-from course.paths import PARAMS
+from course.paths import PARAMS, command
 from features import cached_features
 from my_dataset import MyDataset
 from net import load_trained
@@ -75,7 +75,7 @@ def main() -> None:
         raise CourseError(
             f"训练时的标签是 {'、'.join(names)}，"
             f"这份数据的标签是 {'、'.join(test_set.label_names)}",
-            "python demo02_sentiment/train.py --data 同一份数据",
+            command("demo02_sentiment/train.py", "--data 同一份数据"),
         )
     labels = np.array(test_set.labels)
 

@@ -28,8 +28,10 @@ from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
+from course.paths import command
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
+TRAIN = command("demo02_sentiment/train.py")  # 报错时告诉学员的下一步
 
 # 有 NVIDIA 显卡用 cuda，苹果芯片用 mps，都没有就用 cpu；代码不用改
 DEVICE = torch.device(
@@ -127,9 +129,9 @@ def save_weights(model: Model, path: Path) -> None:
 
 def load_weights(model: Model, path: Path) -> None:
     """把 .pth 读进 model；文件没有、坏了、和模型对不上时抛 CourseError"""
-    retrain = "python demo02_sentiment/train.py 重新训练，或用 --weights 换一个 .pth"
+    retrain = f"{TRAIN} 重新训练，或用 --weights 换一个 .pth"
     if not path.is_file():
-        raise CourseError(f"找不到权重 {path}", "先训练：python demo02_sentiment/train.py")
+        raise CourseError(f"找不到权重 {path}", f"先训练：{TRAIN}")
     try:
         # weights_only=True：只读张量，不执行文件里夹带的代码
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -156,7 +158,7 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
     BERT 和训练时不是同一个时抛 CourseError，因为 fc 只认得它训练时见过的特征。
     """
     record = weights.parent / "run.json"
-    retrain = "python demo02_sentiment/train.py 重新训练"
+    retrain = f"{TRAIN} 重新训练"
     try:
         run_info = json.loads(record.read_text(encoding="utf-8"))
         folder = find_model(run_info["model"])

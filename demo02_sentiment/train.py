@@ -32,7 +32,7 @@ from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write, remove
 from course.models import find_model, load_tokenizer
-from course.paths import PARAMS, ROOT
+from course.paths import PARAMS, ROOT, command
 from features import MAX_LENGTH, cached_features, check_max_length
 from my_dataset import MyDataset
 from net import DEVICE, MODEL, Model, fingerprint, save_weights
@@ -297,18 +297,13 @@ def main() -> None:
         if not history:
             raise
         print(f"\n收到 Ctrl-C，停在轮次 {history[-1]['epoch']}，它的权重已存好")
-    except torch.OutOfMemoryError as error:
-        raise CourseError(
-            f"{DEVICE} 的内存放不下 {args.batch_size} 条 × {args.max_length} 个 token",
-            f"--batch-size {max(1, args.batch_size // 2)}，或不加 --recompute",
-        ) from error
 
     # 7. 收尾：记录和曲线
     save_history(history, args.params)
     print(
         f"\n最好的一轮是 {best['epoch']}，验证精度 {best['validation_accuracy']:.4f}"
         f"\n权重 {args.params / 'best.pth'}，曲线 {args.params / 'curve.png'}"
-        "\n下一步：python demo02_sentiment/evaluate.py 在测试集上考最后一次试"
+        f"\n下一步：{command('demo02_sentiment/evaluate.py')} 在测试集上考最后一次试"
     )
 
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停

@@ -96,4 +96,4 @@ def test_help_and_a_wrong_flag(repo, script):
     path = f"demo02_sentiment/{script}.py"
     wrong = run_script(repo, path, "--no-such-flag")
     assert wrong.returncode == 1 and "不认识的参数 --no-such-flag" in wrong.stderr
-    assert f"python {script}.py --help" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert f"{path} --help" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -1,0 +1,133 @@
+"""The ground floor: error sentences, flags, atomic writes, commands that can be copied"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from course.cli import Parser, number, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.paths import ROOT, command
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def out_of_memory():
+    torch.empty(10**15)  # really asks for a petabyte
+
+
+def out_of_video_memory():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+
+def course_error():
+    raise CourseError("哪里不对", "敲这条命令")
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        (out_of_memory, "内存（显存）不够"),
+        (out_of_video_memory, "内存（显存）不够"),
+        (course_error, "出错了：哪里不对\n下一步：敲这条命令"),
+    ],
+)
+def test_errors_of_the_learner_become_a_sentence(main, message):
+    with pytest.raises(SystemExit) as exit_:
+        run(main)
+    assert message in str(exit_.value.code)  # sys.exit(text): printed to stderr, exit code 1
+
+
+def test_bugs_keep_their_traceback():
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(lambda: (_ for _ in ()).throw(RuntimeError("a bug")))
+
+
+def test_ctrl_c_exits_with_130():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as exit_:
+        run(interrupted)
+    assert exit_.value.code == 130
+
+
+def test_gbk_console_does_not_crash_on_a_character_it_lacks():
+    code = "from course.cli import run; run(lambda: print('好👍'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": "gbk"},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and done.stdout.decode("gbk").strip() == "好?"
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (number(int, 1), ["1", "30000"], ["0", "-3", "1.5", "x", "", "inf", "nan"]),
+        (number(float, 0, exclusive=True), ["1e-3", "2"], ["0", "-1", "nan", "inf", "x"]),
+    ],
+)
+def test_numbers_are_validated(check, good, bad):
+    assert [check(text) for text in good] == [float(text) for text in good]
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError):
+            check(text)
+
+
+def test_flags_are_not_abbreviated_and_choices_are_listed():
+    parser = Parser("x")
+    parser.add_argument("--source", choices=["hf", "modelscope"])
+    with pytest.raises(CourseError, match=r"--source 不能是 'x'，可选 .*hf.*modelscope"):
+        parser.parse_args(["--source", "x"])
+    with pytest.raises(CourseError, match="不认识的参数 --sou hf"):
+        parser.parse_args(["--sou", "hf"])
+
+
+def test_atomic_write_keeps_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+    assert path.read_text(encoding="utf-8") == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_atomic_write_replaces_a_whole_folder(tmp_path):
+    for content in ("first", "second"):
+        with atomic_write(tmp_path / "a" / "folder") as temporary:
+            temporary.mkdir()
+            (temporary / content).touch()
+    assert names(tmp_path / "a" / "folder") == ["second"]
+    assert names(tmp_path / "a") == ["folder"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a Linux device")
+def test_a_full_disk_is_a_sentence(tmp_path):
+    with (
+        pytest.raises(CourseError, match="写不了"),
+        atomic_write(tmp_path / "x") as temporary,
+        Path("/dev/full").open("wb") as full,
+    ):
+        temporary.touch()
+        full.write(b"x" * 100_000)
+    assert names(tmp_path) == []
+
+
+def test_commands_run_from_where_the_learner_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    assert command("demo02_sentiment/train.py") == f"python {Path('demo02_sentiment/train.py')}"
+    monkeypatch.chdir(ROOT / "demo02_sentiment")
+    assert command("demo02_sentiment/train.py", "--epochs 3") == "python train.py --epochs 3"
+    monkeypatch.chdir(tmp_path)
+    script = command("demo02_sentiment/train.py").removeprefix("python ")
+    assert Path(script).samefile(ROOT / "demo02_sentiment" / "train.py")
