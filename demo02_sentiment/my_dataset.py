@@ -11,6 +11,8 @@
       …
 """
 
+from functools import cache
+
 from torch.utils.data import Dataset
 
 from course.cli import Parser, run
@@ -18,6 +20,8 @@ from course.errors import CourseError
 from course.reviews import load_reviews
 
 DATA = None  # None = 自带的评论；也可以是文件夹或 CSV 的路径，见 02_load_dataset.py
+
+read_once = cache(load_reviews)  # train、validation、test 各建一个 MyDataset，文件只读一次
 
 
 class MyDataset(Dataset):
@@ -28,7 +32,7 @@ class MyDataset(Dataset):
     """
 
     def __init__(self, split: str, data: str | None = DATA):
-        dataset = load_reviews(data)
+        dataset = read_once(data)
         # 名字写错要当场说，否则要等到很久以后取数据时才冒出一个看不懂的 KeyError
         if split not in dataset:
             raise CourseError(

@@ -83,13 +83,23 @@ def test_numbers_are_validated(check, good, bad):
             check(text)
 
 
-def test_flags_are_not_abbreviated_and_choices_are_listed():
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--source", "x"], r"--source 不能是 'x'，可选 .*hf.*modelscope"),
+        (["--sou", "hf"], "不认识的参数 --sou hf"),  # no abbreviations
+        (["--lr"], "--lr 后面要跟一个值"),
+        (["--lr", "nan"], "--lr 要是大于 0 的数字，不能是 nan"),
+        (["--fast=1"], "--fast 是开关，后面不能跟值 '1'"),
+    ],
+)
+def test_wrong_flags_are_a_chinese_sentence(flags, message):
     parser = Parser("x")
     parser.add_argument("--source", choices=["hf", "modelscope"])
-    with pytest.raises(CourseError, match=r"--source 不能是 'x'，可选 .*hf.*modelscope"):
-        parser.parse_args(["--source", "x"])
-    with pytest.raises(CourseError, match="不认识的参数 --sou hf"):
-        parser.parse_args(["--sou", "hf"])
+    parser.add_argument("--lr", type=number(float, 0, exclusive=True))
+    parser.add_argument("--fast", action="store_true")
+    with pytest.raises(CourseError, match=message):
+        parser.parse_args(flags)
 
 
 def test_atomic_write_keeps_the_old_file_when_writing_fails(tmp_path):
