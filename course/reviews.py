@@ -180,7 +180,8 @@ def load_folder(path: Path) -> DatasetDict:
         ) from error
     if not isinstance(dataset, DatasetDict):
         raise CourseError(
-            f"{path} 只有一份数据，没有分 train、validation、test", f"--data {path}.csv"
+            f"{path} 只有一份数据，没有分 train、validation、test",
+            "用 to_csv 把它存成一个 CSV，--data 给这个 CSV，会自动切成三份",
         )
     return dataset
 
@@ -206,7 +207,7 @@ def check(dataset: DatasetDict, source: Path) -> DatasetDict:
             f"{source} 的训练集只有一种标签，学不出区别", "补上另一种标签的评论，再运行一次"
         )
     if not isinstance(dataset["train"].features["label"], ClassLabel):
-        strings = to_splits(dataset.select_columns(["text", "label"]))
+        strings = to_splits(dataset)
         return with_label_names({k: [(t, str(y)) for t, y in v] for k, v in strings.items()})
     return dataset
 
