@@ -8,9 +8,12 @@
 
 会看到：
     train 9600 条，validation 1200 条，test 1200 条，列 ['text', 'label']
-    {'text': '你们买的质量好吗？…', 'label': 0}
-    …存成 data/csv/train.csv 等三个文件，再读回来一字不差
-    字数：一半不超过 6x，95 % 不超过 …，MAX_LENGTH = 500 只截断 x 条
+    第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
+    存成 …/data/csv 里的三个 CSV
+    读回来和原来一字不差： True
+    长度：一半不超过 60，95 % 不超过 196，99 % 不超过 370，最长 2878
+    MAX_LENGTH = 500：截断 48 条（0.5%）
+    平均只有 88：要是每条都补齐到 500，82% 的计算都花在补零上
 """
 
 from collections import Counter

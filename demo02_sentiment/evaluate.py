@@ -8,7 +8,12 @@
     python demo02_sentiment/evaluate.py --weights params/3bert.pth
 
 会看到：
-@OUTPUT@
+    测试集 1200 条
+         答对      精度   95 % 置信区间      方法
+        600/1200   50.0%   [47.2%, 52.8%]   全猜一类（负向）
+        993/1200   82.8%   [80.5%, 84.8%]   TF-IDF + 逻辑回归
+        977/1200   81.4%   [79.1%, 83.5%]   冻结的 BERT + Linear（models/tiny-bert-chinese）
+    …每一类的 precision、recall、F1，混淆矩阵，错得最自信的 10 条
 
 看什么：三行的区间重叠，就不能说谁一定更好；只超过"全猜一类"不算本事，超过 TF-IDF 才算。
 测试集只在最后考：看着它的成绩回去改设置，再考多少分都不算数。

@@ -7,12 +7,13 @@
 
 会看到：模型的结构、冻结的和要训练的参数各有多少、两句话走一遍 forward 的形状
 
-    BERT（冻结）     8,734,464 个参数
-    fc（要训练）           514 个参数 = 256 × 2 + 2
-    input_ids        (2, 9)
-    last_hidden_state (2, 9, 256)
-    [CLS] 特征        (2, 256)
-    logits           (2, 2)
+    BERT（冻结）      8,765,696 个参数
+    fc（要训练）            514 个参数 = 256 × 2 + 2
+
+    input_ids          (2, 10)
+    last_hidden_state  (2, 10, 256)
+    [CLS] 特征         (2, 256)
+    logits             (2, 2)
 """
 
 import hashlib
@@ -202,7 +203,8 @@ def main() -> None:
     print(f"last_hidden_state  {tuple(hidden_state.shape)}")
     print(f"[CLS] 特征         {tuple(hidden_state[:, 0].shape)}")
     print(f"logits             {tuple(logits.shape)}")
-    print(f"概率（还没训练）   {logits.softmax(dim=1).tolist()}")
+    print(f"概率               {logits.softmax(dim=1)}")
+    print("fc 还没训练，初值是随机的，所以概率没有意义，再运行一次就变了")
 
     # 小结：BERT 负责看懂，fc 负责下结论；训练只改 fc
     # 练习：把 Model 的 num_labels 改成 10，看看 fc 的参数变成多少
