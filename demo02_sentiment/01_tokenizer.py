@@ -96,11 +96,17 @@ def main() -> None:
     print("\n认不得的字：", rare, "→", token.tokenize(rare))
 
     # 9. 英文按词切，字典里没有的长词切成几块。## 表示"接在前一块后面"，中文正常用不到
-    for text in ("I love BERT", "unbelievable", "iPhone15很好用"):
+    for text in ("i love bert", "unbelievable", "iphone15很好用"):
         print("英文和数字：", text, "→", token.tokenize(text))
-    print("字典里的 ## 条目，如", [t for t in vocabulary if t.startswith("##")][:5])
-    # 原文的大小写和多余空格会被统一掉，所以 decode 不一定能原样还原英文
-    print("还原：", token.decode(token("I  Love BERT")["input_ids"], skip_special_tokens=True))
+    print("字典里的 ## 条目，如", sorted(t for t in vocabulary if t.startswith("##"))[:5])
+
+    # 10. 陷阱：bert-base-chinese 的字典里没有大写字母，它的分词器又不会自动转小写
+    #     （配置里 do_lower_case 是 false），所以大写的词整个变成 [UNK]；要用英文，先自己 lower()
+    for text in ("I love BERT", "I love BERT".lower()):
+        print("大小写：", text, "→", token.tokenize(text))
+
+    # 11. 多余的空格编码时就没了，所以 decode 不一定能一字不差地还原
+    print("还原：", token.decode(token("i  love   bert")["input_ids"], skip_special_tokens=True))
 
     # 小结：分词器 = 字典 + 规则；id 只是行号，字的意思要到模型的 embedding 里才有
     # 练习：把你的名字加进 BATCH，看有没有字变成 [UNK]；把 max_length 改成 6 会怎样？

@@ -35,7 +35,10 @@ def test_01_tokenizer(repo, own_folder):
     assert "真长度： [8, 8]" in out and "真长度： [8, 15]" in out
     assert "token_type_ids： [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]" in out
     assert "[CLS] 白 日 依 山 尽 ， [SEP] [PAD]" in out
-    assert "'[UNK]'" in out and "'##rt'" in out and "i love bert" in out
+    assert "认不得的字： 店名叫龘龘，菜很好吃 → ['店', '名', '叫', '[UNK]', '[UNK]'" in out
+    assert "英文和数字： i love bert → ['i', 'love', 'be', '##rt']" in out
+    assert "大小写： I love BERT → ['[UNK]', 'love', '[UNK]']" in out
+    assert "还原： i love bert\n" in out
 
 
 def test_01_fails_loudly_on_the_silent_five_token_vocabulary(repo, tmp_path):
