@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, make_bert, run_script, write_csv
+from conftest import environment, run_script, write_csv
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -108,20 +109,21 @@ def test_stops_early_when_validation_no_longer_improves(repo, mini_bert, mini_da
     assert accuracies.index(max(accuracies)) == len(log) - 1 - 4
 
 
-def test_prints_device_and_every_fifth_batch_of_a_slow_epoch(repo, mini_data, tmp_path):
-    # wide enough for five batches of 20 × 500 tokens to take more than a second
-    slow = make_bert(tmp_path / "slow", vocab_size=21128, num_hidden_layers=1, hidden_size=384)
+def test_prints_device_and_every_fifth_batch(repo, mini_bert, mini_data, tmp_path):
     done = run_script(
         repo,
         TRAIN,
-        *("--model", slow, "--data", mini_data, "--params", tmp_path / "p", "--epochs", 1),
-        *("--batch-size", 20, "--recompute"),
+        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 1),
+        *("--batch-size", 30, "--max-length", 50, "--recompute"),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"设备 {'cuda' if torch.cuda.is_available() else 'cpu'}")
-    assert "  轮次 0 批次 5 loss 0." in done.stdout
-    assert "  轮次 0 批次 10 loss 0." in done.stdout
-    assert "验证精度 0." in done.stdout
+    assert re.findall(r"  轮次 0 批次 (\d+) loss 0\.\d+ 精度 [01]\.\d+", done.stdout) == [
+        "0",
+        "5",
+        "10",
+    ]
+    assert re.search(r"轮次 0  loss 0\.\d+  训练精度 0\.\d+  验证精度 0\.\d+", done.stdout)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently on Windows")
