@@ -8,7 +8,10 @@ from course.errors import CourseError
 from course.paths import MODELS, ROOT
 
 # 真模型的名字 → 没下载时顶替它的小模型（随仓库一起到手）
-SHIPPED = {"bert-base-chinese": "tiny-bert-chinese"}
+SHIPPED = {
+    "bert-base-chinese": "tiny-bert-chinese",
+    "uer/gpt2-chinese-cluecorpussmall": "tiny-gpt2-chinese",
+}
 
 
 def has_weights(folder: Path) -> bool:
