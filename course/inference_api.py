@@ -5,6 +5,7 @@
 .scores(text) -> {标签: logit} 的分类器。
 """
 
+import asyncio
 import hmac
 import json
 import math
@@ -40,7 +41,7 @@ class Question(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"inputs": "你好，我是一款语言模型，", "parameters": {"max_new_tokens": 30}}]
+            "examples": [{"inputs": "今天天气", "parameters": {"max_new_tokens": 30}}]
         },
     )
 
@@ -97,8 +98,6 @@ class Guard:
 
     async def read(self, receive):
         """把请求体收齐（Content-Length 可以说谎，所以边收边数），再原样交给后面"""
-        import asyncio
-
         body, more = b"", True
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -228,8 +227,10 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     bypass_proxy_for_loopback()
     try:
         listener = socket.create_server((HOST, port))
-    except (OSError, OverflowError) as error:
-        raise CourseError(f"端口 {port} 用不了：{error}", "--port 换一个，--port 0 自动挑") from error
+    except OSError as error:
+        raise CourseError(
+            f"端口 {port} 用不了（{error.strerror or error}）", "--port 换一个，--port 0 自动挑"
+        ) from error
     settings = uvicorn.Config(
         app,
         log_level="warning",

@@ -3,10 +3,11 @@
 01、02 共用。`ask()` 返回解析好的回答或抛 CourseError；token 从不写进任何一句话里。
 """
 
+import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
@@ -60,8 +61,6 @@ PROBLEMS = {
 
 def explain(status: int, content_type: str, body: str, retry_after: str | None, token: str | None):
     """一个失败的回答 → CourseError（一句中文 + 下一步）；是好的 JSON 就返回 None"""
-    import json
-
     try:
         answer = json.loads(body)
     except ValueError:
@@ -132,9 +131,7 @@ def post_until_loaded(
         if response.status_code != 503 or attempt == RETRIES:
             return response
         try:
-            wanted = float(
-                response.headers.get("Retry-After") or response.json()["estimated_time"]
-            )
+            wanted = float(response.headers.get("Retry-After") or response.json()["estimated_time"])
         except (ValueError, KeyError, TypeError):
             wanted = 2.0
         wait = min(max(wanted, 0.0), MAX_WAIT)
@@ -181,12 +178,16 @@ def read_token(for_hub: bool) -> str | None:
 
 
 @contextmanager
-def local_api(token: str | None = None) -> Iterator[str]:
+def local_api(model: Generator, token: str | None = None) -> Iterator[str]:
     """在本进程里开一个自己的推理 API（同 07），with 块里拿到它的地址"""
-    model = Generator(find_model(MODEL))
     with serving(make_app({MODEL: model}, token)) as endpoint:
         print(f"本机 API 已启动：{endpoint}")
         yield endpoint
+
+
+def local_model() -> Generator:
+    """本机 API 用的模型，名字叫 MODEL；没下载时是随仓库的小模型"""
+    return Generator(find_model(MODEL))
 
 
 def hub_problem(explicit: str | None) -> str | None:
@@ -195,5 +196,3 @@ def hub_problem(explicit: str | None) -> str | None:
         return None  # 明确说了去哪里，就只去那里
     print(f"先探一下 {HUB}，最多 {PROBE_SECONDS} 秒 …")
     return unreachable(HUB, PROBE_SECONDS)
-
-

@@ -18,8 +18,11 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from course.models import load_tokenizer
+
+disable_progress_bar()  # 装载这么小的模型一眨眼就完，进度条只会打断讲义的输出
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
 

@@ -19,6 +19,7 @@ from course.inference_client import (
     TIMEOUT,
     hub_problem,
     local_api,
+    local_model,
     post_until_loaded,
     problem_of,
     show,
@@ -60,9 +61,10 @@ def main() -> None:
     else:
         # 连不上 Hub：在本机开两个 API，把同样的请求发过去。第一个像 Hub 一样要 token
         print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
+        model = local_model()
         for token in (LOCAL_TOKEN, None):
             print(f"\n—— {'要 token 的 API（和 Hub 一样）' if token else '不要 token 的 API'}")
-            with local_api(token) as endpoint:
+            with local_api(model, token) as endpoint:
                 ask(endpoint, MODEL, args.timeout)
 
     # 4. 课上为什么崩：回答不是 JSON（比如一张网页、一句 Not Found）时，.json() 只会说这么一句

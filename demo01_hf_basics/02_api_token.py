@@ -30,6 +30,7 @@ from course.inference_client import (
     explain,
     hub_problem,
     local_api,
+    local_model,
     post_until_loaded,
     problem_of,
     read_token,
@@ -108,7 +109,7 @@ def main() -> None:
     else:
         # 你的 token 只交给 Hub；本机的 API 用现造的一个，用完就扔
         token = f"hf_{secrets.token_hex(16)}"
-        with local_api(token) as endpoint:
+        with local_api(local_model(), token) as endpoint:
             url = f"{endpoint}/models/{MODEL}"
             # 3. 自己写请求，看清每一样东西
             ask_with_requests(url, token, args.timeout)
