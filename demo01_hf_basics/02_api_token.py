@@ -57,8 +57,7 @@ def ask_with_requests(url: str, token: str | None, timeout: float) -> None:
 
 def ask_with_client(url: str, token: str | None, timeout: float) -> None:
     """官方的客户端：同样的请求，一行；它还认得别的任务，也会流式地读"""
-    # token=False 是"就是不带"；写 None 的话它会自己去找你存下的 token
-    client = InferenceClient(model=url, token=token or False, timeout=timeout)
+    client = InferenceClient(model=url, token=token, timeout=timeout)
     try:
         text = within(timeout, lambda: client.text_generation(PROMPT, **PARAMETERS))
     except HfHubHTTPError as error:

@@ -31,7 +31,11 @@ def main() -> None:
     source = to_source(args)
 
     # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    complete = [folder for folder in downloaded(args.repo.removeprefix("google-bert/")) if has_weights(folder)]
+    complete = [
+        folder
+        for folder in downloaded(args.repo.removeprefix("google-bert/"))
+        if has_weights(folder)
+    ]
     failure = None
     if complete:
         folder = complete[0]

@@ -134,7 +134,9 @@ class StandIn:
         if name not in files:
             self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
         else:
-            self.send_file(handler, files[name], X_Repo_Commit=COMMIT, ETag=f'"{etag(files[name])}"')
+            self.send_file(
+                handler, files[name], X_Repo_Commit=COMMIT, ETag=f'"{etag(files[name])}"'
+            )
 
     def entry(self, name: str, data: bytes) -> dict:
         entry = {"type": "file", "oid": etag(data), "size": len(data), "path": name}
