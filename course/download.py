@@ -41,7 +41,7 @@ PROBE_SECONDS = 5  # 探路最多等几秒
 LIST_SECONDS = 30  # 问清楚有哪些文件，最多等几秒
 PATIENCE = 20  # 下载时这么多秒没有新数据，就算断了一次
 TRIES = 3  # 连续断这么多次、一个字节都没多，就放弃
-CHUNK = 64 * 1024
+CHUNK = 16 * 1024  # 断线时手里没写完的一块会丢，所以块要小
 
 # 要哪些文件：配置、字典、权重。tf_model.h5、flax_model.msgpack 是别的框架的权重，不要
 WANTED = re.compile(
@@ -338,7 +338,8 @@ def download_model(repo: str, source: Source) -> Path:
         def place(file: RemoteFile) -> None:
             """blobs 里放好内容，再请官方客户端认领：它写 refs，在 snapshots 里做链接"""
             about = within(
-                LIST_SECONDS, lambda: get_hf_file_metadata(file.url, token=False, timeout=10)
+                LIST_SECONDS,
+                lambda: get_hf_file_metadata(file.url, token=False, timeout=source.patience),
             )
             if not re.fullmatch(r"[\w.-]+", about.etag or ""):
                 raise CourseError(f"服务器没有给出 {file.path} 的编号（ETag）", source.others)

@@ -3,8 +3,9 @@
 `StandIn(repos)` serves {("model" | "dataset", "org/name"): {path: bytes}} over real HTTP, to the
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
-bytes of a file, `cuts` times; `lie` is added to every Content-Length; `on_file` is called before a
-file is sent. `log` holds (method, path, headers) of every request.
+bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_file` and
+`after_file` are called with the bytes of a file around its sending. `log` holds (method, path,
+headers) of every request.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ class StandIn:
         self.cut, self.cuts = 0, 0
         self.lie = 0
         self.corrupt = False
-        self.on_file = None
+        self.before_file = self.after_file = None
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
         stand_in = self
@@ -157,12 +158,12 @@ class StandIn:
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         body = data[start:]
-        if handler.command == "GET" and self.on_file:
-            self.on_file(data)
         handler.send_header("Content-Length", str(len(body) + self.lie))
         handler.end_headers()
         if handler.command == "HEAD":
             return
+        if self.before_file:
+            self.before_file(data)
         if self.corrupt and len(data) >= LFS_FROM:
             body = body[:-1] + b"\0"
         if self.cuts and len(body) > self.cut:
@@ -172,3 +173,5 @@ class StandIn:
         if self.lie:
             handler.close_connection = True
         handler.wfile.write(body)
+        if self.after_file:
+            self.after_file(data)
