@@ -37,6 +37,7 @@ SOURCES = {
     "hf-mirror": "https://hf-mirror.com",
     "modelscope": "https://modelscope.cn",
 }
+ALIASES = {"bert-base-chinese": "google-bert/bert-base-chinese"}  # 课上的名字 → 现在的名字
 PROBE_SECONDS = 5  # 探路最多等几秒
 LIST_SECONDS = 30  # 问清楚有哪些文件，最多等几秒
 PATIENCE = 20  # 下载时这么多秒没有新数据，就算断了一次
@@ -129,6 +130,8 @@ def explain(error: Exception, repo: str, source: Source) -> CourseError:
         return CourseError(f"{source.endpoint} 迟迟没有回答", source.others)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return disk_full()
+    if isinstance(error, PermissionError | FileExistsError | NotADirectoryError):
+        return CourseError(f"写不了 {error.filename}", "检查这个文件夹有没有写权限，再运行一次")
     name = type(error).__name__
     return CourseError(f"从 {source.endpoint} 下载 {repo} 失败（{name}）", source.others)
 
@@ -216,7 +219,7 @@ def fetch(file: RemoteFile, path: Path, source: Source) -> None:
     )
     failures = 0
     with bar, part.open("r+b" if have else "wb") as out:
-        while True:
+        while have < file.size:
             out.seek(have)
             before = have
             problem = "连接断了"
@@ -238,7 +241,7 @@ def fetch(file: RemoteFile, path: Path, source: Source) -> None:
             except requests.RequestException as error:
                 problem = f"连接断了（{type(error).__name__}）"
             if have == file.size:
-                break
+                continue
             if have > file.size:
                 have = 0
                 problem = f"文件比说好的 {file.size} 字节长"
@@ -320,6 +323,7 @@ def choose(files: list[RemoteFile], repo: str, source: Source) -> list[RemoteFil
 
 def download_model(repo: str, source: Source) -> Path:
     """下载一个模型，核对，返回装着 config.json 的文件夹；任何失败都是 CourseError"""
+    repo = ALIASES.get(repo, repo)
     files = choose(list_files(repo, "model", source), repo, source)
     if source.name == "modelscope":
         folder = MODELS / repo

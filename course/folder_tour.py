@@ -85,7 +85,7 @@ def tour(folder: Path) -> None:
     # 3. 字典和特殊符号
     tokenizer = load_tokenizer(folder)
     print(f"\n字典：{len(tokenizer)} 项，", end="")
-    print("，".join(f"{tokenizer.convert_ids_to_tokens(i)} 是 {i}" for i in (872, 1962, 8024)))
+    print("，".join(f"{tokenizer.convert_ids_to_tokens(i)} 是 {i}" for i in (872, 1962)))
     for name, use in SPECIAL.items():
         symbol = getattr(tokenizer, name)
         print(f"    {symbol:7} id {tokenizer.convert_tokens_to_ids(symbol):>3}  {use}")

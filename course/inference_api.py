@@ -189,6 +189,10 @@ def make_app(models: dict[str, Any], token: str | None = None) -> FastAPI:
     async def bad_input(request, error):
         return error_json(422, str(error))
 
+    @app.exception_handler(Exception)
+    async def unexpected(request, error):
+        return error_json(500, f"服务器内部出错（{type(error).__name__}）")
+
     @app.get("/health", summary="活着吗，有哪些模型")
     def health() -> dict:
         return {"status": "ok", "models": {name: model.task for name, model in models.items()}}

@@ -27,6 +27,10 @@ RETRIES = 3  # 503（模型正在装载）最多再试几次
 MAX_WAIT = 10  # 每次重试之前最多等几秒，不管服务器让等多久
 
 
+class Unreachable(CourseError):
+    """连不上，或等不到回答：没有指定 --endpoint 时可以改用本机的 API"""
+
+
 def clip(text: str, secret: str | None) -> str:
     """服务器给的话，能放心打印的样子：一行、不超过 200 字、没有控制字符，也没有 token"""
     if secret:
@@ -101,7 +105,7 @@ def explain(status: int, content_type: str, body: str, retry_after: str | None, 
 
 
 def post(url: str, payload: dict, token: str | None, timeout: float) -> requests.Response:
-    """发一次请求，最多等 timeout 秒；连不上、超时抛 CourseError"""
+    """发一次请求，最多等 timeout 秒；连不上、超时抛 Unreachable"""
     # 按名字写 headers=、json=：漏写名字的话，token 会被当成表单内容发出去
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     address = url.split("?")[0]
@@ -119,7 +123,7 @@ def post(url: str, payload: dict, token: str | None, timeout: float) -> requests
         problem = f"连不上 {address}（{type(error).__name__}）"
         next_step = "检查网络和 --endpoint；想在本机试：python demo01_hf_basics/07_local_api.py"
     # 在 except 外面抛：底层异常里可能带着请求头，不让它跟在后面
-    raise CourseError(problem, next_step)
+    raise Unreachable(problem, next_step)
 
 
 def post_until_loaded(

@@ -18,11 +18,14 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from course.errors import CourseError
 from course.models import load_tokenizer
 
-disable_progress_bar()  # 装载这么小的模型一眨眼就完，进度条只会打断讲义的输出
+# 装载的进度条和 LOAD REPORT 会打断讲义的输出；缺不缺权重由 load 自己查
+disable_progress_bar()
+set_verbosity_error()
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
 
@@ -68,6 +71,19 @@ def tidy(text: str) -> str:
     return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
 
 
+def load(kind, folder: Path, may_miss: str | tuple[str, ...] = "-"):
+    """读模型；除了名字以 may_miss 开头的，缺一个权重就抛 CourseError，而不是悄悄用随机数补上"""
+    again = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
+    try:
+        model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # 权重文件坏法很多，各库的异常没有共同的类型
+        raise CourseError(f"读不了 {folder}（{type(error).__name__}）", again) from error
+    missing = [key for key in info["missing_keys"] if not key.startswith(may_miss)]
+    if missing:
+        raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", again)
+    return model.eval()
+
+
 class Generator:
     """续写模型；folder 是装着 config.json 和权重的 GPT-2 文件夹"""
 
@@ -75,8 +91,7 @@ class Generator:
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.tokenizer = load_tokenizer(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-        self.model.to(device).eval()
+        self.model = load(AutoModelForCausalLM, folder).to(device)
         # 这些记号不是文字，不许写出来；[SEP] 例外，写到它就是"写完了"
         self.never = [i for i in self.tokenizer.all_special_ids if i != self.tokenizer.sep_token_id]
         self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
@@ -144,10 +159,8 @@ class Classifier:
     def __init__(self, folder: Path, device: str = "cpu", seed: int = 0):
         self.tokenizer = load_tokenizer(folder)
         torch.manual_seed(seed)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True
-        )
-        self.model.to(device).eval()
+        may_miss = ("classifier.", "bert.pooler.")
+        self.model = load(AutoModelForSequenceClassification, folder, may_miss).to(device)
 
     def scores(self, text: str) -> dict[str, float]:
         """{标签: logit}，还没有变成概率"""

@@ -17,6 +17,7 @@ from course.inference_client import (
     HUB,
     MODEL,
     TIMEOUT,
+    Unreachable,
     hub_problem,
     local_api,
     local_model,
@@ -57,8 +58,13 @@ def main() -> None:
 
     reason = hub_problem(args.endpoint)
     if reason is None:
-        ask(args.endpoint or HUB, args.model, args.timeout)
-    else:
+        try:
+            ask(args.endpoint or HUB, args.model, args.timeout)
+        except Unreachable as error:
+            if args.endpoint:
+                raise
+            reason = error.problem
+    if reason:
         # 连不上 Hub：在本机开两个 API，把同样的请求发过去。第一个像 Hub 一样要 token
         print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
         model = local_model()

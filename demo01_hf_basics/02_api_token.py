@@ -26,6 +26,7 @@ from course.inference_client import (
     HUB,
     MODEL,
     TIMEOUT,
+    Unreachable,
     clip,
     explain,
     hub_problem,
@@ -98,14 +99,18 @@ def main() -> None:
         reason = "没有 token"
     else:
         reason = hub_problem(args.endpoint)
-        if reason:
-            print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
-
     if reason is None:
         url = f"{(args.endpoint or HUB).rstrip('/')}/models/{args.model}"
-        ask_with_requests(url, token, args.timeout)
-        ask_with_client(url, token, args.timeout)
-    else:
+        try:
+            ask_with_requests(url, token, args.timeout)
+            ask_with_client(url, token, args.timeout)
+        except Unreachable as error:
+            if args.endpoint:
+                raise
+            reason = error.problem
+    if reason:
+        if token:
+            print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
         # 你的 token 只交给 Hub；本机的 API 用现造的一个，用完就扔
         token = f"hf_{secrets.token_hex(16)}"
         with local_api(local_model(), token) as endpoint:

@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
+from soak_local_api import NAME, load
 from transformers import GPT2LMHeadModel, pipeline
 
 from course.inference_api import MAX_BYTES, make_app, serving
@@ -209,6 +210,13 @@ def test_requests_at_the_same_time_do_not_mix(writer):
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(write, list(range(8)) * 3))
     assert together == alone * 3
+
+
+def test_a_few_seconds_of_eight_clients(models):
+    names = {NAME: models[GPT], "bert-base-chinese": models[BERT]}
+    with serving(make_app(names)) as url:
+        answers, errors = load(url, 3)
+    assert errors == [] and answers > 8
 
 
 def test_a_client_that_leaves_stops_the_writing(api, models, monkeypatch):
