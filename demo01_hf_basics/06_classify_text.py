@@ -6,7 +6,14 @@
 怎么运行：python demo01_hf_basics/06_classify_text.py
 
 会看到：
-@@06@@
+    种子 0  房间很干净，服务也好，下次还来  → LABEL_0 0.476   LABEL_1 0.524
+    种子 0  又脏又吵，服务太差，再也不来了  → LABEL_0 0.479   LABEL_1 0.521
+    种子 1  房间很干净，服务也好，下次还来  → LABEL_0 0.560   LABEL_1 0.440
+    …
+    bert.embeddings    5,540,864   63.2%  字变向量：字 + 位置 + 第几句，三个向量加起来
+    bert.encoder       3,159,040   36.0%  提取特征：每个字看一遍整句话，一层一层往上
+    …
+    input_ids   (1, 17)       → 字向量 (1, 17, 256) → … → pooler (1, 256) → classifier (1, 2)
 """
 
 import torch

@@ -8,7 +8,11 @@ InferenceClient 只换一个地址就能用。
           python demo01_hf_basics/07_local_api.py --token-env MY_TOKEN    要求带上这个变量里的 token
 
 会看到：
-@@07@@
+    推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
+        POST http://127.0.0.1:8000/models/uer/gpt2-chinese-cluecorpussmall   text-generation
+        POST http://127.0.0.1:8000/models/bert-base-chinese   text-classification
+        …
+        浏览器打开 http://127.0.0.1:8000/docs   可以直接点着试的文档，不用联网
 
 另开一个终端试试（一行）：
     python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
