@@ -7,7 +7,17 @@
           python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
 
 会看到：连得上 Hub 时，它怎样拒绝匿名请求；连不上时，同一个请求发给本机上自己的 API：
-@@01@@
+    Hub 连不上：连接失败（ConnectionError）。改用本机的 API，请求一个字不变
+    —— 要 token 的 API（和 Hub 一样）
+    POST http://127.0.0.1:39355/models/uer/gpt2-chinese-cluecorpussmall
+         {"inputs": "你好，Hugging Face"}
+    状态码  401
+    类型    application/json
+    内容    {"error":"要 token：请求头 Authorization: Bearer …"}
+    …
+    —— 不要 token 的 API
+    状态码  200
+    结果    [{"generated_text": "你好，Hugging Face…
 """
 
 import json

@@ -10,7 +10,14 @@ Make calls to Inference Providers → 复制（只显示一次）→ 终端里�
           python demo01_hf_basics/02_api_token.py --endpoint http://127.0.0.1:8000
 
 会看到：没有 token 或连不上 Hub 时，同样的请求发给本机上自己的 API：
-@@02@@
+    token：没有找到
+    POST http://127.0.0.1:41877/models/uer/gpt2-chinese-cluecorpussmall
+         Authorization: Bearer ***
+         {"inputs": "你好，我是一款语言模型，", "parameters": {"max_new_tokens": 30, …}}
+    状态码  200
+    内容    [{"generated_text":"你好，我是一款语言模型，…
+    InferenceClient(model=url, token=token).text_generation(…)
+    结果    你好，我是一款语言模型，…
 """
 
 import json

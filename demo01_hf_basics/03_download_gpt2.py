@@ -9,7 +9,14 @@
 断了再运行一次同样的命令，会接着下。
 
 会看到：下载的进度和速度，然后是文件夹的讲解；连不上时用随仓库的小模型讲解，退出码 1：
-@@03@@
+    来源：https://huggingface.co（先探一下，最多 5 秒）
+    没有下载成：连不上 https://huggingface.co：连接失败（ConnectionError）
+    下一步：换一个来源：--source hf-mirror、--source modelscope；或再运行一次，断了的会接着下
+    …
+    …/models/tiny-gpt2-chinese/   ← 加载模型时给的就是这个文件夹的路径
+        config.json                   0.9 KB  结构：几层、多宽、字典多大；没有它就不知道怎么搭模型
+        model.safetensors            17.4 MB  权重，新格式：只有数字，打开它不会执行任何代码
+        vocab.txt                   109.5 KB  字典：一行一个 token，行号（从 0 数）就是 id
 """
 
 import sys

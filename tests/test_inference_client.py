@@ -142,6 +142,22 @@ def test_probe_is_bounded():
     assert "连接失败" in unreachable("http://127.0.0.1:9", 5)
 
 
+SCRIPTS = sorted(path.name for path in (ROOT / "demo01_hf_basics").glob("0*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_a_wrong_flag(monkeypatch, capsys, script):
+    code, text = run_here(monkeypatch, capsys, script, "--help")
+    assert code == 0 and "怎么运行：python demo01_hf_basics/" in text and "会看到：" in text
+    assert "@@" not in text  # no placeholder left
+    code, text = run_here(monkeypatch, capsys, script, "--no-such-flag")
+    assert "不认识的参数 --no-such-flag" in str(code) and f"python {script} --help" in str(code)
+
+
+def test_there_are_seven_lessons():
+    assert [name[:2] for name in SCRIPTS] == [f"0{i}" for i in range(1, 8)]
+
+
 def test_01_and_02_without_network_ask_the_local_api(repo):
     first = run_loopback(repo, "demo01_hf_basics/01_api_anonymous.py")
     assert first.returncode == 0, first.stderr
