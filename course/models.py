@@ -8,7 +8,14 @@ from course.errors import CourseError
 from course.paths import MODELS, ROOT
 
 # 真模型的名字 → 没下载时顶替它的小模型（随仓库一起到手）
-SHIPPED = {"bert-base-chinese": "tiny-bert-chinese"}
+SHIPPED = {
+    "bert-base-chinese": "tiny-bert-chinese",
+    "uer/gpt2-chinese-cluecorpussmall": "tiny-gpt2-chinese",
+}
+DOWNLOADERS = {  # 真模型的名字 → 下载它的脚本
+    "bert-base-chinese": "05_download_bert.py",
+    "uer/gpt2-chinese-cluecorpussmall": "03_download_gpt2.py",
+}
 
 
 def has_weights(folder: Path) -> bool:
@@ -43,7 +50,7 @@ def find_model(name: str) -> Path:
     if name in SHIPPED:
         print(
             f"模型：models/ 里还没有 {name}，先用随仓库的小模型 {SHIPPED[name]}"
-            "（换成真的：见 models/README.md）"
+            f"（换成真的：python demo01_hf_basics/{DOWNLOADERS[name]}）"
         )
         return check_folder(MODELS / SHIPPED[name])
     if (MODELS / name / "config.json").is_file():

@@ -11,6 +11,7 @@ from course.paths import ROOT
 
 ALLOWED = {  # folder → what of ours its files may import
     "course": {"course"},
+    "demo01_hf_basics": {"course", "demo01_hf_basics"},
     "demo02_sentiment": {"course", "demo02_sentiment"},
     "models": {"course"},
 }
@@ -96,7 +97,7 @@ def test_requirements_are_pinned_and_complete():
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", text, re.MULTILINE))
     distribution = {"sklearn": "scikit-learn"}
-    for folder in ("course", "demo02_sentiment"):
+    for folder in ("course", "demo01_hf_basics", "demo02_sentiment"):
         for path in (ROOT / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):

@@ -1,0 +1,93 @@
+"""带着看一个模型文件夹：每个文件是做什么的，config.json 里的数字是什么意思"""
+
+import json
+import re
+from pathlib import Path
+
+from course.models import load_tokenizer
+
+FILES = {  # 文件名的样子 → 它是做什么的
+    r"config\.json": "结构：几层、多宽、字典多大；没有它就不知道怎么搭模型",
+    r"generation_config\.json": "续写时的默认参数",
+    r"vocab\.txt": "字典：一行一个 token，行号（从 0 数）就是 id",
+    r"tokenizer\.json": "分词器的全部规则和字典，读起来快的那种格式",
+    r"tokenizer_config\.json": "分词器的设置：最多读多长、分不分大小写、用哪个类",
+    r"special_tokens_map\.json": "特殊符号叫什么：[UNK] [SEP] [PAD] [CLS] [MASK]",
+    r"added_tokens\.json": "后来加进字典的 token",
+    r"model.*\.safetensors": "权重，新格式：只有数字，打开它不会执行任何代码",
+    r"pytorch_model.*\.bin": "权重，旧格式（pickle）：里面可以夹带代码，只用信得过的来源",
+    r".*\.index\.json": "权重分成了几个文件时的目录",
+    r"README\.md": "模型卡：谁做的、怎么用、许可证",
+    r".*\.part": "没下完的文件，再运行一次会接着下",
+}
+SPECIAL = {
+    "unk_token": "不认识的字",
+    "sep_token": "一句话的结尾，也隔开两句话",
+    "pad_token": "补齐：一批句子要一样长",
+    "cls_token": "一句话的开头，BERT 用它代表整句",
+    "mask_token": "挖空让模型猜",
+}
+
+
+def size(path: Path) -> str:
+    count = path.stat().st_size
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} KB"
+
+
+def explain(name: str) -> str:
+    return next((use for pattern, use in FILES.items() if re.fullmatch(pattern, name)), "")
+
+
+def print_files(folder: Path, indent: str) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            print(f"{indent}{path.name:26}{size(path):>10}  {explain(path.name)}")
+
+
+def tour(folder: Path) -> None:
+    """打印文件夹的树和讲解；folder 是装着 config.json 的那个"""
+    # 1. 树。cache_dir 下载的，外面还有一层 models--组织--名字
+    print()
+    if folder.parent.name == "snapshots":
+        cache = folder.parent.parent
+        blobs = [path for path in (cache / "blobs").glob("*") if path.suffix != ".part"]
+        print(f"{cache}/")
+        print("    refs/       每个分支现在指着哪个版本：", end="")
+        for ref in (cache / "refs").glob("*"):
+            print(f"{ref.name} → {ref.read_text(encoding='utf-8')[:12]}…", end=" ")
+        print(
+            f"\n    blobs/      内容本身，{len(blobs)} 个文件，名字是内容的编号（哈希），不重复存"
+        )
+        print(
+            "    snapshots/  一个版本一个文件夹，里面的文件是指向 blobs 的链接（Windows 上是实物）"
+        )
+        print(f"        {folder.name}/   ← 加载模型时给的就是这个文件夹的路径")
+        print_files(folder, "            ")
+    else:
+        print(f"{folder}/   ← 加载模型时给的就是这个文件夹的路径")
+        print_files(folder, "    ")
+
+    # 2. config.json 里最常看的几行。GPT-2 的名字不同：n_positions、n_embd、n_layer
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    print("\nconfig.json：")
+    for names, use in (
+        (("architectures",), "用哪个类搭模型"),
+        (("vocab_size",), "字典有多少项，要和 vocab.txt 的行数一样"),
+        (("hidden_size", "n_embd"), "每个 token 变成多少个数"),
+        (("num_hidden_layers", "n_layer"), "几层"),
+        (("num_attention_heads", "n_head"), "每层几个注意力头"),
+        (("max_position_embeddings", "n_positions"), "最多读多少个 token，再长就没有位置向量了"),
+    ):
+        for name in names:
+            if name in config:
+                print(f"    {name:24}{config[name]!s:22}{use}")
+
+    # 3. 字典和特殊符号
+    tokenizer = load_tokenizer(folder)
+    print(f"\n字典：{len(tokenizer)} 项，", end="")
+    print("，".join(f"{tokenizer.convert_ids_to_tokens(i)} 是 {i}" for i in (872, 1962)))
+    for name, use in SPECIAL.items():
+        symbol = getattr(tokenizer, name)
+        print(f"    {symbol:7} id {tokenizer.convert_tokens_to_ids(symbol):>3}  {use}")
+    limit = tokenizer.model_max_length
+    print(f"    一次最多 {limit if limit < 1e9 else '（没写）'} 个 token")

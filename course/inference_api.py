@@ -1,0 +1,254 @@
+"""自己的推理 API：协议与 Hugging Face 的相同，只听 127.0.0.1
+
+`make_app({模型名: 模型}, token)` 造一个 FastAPI 应用，`serving(app, port)` 在后台把它跑起来。
+模型是 course/text_models.py 的 Generator（.encode、.write）或任何有 .task 和
+.scores(text) -> {标签: logit} 的分类器。
+"""
+
+import asyncio
+import hmac
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import swagger_ui_bundle
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from course.errors import CourseError
+from course.network import bypass_proxy_for_loopback
+from course.text_models import ClassificationParameters, GenerationParameters, InputError
+
+HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
+MAX_BYTES = 64 * 1024  # 一个请求最多 64 KB，约两万字
+BODY_SECONDS = 10  # 请求体多少秒内要发完，发一半就不动的不等
+
+
+class Question(BaseModel):
+    """一个请求：文字，和可选的参数"""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"inputs": "今天天气", "parameters": {"max_new_tokens": 30}}]
+        },
+    )
+
+    inputs: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    stream: bool = False
+
+
+def error_json(status: int, message: str, **headers: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status, headers)
+
+
+def describe(errors: list[dict]) -> str:
+    """pydantic 的报错 → 一行：哪个字段，哪里不对"""
+    lines = []
+    for error in errors:
+        where = ".".join(str(part) for part in error["loc"] if part != "body") or "请求体"
+        wrong = "不认识的参数" if error["type"] == "extra_forbidden" else error["msg"]
+        lines.append(f"{where}：{wrong}")
+    return "；".join(lines)
+
+
+class Guard:
+    """门卫，在 FastAPI 之前：先看 Host 和 token，再看大小；不合格的请求不会走到模型面前"""
+
+    def __init__(self, app, token: str | None):
+        self.app = app
+        self.expected = f"Bearer {token}".encode() if token else None
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        refusal = self.refuse(scope["path"], headers)
+        if refusal is None and scope["method"] == "POST":
+            refusal, receive = await self.read(receive)
+        await (refusal or self.app)(scope, receive, send)
+
+    def refuse(self, path: str, headers: dict[bytes, bytes]) -> JSONResponse | None:
+        host = headers.get(b"host", b"").rsplit(b":", 1)[0]
+        if host not in (b"127.0.0.1", b"localhost"):  # 别的网站借浏览器之手来访问
+            return error_json(400, "Host 只能是 127.0.0.1 或 localhost")
+        if self.expected and path.startswith("/models"):
+            given = headers.get(b"authorization", b"")
+            # 普通的 == 在第一个不同的字节就停，掐表能一位一位猜出 token；这个函数用时固定
+            if not hmac.compare_digest(given, self.expected):
+                message = "token 不对" if given else "要 token：请求头 Authorization: Bearer …"
+                return error_json(401, message, **{"WWW-Authenticate": "Bearer"})
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > MAX_BYTES:
+            return error_json(413, f"请求最大 {MAX_BYTES} 字节，这个有 {int(length)} 字节")
+        return None
+
+    async def read(self, receive):
+        """把请求体收齐（Content-Length 可以说谎，所以边收边数），再原样交给后面"""
+        body, more = b"", True
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while more and len(body) <= MAX_BYTES:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        more = False
+                    else:
+                        body += message.get("body", b"")
+                        more = message.get("more_body", False)
+        except TimeoutError:
+            return error_json(408, f"{BODY_SECONDS} 秒内没有收完请求"), receive
+        if len(body) > MAX_BYTES:
+            return error_json(413, f"请求最大 {MAX_BYTES} 字节"), receive
+        collected = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay():
+            return collected.pop() if collected else await receive()
+
+        return None, replay
+
+
+def generate(model, question: Question):
+    """续写：stream 时返回逐字的事件流，否则返回 [{"generated_text": …}]"""
+    parameters = GenerationParameters.model_validate(question.parameters)
+    ids = model.encode(question.inputs, parameters.max_new_tokens)
+    text = question.inputs if parameters.return_full_text else ""
+    if not question.stream:
+        text += "".join(token.text for token in model.write(ids, parameters))
+        return [{"generated_text": text}]
+
+    def events() -> Iterator[str]:
+        """每个 token 一个事件；最后一个事件带全文"""
+        whole, waiting = text, None
+        for index, token in enumerate(model.write(ids, parameters), start=1):
+            if waiting:
+                yield event(waiting)
+            whole += token.text
+            waiting = {"index": index, "token": token.model_dump(), "generated_text": None}
+        if waiting:
+            yield event(waiting | {"generated_text": whole})
+        else:  # 一个字也没写就结束了
+            end = {"id": 0, "text": "", "logprob": 0.0, "special": True}
+            yield event({"index": 1, "token": end, "generated_text": whole})
+
+    def event(value: dict) -> str:
+        return f"data:{json.dumps({'details': None} | value, ensure_ascii=False)}\n\n"
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def classify(model, question: Question) -> list[list[dict]]:
+    """分类：[[{"label", "score"}, …]]，分数从高到低"""
+    parameters = ClassificationParameters.model_validate(question.parameters)
+    logits = model.scores(question.inputs)
+    if parameters.function_to_apply == "softmax":
+        top = max(logits.values())
+        total = sum(math.exp(z - top) for z in logits.values())
+        scores = {label: math.exp(z - top) / total for label, z in logits.items()}
+    elif parameters.function_to_apply == "sigmoid":
+        scores = {label: 1 / (1 + math.exp(-z)) for label, z in logits.items()}
+    else:
+        scores = logits
+    ranked = sorted(scores.items(), key=lambda item: -item[1])[: parameters.top_k]
+    return [[{"label": label, "score": score} for label, score in ranked]]
+
+
+ANSWERS = {"text-generation": generate, "text-classification": classify}
+
+
+def make_app(models: dict[str, Any], token: str | None = None) -> FastAPI:
+    """{模型名: 模型} → FastAPI 应用；给了 token，/models 下的请求就必须带上它"""
+    app = FastAPI(title="我的推理 API", docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, token=token)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def http_error(request, error):
+        return error_json(error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_body(request, error):
+        return error_json(422, describe(error.errors()))
+
+    @app.exception_handler(ValidationError)
+    async def bad_parameters(request, error):
+        return error_json(422, describe(error.errors()))
+
+    @app.exception_handler(InputError)
+    async def bad_input(request, error):
+        return error_json(422, str(error))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request, error):
+        return error_json(500, f"服务器内部出错（{type(error).__name__}）")
+
+    @app.get("/health", summary="活着吗，有哪些模型")
+    def health() -> dict:
+        return {"status": "ok", "models": {name: model.task for name, model in models.items()}}
+
+    # def 而不是 async def：FastAPI 把它放到线程池里，模型在算的时候别的请求照样有人接
+    @app.post("/models/{name}", summary="推理", response_model=None)
+    @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", response_model=None)
+    def infer(question: Question, name: str, org: str | None = None):
+        full = f"{org}/{name}" if org else name
+        if full not in models:
+            raise HTTPException(404, f"没有模型 {full}，这里有 {'、'.join(models)}")
+        return ANSWERS[models[full].task](models[full], question)
+
+    # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；换成本地带的这份
+    app.mount("/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/swagger/swagger-ui-bundle.js",
+            swagger_css_url="/swagger/swagger-ui.css",
+            swagger_favicon_url="/swagger/favicon-32x32.png",
+        )
+
+    return app
+
+
+@contextmanager
+def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """在后台线程里运行 app，with 块里拿到它的地址 http://127.0.0.1:端口，出块时停下
+
+    port 为 0 时自动挑一个空闲的端口。端口被占用时抛 CourseError。
+    """
+    bypass_proxy_for_loopback()
+    try:
+        listener = socket.create_server((HOST, port))
+    except OSError as error:
+        raise CourseError(
+            f"端口 {port} 用不了（{error.strerror or error}）", "--port 换一个，--port 0 自动挑"
+        ) from error
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=5,  # 停的时候，还没答完的请求最多再等 5 秒
+        lifespan="off",
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://{HOST}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()

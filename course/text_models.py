@@ -1,0 +1,173 @@
+"""本地模型的两种用法：续写（GPT）和分类（BERT），给推理 API 当后厨
+
+`Generator` 一个字一个字地写，每写一个就交出来，所以既能一次给全文，也能边写边给（流式）。
+"""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from course.errors import CourseError
+from course.models import load_tokenizer
+
+# 装载的进度条和 LOAD REPORT 会打断讲义的输出；缺不缺权重由 load 自己查
+disable_progress_bar()
+set_verbosity_error()
+
+MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
+
+
+class InputError(ValueError):
+    """请求里的文字或参数不合要求，API 会回 422"""
+
+
+class GenerationParameters(BaseModel):
+    """续写的参数，名字与 HF 推理 API 相同；没写的用默认值，写错名字会报错而不是悄悄忽略"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_new_tokens: int = Field(50, ge=1, le=MAX_NEW_TOKENS)
+    do_sample: bool = True  # False：每一步都取最可能的字，结果固定
+    temperature: float = Field(0.7, gt=0, le=100)
+    top_k: int = Field(50, ge=0)  # 0：不限
+    top_p: float = Field(1.0, gt=0, le=1)
+    return_full_text: bool = True  # 答案里带不带提示语
+    seed: int | None = None  # 给了种子，随机的结果也能重现
+
+
+class ClassificationParameters(BaseModel):
+    """分类的参数，名字与 HF 推理 API 相同"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int | None = Field(None, ge=1)  # 只要分数最高的几类；不写就全给
+    function_to_apply: str = Field("softmax", pattern="^(softmax|sigmoid|none)$")
+
+
+class Token(BaseModel):
+    """写出来的一个 token：编号、它带来的文字、当时的对数概率"""
+
+    id: int
+    text: str
+    logprob: float
+    special: bool = False
+
+
+def tidy(text: str) -> str:
+    """去掉汉字旁边的空格：分词器还原时在每两个 token 之间放一个，英文单词之间的留着"""
+    return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
+
+
+def load(kind, folder: Path, may_miss: str | tuple[str, ...] = "-"):
+    """读模型；除了名字以 may_miss 开头的，缺一个权重就抛 CourseError，而不是悄悄用随机数补上"""
+    again = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
+    try:
+        model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # 权重文件坏法很多，各库的异常没有共同的类型
+        raise CourseError(f"读不了 {folder}（{type(error).__name__}）", again) from error
+    missing = [key for key in info["missing_keys"] if not key.startswith(may_miss)]
+    if missing:
+        raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", again)
+    return model.eval()
+
+
+class Generator:
+    """续写模型；folder 是装着 config.json 和权重的 GPT-2 文件夹"""
+
+    task = "text-generation"
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        self.tokenizer = load_tokenizer(folder)
+        self.model = load(AutoModelForCausalLM, folder).to(device)
+        # 这些记号不是文字，不许写出来；[SEP] 例外，写到它就是"写完了"
+        self.never = [i for i in self.tokenizer.all_special_ids if i != self.tokenizer.sep_token_id]
+        self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
+
+    def encode(self, text: str, max_new_tokens: int) -> list[int]:
+        """提示语 → id；不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题"""
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        room = self.model.config.max_position_embeddings - max_new_tokens
+        if not ids:
+            raise InputError("inputs 是空的，至少要有一个字")
+        if len(ids) > room:
+            raise InputError(
+                f"inputs 有 {len(ids)} 个 token，加上 max_new_tokens {max_new_tokens} 超过了"
+                f"模型的上限 {self.model.config.max_position_embeddings}"
+            )
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        return tidy(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    def write(self, ids: list[int], parameters: GenerationParameters) -> Iterator[Token]:
+        """从 ids 往下写：算出 21,128 个分数 → 按参数调整 → 抽一个 → 接在后面，再来一遍"""
+        device = self.model.device
+        dice = torch.Generator(device)  # 每个请求自己的随机数，互不影响
+        if parameters.seed is None:
+            dice.seed()
+        else:
+            dice.manual_seed(parameters.seed)
+        adjust = LogitsProcessorList([TemperatureLogitsWarper(parameters.temperature)])
+        if parameters.top_k:
+            adjust.append(TopKLogitsWarper(parameters.top_k))
+        if parameters.top_p < 1:
+            adjust.append(TopPLogitsWarper(parameters.top_p))
+
+        written = list(ids)
+        said = len(self.decode(written))
+        step = torch.tensor([written], device=device)
+        past = None
+        for _ in range(parameters.max_new_tokens):
+            # inference_mode 不能跨过 yield：那会漏到别的请求的线程里
+            with self.turn, torch.inference_mode():
+                out = self.model(step, past_key_values=past, use_cache=True)
+                past, scores = out.past_key_values, out.logits[:, -1].float()
+                scores[:, self.never] = -torch.inf
+                logprobs = scores.log_softmax(-1)
+                if parameters.do_sample:
+                    probabilities = adjust(None, scores).softmax(-1)
+                    step = torch.multinomial(probabilities, 1, generator=dice)
+                else:
+                    step = scores.argmax(-1, keepdim=True)
+                token, logprob = int(step), float(logprobs[0, step])
+            if token == self.tokenizer.sep_token_id:
+                return
+            written.append(token)
+            text = self.decode(written)
+            yield Token(id=token, text=text[said:], logprob=logprob)
+            said = len(text)
+
+
+class Classifier:
+    """分类模型；folder 里没有训练过的分类头时，按 seed 随机造一个（答案没有意义，见 06）"""
+
+    task = "text-classification"
+
+    def __init__(self, folder: Path, device: str = "cpu", seed: int = 0):
+        self.tokenizer = load_tokenizer(folder)
+        torch.manual_seed(seed)
+        may_miss = ("classifier.", "bert.pooler.")
+        self.model = load(AutoModelForSequenceClassification, folder, may_miss).to(device)
+
+    def scores(self, text: str) -> dict[str, float]:
+        """{标签: logit}，还没有变成概率"""
+        batch = self.tokenizer(text, return_tensors="pt", verbose=False).to(self.model.device)
+        length, limit = batch["input_ids"].shape[1], self.model.config.max_position_embeddings
+        if length > limit:
+            raise InputError(f"inputs 有 {length} 个 token，超过了模型的上限 {limit}")
+        with torch.inference_mode():
+            logits = self.model(**batch).logits[0].tolist()
+        return {self.model.config.id2label[i]: logit for i, logit in enumerate(logits)}

@@ -1,0 +1,136 @@
+"""第 4 课  本地离线续写：同一句话，不同的参数
+
+教什么：GPT 是续写模型，做的事只有一件：看前面的字，给字典里 21,128 个 token 各打一个分，
+抽一个接上，再来一遍。temperature、top_k、top_p 管的都是"怎么抽"。
+
+怎么运行：python demo01_hf_basics/04_generate_text.py
+          python demo01_hf_basics/04_generate_text.py --prompt 今天天气 --device cuda
+
+会看到：
+    默认的 id：…[1798, 8024, 102]，最后的 102 就是 [SEP]
+    课上的参数，不带 [SEP]：
+      你好，我是一款语言模型，｜看起来的是太小了，有点小，不是不太爽，用了，但是一点有点…
+    贪心（每次取最可能的）
+        我们的是我们的，我们的人们的，我们的人们的，我们的人们的人们的人们的…
+    temperature 1.5（放飞）
+        敲定的钻帧拾躲捉慰惊迹施嘲蓉，191爆的缝mode.摘um喂擀嗔y杀外抄…
+    「你好，我是一款语言模型，」的下一个字，最可能的 10 个（每个 █ 是 2 %）：
+        6.5% 我  ███
+        4.4% 但  ██
+"""
+
+import torch
+from transformers import AutoModelForCausalLM, pipeline, set_seed
+
+from course.cli import Parser, number, run
+from course.models import find_model, load_tokenizer
+from course.text_models import tidy
+
+MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没下载时用随仓库的 tiny-gpt2-chinese
+PROMPT = "你好，我是一款语言模型，"
+LENGTH = 40  # 续写多少个 token
+SEED = 0  # 随机数的种子：固定了，每次运行的结果都一样
+
+SETTINGS = {  # 表里的每一行：说明 → 参数
+    "贪心（每次取最可能的）": {"do_sample": False},
+    "temperature 0.3（保守）": {"temperature": 0.3},
+    "temperature 0.7": {"temperature": 0.7},
+    "temperature 1.5（放飞）": {"temperature": 1.5},
+    "top_k 1（同贪心）": {"top_k": 1},
+    "top_k 5": {"top_k": 5},
+    "top_k 50": {"top_k": 50},
+    "top_p 0.5": {"top_p": 0.5},
+    "top_p 0.9": {"top_p": 0.9},
+}
+# 没写到的就当没有限制：温度 1 是原样，top_k 0 和 top_p 1 是不限
+NEUTRAL = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+
+
+def choose_device(asked: str) -> str:
+    """课上的 device="cpu" 或 "cuda"；要 cuda 却没有时说一声，改用 cpu，不崩溃"""
+    if asked == "cuda" and not torch.cuda.is_available():
+        print("设备：要的是 cuda，但这里没有可用的 NVIDIA 显卡（或 torch 是 CPU 版），改用 cpu")
+        return "cpu"
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"设备：{asked}")
+    return asked
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
+    parser.add_argument("--prompt", default=PROMPT, help=f"开头的话，默认 {PROMPT}")
+    length = number(int, 1)
+    parser.add_argument("--length", type=length, default=LENGTH, help=f"默认 {LENGTH}")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    args = parser.parse_args()
+    prompt = args.prompt
+
+    # 1. 模型和分词器从同一个文件夹读：id 是字典里的行号，换一本字典就全乱了
+    folder = find_model(args.model)
+    device = choose_device(args.device)
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    writer = pipeline("text-generation", model=model, tokenizer=tokenizer, device=device)
+
+    # 2. 最简单的调用。max_length 已经过时（它把提示语也算在内），现在写 max_new_tokens
+    #    分词器在汉字之间放了空格，tidy 把它们去掉；课上的 clean_up_tokenization_spaces 管不到
+    set_seed(SEED)
+    plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=1)
+    print(f"\n最简单的调用：\n  {plain}")
+    print(f"  {tidy(plain[0]['generated_text'])}")
+
+    # 3. 陷阱：分词器默认在末尾加 [SEP]，意思是"话说完了"，模型从下一句话开始写，就跑题了
+    with_sep = tokenizer(prompt)["input_ids"]
+    without = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    print(f"\n默认的 id：…{with_sep[-3:]}，最后的 {tokenizer.sep_token_id} 就是 [SEP]")
+    print(f"不加记号：…{without[-3:]}，add_special_tokens=False")
+
+    # 4. 加上课上的参数，并避开 [SEP]
+    def write(**settings: object) -> str:
+        set_seed(SEED)
+        if settings.get("do_sample") is not False:
+            settings = NEUTRAL | settings
+        out = writer(
+            prompt,
+            max_new_tokens=args.length,
+            add_special_tokens=False,
+            truncation=True,
+            **settings,
+        )
+        return tidy(out[0]["generated_text"]).removeprefix(tidy(prompt))
+
+    print(f"\n课上的参数，不带 [SEP]：\n  {prompt}｜{write(temperature=0.7, top_k=50, top_p=0.9)}")
+
+    # 5. 一次只动一个参数，种子都是 SEED，看它做了什么
+    print(f"\n同一句「{prompt}」往下写 {args.length} 个 token：")
+    for title, settings in SETTINGS.items():
+        print(f"  {title}\n      {write(**settings)}")
+    again = write(top_k=1) == write(do_sample=False)
+    print(f"  top_k 1 和贪心写的一样：{again}")
+
+    # 6. 参数动的是这张图：下一个字的概率（最可能的 10 个）
+    with torch.inference_mode():
+        logits = model(torch.tensor([without], device=model.device)).logits[0, -1].float().cpu()
+    top = logits.topk(10).indices
+    print(f"\n「{prompt}」的下一个字，最可能的 10 个（每个 █ 是 2 %）：")
+    columns = {"温度 1": 1.0, "温度 0.3": 0.3, "温度 1.5": 1.5}
+    for title, temperature in columns.items():
+        chance = (logits / temperature).softmax(-1)
+        print(f"  {title}，前 10 个一共占 {float(chance[top].sum()):.0%}")
+        for token in top.tolist():
+            share = float(chance[token])
+            word = tokenizer.convert_ids_to_tokens(token)
+            print(f"    {share:6.1%} {word}\t{'█' * round(share * 50)}")
+        cumulative = chance.sort(descending=True).values.cumsum(0)
+        sizes = {p: int((cumulative < p).sum()) + 1 for p in (0.5, 0.9)}
+        print(f"    top_p 0.5 留下 {sizes[0.5]} 个候选，top_p 0.9 留下 {sizes[0.9]} 个")
+
+    # 小结：温度低，图更尖，写得保守；温度高，图更平，写得离奇。top_k、top_p 砍掉尾巴再抽
+    #       贪心爱绕圈子（反复说同一句），因为每一步最可能不等于整段最好
+    # 练习：--prompt 换成"这家酒店"；SEED 换成 1，哪几行会变，哪几行不变？为什么？
+
+
+if __name__ == "__main__":
+    run(main)

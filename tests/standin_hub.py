@@ -1,0 +1,177 @@
+"""A stand-in for the Hub (and for ModelScope) on 127.0.0.1, with the faults of a real network
+
+`StandIn(repos)` serves {("model" | "dataset", "org/name"): {path: bytes}} over real HTTP, to the
+real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
+accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
+bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_file` and
+`after_file` are called with the bytes of a file around its sending. `log` holds (method, path,
+headers) of every request.
+"""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LFS_FROM = 100_000  # larger files are named by SHA-256, as Git LFS does; smaller by git's SHA-1
+
+
+def etag(data: bytes) -> str:
+    if len(data) >= LFS_FROM:
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class StandIn:
+    def __init__(self, repos: dict[tuple[str, str], dict[str, bytes]]):
+        self.repos = repos
+        self.status: int | None = None
+        self.gated = False
+        self.silent: bool | str = False
+        self.cut, self.cuts = 0, 0
+        self.lie = 0
+        self.corrupt = False
+        self.before_file = self.after_file = None
+        self.log: list[tuple[str, str, dict[str, str]]] = []
+        self.release = threading.Event()
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do_HEAD(self):
+                stand_in.answer(self)
+
+            def do_GET(self):
+                stand_in.answer(self)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> "StandIn":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.release.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def ranges(self) -> list[str]:
+        """The Range headers of all requests for file contents, in order"""
+        return [headers["Range"] for method, _, headers in self.log if "Range" in headers]
+
+    def send(self, handler, status: int, value: object = None, **headers: str) -> None:
+        body = b"" if value is None else json.dumps(value).encode()
+        handler.send_response(status)
+        for name, text in headers.items():
+            handler.send_header(name.replace("_", "-"), text)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
+
+    def answer(self, handler) -> None:
+        self.log.append((handler.command, handler.path, dict(handler.headers)))
+        url = urlsplit(handler.path)
+        path = unquote(url.path).strip("/")
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if self.silent is True or (self.silent and path.endswith(self.silent)):
+            self.release.wait(120)
+            handler.close_connection = True
+        elif path == "":
+            self.send(handler, 200, {})
+        elif self.gated:
+            self.send(handler, 401, {"error": "gated"}, X_Error_Code="GatedRepo")
+        elif self.status:
+            self.send(handler, self.status, {"error": "as the test asked"})
+        else:
+            self.route(handler, path, query)
+
+    def route(self, handler, path: str, query: dict[str, str]) -> None:
+        parts = path.split("/")
+        if parts[:2] == ["api", "v1"]:  # ModelScope
+            kind, repo, rest = parts[2][:-1], "/".join(parts[3:5]), parts[5:]
+            files = self.repos.get((kind, repo))
+            if files is None:
+                self.send(handler, 404, {"Code": 404})
+            elif rest in (["repo", "files"], ["repo", "tree"]):
+                listing = [
+                    {
+                        "Path": name,
+                        "Size": len(data),
+                        "Type": "blob",
+                        "Sha256": hashlib.sha256(data).hexdigest(),
+                    }
+                    for name, data in files.items()
+                ]
+                self.send(handler, 200, {"Code": 200, "Data": {"Files": listing}})
+            else:
+                self.send_file(handler, files[query["FilePath"]])
+            return
+        if parts[0] == "api":  # api/models/org/name/tree/main
+            kind, repo, rest = parts[1][:-1], "/".join(parts[2:4]), parts[4:]
+            files = self.repos.get((kind, repo))
+            if files is None:
+                self.send(handler, 404, {"error": "none"}, X_Error_Code="RepoNotFound")
+            elif rest[:1] == ["tree"]:
+                self.send(handler, 200, [self.entry(*item) for item in files.items()])
+            else:
+                siblings = [{"rfilename": name} for name in files]
+                self.send(handler, 200, {"id": repo, "sha": COMMIT, "siblings": siblings})
+            return
+        kind = "model"
+        if parts[0] == "datasets":
+            kind, parts = "dataset", parts[1:]
+        files = self.repos.get((kind, "/".join(parts[:2])), {})
+        name = "/".join(parts[4:])
+        if name not in files:
+            self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
+        else:
+            self.send_file(
+                handler, files[name], X_Repo_Commit=COMMIT, ETag=f'"{etag(files[name])}"'
+            )
+
+    def entry(self, name: str, data: bytes) -> dict:
+        entry = {"type": "file", "oid": etag(data), "size": len(data), "path": name}
+        if len(data) >= LFS_FROM:
+            entry["lfs"] = {"oid": etag(data), "size": len(data), "pointerSize": 134}
+        return entry
+
+    def send_file(self, handler, data: bytes, **headers: str) -> None:
+        start = 0
+        if "Range" in handler.headers:
+            start = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
+        if start and start >= len(data):
+            self.send(handler, 416)
+            return
+        handler.send_response(206 if start else 200)
+        for name, text in headers.items():
+            handler.send_header(name.replace("_", "-"), text)
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        body = data[start:]
+        handler.send_header("Content-Length", str(len(body) + self.lie))
+        handler.end_headers()
+        if handler.command == "HEAD":
+            return
+        if self.before_file:
+            self.before_file(data)
+        if self.corrupt and len(data) >= LFS_FROM:
+            body = body[:-1] + b"\0"
+        if self.cuts and len(body) > self.cut:
+            self.cuts -= 1
+            body = body[: self.cut]
+            handler.close_connection = True
+        if self.lie:
+            handler.close_connection = True
+        handler.wfile.write(body)
+        if self.after_file:
+            self.after_file(data)

@@ -1,0 +1,329 @@
+"""The learner's own inference API: the protocol, with the real InferenceClient and curl"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import torch
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
+from soak_local_api import NAME, load
+from transformers import GPT2LMHeadModel, pipeline
+
+from course.inference_api import MAX_BYTES, make_app, serving
+from course.text_models import Classifier, Generator
+
+PROMPT = "你好，我是一款语言模型，"
+GPT, BERT = "someone/tiny-gpt", "tiny-bert"
+
+
+@pytest.fixture(scope="module")
+def mini_gpt2(tmp_path_factory):
+    return make_gpt2(tmp_path_factory.mktemp("gpt2") / "mini")
+
+
+@pytest.fixture(scope="module")
+def models(mini_gpt2, mini_bert):
+    return {GPT: Generator(mini_gpt2), BERT: Classifier(mini_bert)}
+
+
+@pytest.fixture(scope="module")
+def api(models):
+    with serving(make_app(models)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def writer(api):
+    return InferenceClient(model=f"{api}/models/{GPT}", token=None)
+
+
+def ask(api, payload, name=GPT, **more):
+    return requests.post(f"{api}/models/{name}", json=payload, timeout=30, **more)
+
+
+def test_greedy_text_equals_transformers(writer, mini_gpt2, models):
+    model = GPT2LMHeadModel.from_pretrained(mini_gpt2)
+    ids = models[GPT].encode(PROMPT, 20)
+    out = model.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids)),
+        do_sample=False,
+        max_new_tokens=20,
+        suppress_tokens=models[GPT].never,
+        pad_token_id=0,
+    )
+    expected = models[GPT].decode(out[0].tolist())
+    given = writer.text_generation(PROMPT, do_sample=False, max_new_tokens=20)
+    assert given.startswith(PROMPT) and given == expected and len(given) > len(PROMPT)
+
+
+def test_streaming_gives_the_same_text_token_by_token(writer):
+    options = {"do_sample": False, "max_new_tokens": 12, "return_full_text": False}
+    whole = writer.text_generation(PROMPT, **options)
+    pieces = list(writer.text_generation(PROMPT, stream=True, **options))
+    assert "".join(pieces) == whole and 1 < len(pieces) <= 12
+
+
+def test_stream_events_follow_the_protocol(api):
+    payload = {"inputs": PROMPT, "parameters": {"max_new_tokens": 4, "seed": 1}, "stream": True}
+    response = ask(api, payload)
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    lines = [line for line in response.content.decode().split("\n\n") if line]
+    events = [json.loads(line.removeprefix("data:")) for line in lines]
+    assert [event["index"] for event in events] == [1, 2, 3, 4]
+    assert all({"id", "text", "logprob", "special"} == set(event["token"]) for event in events)
+    assert all(event["token"]["logprob"] < 0 for event in events)
+    text = PROMPT + "".join(event["token"]["text"] for event in events)
+    assert [event["generated_text"] for event in events] == [None, None, None, text]
+
+
+def test_parameters_are_honoured(writer, models):
+    def write(**options):
+        return writer.text_generation(PROMPT, max_new_tokens=10, **options)
+
+    greedy = write(do_sample=False)
+    assert write(temperature=0.001, seed=3) == greedy
+    assert write(top_k=1, temperature=2.0, seed=3) == greedy
+    assert write(top_p=0.00001, temperature=2.0, seed=3) == greedy
+    assert write(temperature=1.5, seed=3) != greedy
+    assert write(temperature=1.5, seed=3) == write(temperature=1.5, seed=3)
+    assert write(temperature=1.5, seed=3) != write(temperature=1.5, seed=4)
+    assert len({write(temperature=1.5) for _ in range(3)}) > 1  # no seed: a new roll every time
+    assert not write(do_sample=False, return_full_text=False).startswith(PROMPT)
+    encode = models[GPT].encode
+    assert len(encode(write(top_k=1), 1)) <= len(encode(PROMPT, 1)) + 10
+
+
+def test_classification_equals_transformers(api, models):
+    client = InferenceClient(model=f"{api}/models/{BERT}", token=None)
+    bert = models[BERT]
+    reference = pipeline("text-classification", model=bert.model, tokenizer=bert.tokenizer)
+    expected = {row["label"]: row["score"] for row in reference("房间很干净", top_k=None)}
+    given = client.text_classification("房间很干净")
+    assert {row.label: row.score for row in given} == pytest.approx(expected, abs=1e-5)
+    assert given[0].score >= given[1].score
+    assert len(client.text_classification("房间很干净", top_k=1)) == 1
+    raw = client.text_classification("房间很干净", function_to_apply="none")
+    logits = torch.tensor([row.score for row in raw])
+    assert logits.softmax(0).tolist() == pytest.approx([row.score for row in given], abs=1e-5)
+
+
+def test_token_is_required_when_set(models):
+    with serving(make_app(models, TOKEN)) as url:
+        for headers in ({}, {"Authorization": "Bearer hf_wrong"}, {"Authorization": TOKEN}):
+            response = ask(url, {"inputs": PROMPT}, headers=headers)
+            assert response.status_code == 401 and "error" in response.json()
+        assert requests.get(f"{url}/health", timeout=10).status_code == 200
+        good = InferenceClient(model=f"{url}/models/{GPT}", token=TOKEN)
+        assert good.text_generation(PROMPT, max_new_tokens=2).startswith(PROMPT)
+        with pytest.raises(HfHubHTTPError, match="401"):
+            bad = InferenceClient(model=f"{url}/models/{GPT}", token="hf_wrong")
+            bad.text_generation(PROMPT, max_new_tokens=2)
+        # the token is asked for before the body is looked at
+        refused = requests.post(f"{url}/models/{GPT}", data=b"x" * 2 * MAX_BYTES, timeout=10)
+        assert refused.status_code == 401
+
+
+def test_unknown_model_or_route_is_a_json_404(api):
+    assert "someone/else" in ask(api, {"inputs": "x"}, name="someone/else").json()["error"]
+    for path in ("/models/a/b/c", "/nothing", "/models/../etc"):
+        response = requests.post(f"{api}{path}", json={"inputs": "x"}, timeout=10)
+        assert response.status_code == 404 and "error" in response.json()
+    assert requests.get(f"{api}/models/{GPT}", timeout=10).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "payload, word",
+    [
+        ({"inputs": PROMPT, "parameters": {"temperature": 0}}, "temperature"),
+        ({"inputs": PROMPT, "parameters": {"temperature": float("inf")}}, "temperature"),
+        ({"inputs": PROMPT, "parameters": {"top_p": 1.5}}, "top_p"),
+        ({"inputs": PROMPT, "parameters": {"top_k": -1}}, "top_k"),
+        ({"inputs": PROMPT, "parameters": {"max_new_tokens": 100000}}, "max_new_tokens"),
+        ({"inputs": PROMPT, "parameters": {"max_new_tokens": "many"}}, "max_new_tokens"),
+        ({"inputs": PROMPT, "parameters": {"temprature": 1}}, "不认识的参数"),
+        ({"inputs": PROMPT, "parameter": {}}, "不认识的参数"),
+        ({"inputs": ""}, "空"),
+        ({"inputs": "长" * 200}, "上限 128"),
+        ({"inputs": ["a", "b"]}, "inputs"),
+        ({"text": PROMPT}, "inputs"),
+        ([PROMPT], "请求体"),
+    ],
+)
+def test_bad_requests_are_json_422(api, payload, word):
+    response = requests.post(f"{api}/models/{GPT}", data=json.dumps(payload), timeout=10)
+    response = requests.post(
+        f"{api}/models/{GPT}",
+        data=json.dumps(payload),
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
+    assert response.status_code == 422 and word in response.json()["error"]
+
+
+def test_broken_json_and_too_long_a_review(api):
+    broken = requests.post(
+        f"{api}/models/{GPT}",
+        data=b'{"inputs": ',
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
+    assert broken.status_code == 422 and "error" in broken.json()
+    long = ask(api, {"inputs": "长" * 600}, name=BERT)
+    assert long.status_code == 422 and "上限 512" in long.json()["error"]
+
+
+def test_size_is_limited_even_without_content_length(api):
+    url = f"{api}/models/{GPT}"
+    declared = requests.post(url, data=b"x" * (MAX_BYTES + 1), timeout=10)
+    assert declared.status_code == 413 and "error" in declared.json()
+    chunked = requests.post(url, data=iter([b"x" * 40_000, b"x" * 40_000]), timeout=10)
+    assert chunked.status_code == 413 and "error" in chunked.json()
+
+
+def test_a_foreign_host_name_is_refused(api):
+    response = requests.get(f"{api}/health", headers={"Host": "evil.example"}, timeout=10)
+    assert response.status_code == 400
+
+
+def test_requests_at_the_same_time_do_not_mix(writer):
+    prompts = [f"第{i}家店的{word}" for i in range(4) for word in ("服务", "价格")]
+
+    def write(i):
+        options = {"seed": i, "temperature": 1.5, "max_new_tokens": 15}
+        if i % 2:
+            pieces = writer.text_generation(prompts[i], stream=True, **options)
+            return prompts[i] + "".join(pieces)
+        return writer.text_generation(prompts[i], **options)
+
+    alone = [write(i) for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(write, list(range(8)) * 3))
+    assert together == alone * 3
+
+
+def test_a_few_seconds_of_eight_clients(models):
+    names = {NAME: models[GPT], "bert-base-chinese": models[BERT]}
+    with serving(make_app(names)) as url:
+        answers, errors = load(url, 3)
+    assert errors == [] and answers > 8
+
+
+def test_a_client_that_leaves_stops_the_writing(api, models, monkeypatch):
+    steps = []
+    turn = models[GPT].turn
+
+    class SlowTurn:
+        """The turn of each step, counted and made 20 ms long: 120 steps would last 2.4 s"""
+
+        def __enter__(self):
+            steps.append(1)
+            time.sleep(0.02)
+            return turn.__enter__()
+
+        def __exit__(self, *error):
+            return turn.__exit__(*error)
+
+    monkeypatch.setattr(models[GPT], "turn", SlowTurn())
+    payload = {"inputs": "好", "parameters": {"max_new_tokens": 120}, "stream": True}
+    response = ask(api, payload, stream=True)
+    next(response.iter_lines())
+    response.close()
+    time.sleep(3.5)
+    assert 0 < len(steps) < 60
+    assert ask(api, {"inputs": "好", "parameters": {"max_new_tokens": 1}}).status_code == 200
+
+
+def test_docs_need_no_network(api):
+    page = requests.get(f"{api}/docs", timeout=10).text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links and all(link.startswith("/") for link in links)
+    for link in links:
+        assert requests.get(f"{api}{link}", timeout=10).status_code == 200
+    paths = requests.get(f"{api}/openapi.json", timeout=10).json()["paths"]
+    assert {"/models/{name}", "/models/{org}/{name}", "/health"} <= set(paths)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+def test_curl(api):
+    done = subprocess.run(
+        [
+            *("curl", "-s", "--noproxy", "*", f"{api}/models/{GPT}"),
+            *("-H", "Content-Type: application/json"),
+            *("-d", json.dumps({"inputs": "今天天气", "parameters": {"max_new_tokens": 5}})),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    assert json.loads(done.stdout)[0]["generated_text"].startswith("今天天气")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_07_serves_until_it_is_stopped(repo, mini_gpt2, mini_bert, stop):
+    server = subprocess.Popen(
+        [
+            *(sys.executable, str(repo / "demo01_hf_basics/07_local_api.py"), "--port", "0"),
+            *("--gpt", str(mini_gpt2), "--bert", str(mini_bert), "--token-env", "MY_TOKEN"),
+        ],
+        env=loopback_environment(repo, MY_TOKEN=TOKEN),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    out = ""
+    try:
+        while "curl" not in out.splitlines()[-1:][0] if out else True:
+            line = server.stdout.readline()
+            assert line, out
+            out += line
+        url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
+        health = requests.get(f"{url}/health", timeout=10).json()
+        assert health["models"]["uer/gpt2-chinese-cluecorpussmall"] == "text-generation"
+        assert health["models"]["google-bert/bert-base-chinese"] == "text-classification"
+        name = "uer/gpt2-chinese-cluecorpussmall"
+        assert ask(url, {"inputs": "好"}, name=name).status_code == 401
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert ask(url, {"inputs": "好"}, name=name, headers=headers).status_code == 200
+        server.send_signal(stop)
+        out += server.communicate(timeout=30)[0]
+    finally:
+        server.kill()
+    assert server.returncode == 0 and "已停止" in out
+    assert "Traceback" not in out and TOKEN not in out
+    port = int(url.rsplit(":", 1)[1])
+    with socket.create_server(("127.0.0.1", port)):  # the port is free again
+        pass
+
+
+def test_07_says_what_is_wrong(repo, mini_gpt2, mini_bert):
+    script, small = "demo01_hf_basics/07_local_api.py", ("--gpt", mini_gpt2, "--bert", mini_bert)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_loopback(repo, script, "--port", port, *small)
+    assert done.returncode == 1 and f"端口 {port} 用不了" in done.stderr
+    done = run_loopback(repo, script, "--token-env", "MY_TOKEN", MY_TOKEN=f"{TOKEN}，")
+    assert done.returncode == 1 and "环境变量 MY_TOKEN" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr and "Traceback" not in done.stderr
+
+
+def test_loopback_traffic_bypasses_a_proxy(api, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with serving(make_app({})) as url:
+        assert requests.get(f"{url}/health", timeout=10).status_code == 200
+    assert "127.0.0.1" in os.environ["NO_PROXY"]
