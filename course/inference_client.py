@@ -17,6 +17,7 @@ from course.errors import CourseError
 from course.inference_api import make_app, serving
 from course.models import find_model
 from course.network import unreachable, within
+from course.paths import command
 from course.text_models import Generator
 
 HUB = "https://router.huggingface.co/hf-inference"  # 旧地址 api-inference.huggingface.co 已停用
@@ -24,6 +25,7 @@ MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 模型名是完整的 组织/名�
 PROBE_SECONDS = 5  # 探路最多等几秒；国内直连 Hub 常常一直没有回音
 TIMEOUT = 30  # 一次请求最多等几秒
 RETRIES = 3  # 503（模型正在装载）最多再试几次
+LOCAL_API = command("demo01_hf_basics/07_local_api.py")  # 报错时告诉学员的下一步
 MAX_WAIT = 10  # 每次重试之前最多等几秒，不管服务器让等多久
 
 
@@ -55,7 +57,7 @@ PROBLEMS = {
     408: ("请求没有发完就超时了", "再试一次"),
     410: (
         "这个模型或地址已经停止服务",
-        "换一个模型 --model，或者自己跑：python demo01_hf_basics/07_local_api.py",
+        f"换一个模型 --model，或者自己跑：{LOCAL_API}",
     ),
     413: ("请求太大", "把 inputs 缩短"),
     422: ("参数不对", "对照服务器的说明改 parameters；参数的名字和范围见 07_local_api.py 的 /docs"),
@@ -80,7 +82,7 @@ def explain(status: int, content_type: str, body: str, retry_after: str | None, 
             )
         return CourseError(
             f"401：没有带 token，匿名的请求不受理{said}",
-            "python demo01_hf_basics/02_api_token.py（里面说明怎么申请和保存 token）",
+            f"{command('demo01_hf_basics/02_api_token.py')}（里面说明怎么申请和保存 token）",
         )
     if status in PROBLEMS:
         problem, next_step = PROBLEMS[status]
@@ -121,7 +123,7 @@ def post(url: str, payload: dict, token: str | None, timeout: float) -> requests
         next_step = "过一会儿再试，或用 --timeout 多等一会儿"
     except (requests.RequestException, ValueError) as error:
         problem = f"连不上 {address}（{type(error).__name__}）"
-        next_step = "检查网络和 --endpoint；想在本机试：python demo01_hf_basics/07_local_api.py"
+        next_step = f"检查网络和 --endpoint；想在本机试：{LOCAL_API}"
     # 在 except 外面抛：底层异常里可能带着请求头，不让它跟在后面
     raise Unreachable(problem, next_step)
 

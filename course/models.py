@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoConfig, BertTokenizer
 
 from course.errors import CourseError
-from course.paths import MODELS, ROOT
+from course.paths import MODELS, ROOT, command
 
 # 真模型的名字 → 没下载时顶替它的小模型（随仓库一起到手）
 SHIPPED = {
@@ -13,8 +13,8 @@ SHIPPED = {
     "uer/gpt2-chinese-cluecorpussmall": "tiny-gpt2-chinese",
 }
 DOWNLOADERS = {  # 真模型的名字 → 下载它的脚本
-    "bert-base-chinese": "05_download_bert.py",
-    "uer/gpt2-chinese-cluecorpussmall": "03_download_gpt2.py",
+    "bert-base-chinese": "demo01_hf_basics/05_download_bert.py",
+    "uer/gpt2-chinese-cluecorpussmall": "demo01_hf_basics/03_download_gpt2.py",
 }
 
 
@@ -50,7 +50,7 @@ def find_model(name: str) -> Path:
     if name in SHIPPED:
         print(
             f"模型：models/ 里还没有 {name}，先用随仓库的小模型 {SHIPPED[name]}"
-            f"（换成真的：python demo01_hf_basics/{DOWNLOADERS[name]}）"
+            f"（换成真的：{command(DOWNLOADERS[name])}）"
         )
         return check_folder(MODELS / SHIPPED[name])
     if (MODELS / name / "config.json").is_file():

@@ -26,6 +26,7 @@ from course.download import add_arguments, download_model, to_source
 from course.errors import CourseError
 from course.folder_tour import tour
 from course.models import downloaded, find_model, has_weights
+from course.paths import command
 
 # 这个仓库的权重有新旧两种格式，只下一种；分词器是 Bert 的（字典也是），不是 GPT-2 原来的
 REPO = "uer/gpt2-chinese-cluecorpussmall"
@@ -55,7 +56,7 @@ def main() -> None:
     tour(folder)
     if failure:
         sys.exit(1)
-    print("\n接着运行：python demo01_hf_basics/04_generate_text.py，它会自动用上这个模型")
+    print(f"\n接着运行：{command('demo01_hf_basics/04_generate_text.py')}，它会自动用上这个模型")
 
     # 小结：模型 = 结构（config.json）+ 权重 + 字典；三样在同一个文件夹里，缺一不可
     # 练习：用记事本打开 vocab.txt，第 8025 行是什么？（提示：id 从 0 数）

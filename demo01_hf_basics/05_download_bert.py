@@ -26,6 +26,7 @@ from course.download import add_arguments, download_model, to_source
 from course.errors import CourseError
 from course.folder_tour import tour
 from course.models import downloaded, find_model, has_weights
+from course.paths import command
 
 # 课上的名字是 bert-base-chinese；官方后来把它挪到了 google-bert 名下，两个名字是同一个模型
 REPO = "google-bert/bert-base-chinese"
@@ -59,7 +60,7 @@ def main() -> None:
     tour(folder)
     if failure:
         sys.exit(1)
-    print("\n接着运行：python demo01_hf_basics/06_classify_text.py，它会自动用上这个模型")
+    print(f"\n接着运行：{command('demo01_hf_basics/06_classify_text.py')}，它会自动用上这个模型")
 
     # 小结：hidden_size 768、12 层、最多 512 个 token：第二课里的数字都从这个 config.json 来
     # 练习：和 03 的 config.json 比，哪几行不同？max_position_embeddings 谁大？

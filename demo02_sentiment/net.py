@@ -33,6 +33,7 @@ from course.paths import command
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
 TRAIN = command("demo02_sentiment/train.py")  # 报错时告诉学员的下一步
+DOWNLOAD = command("demo01_hf_basics/05_download_bert.py")
 
 # 有 NVIDIA 显卡用 cuda，苹果芯片用 mps，都没有就用 cpu；代码不用改
 DEVICE = torch.device(
@@ -47,7 +48,7 @@ def load_encoder(folder: Path) -> BertModel:
     （读真的 bert-base-chinese 时会打印一张 LOAD REPORT，里面 UNEXPECTED 的 cls.* 是
     预训练时的完形填空层，我们不用，可以放心忽略。）
     """
-    again = "重新下载这个模型（见 models/README.md），或换一个文件夹 --model"
+    again = f"重新下载：{DOWNLOAD}，或换一个文件夹 --model"
     kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
     if kind != "bert":
         raise CourseError(f"{folder} 是 {kind} 模型，本课要的是 BERT", "--model bert-base-chinese")
