@@ -5,7 +5,7 @@ import re
 from conftest import run_script
 
 
-def test_train_twice_then_evaluate_with_no_arguments(repo, capfd):
+def test_train_twice_then_evaluate_with_no_arguments(repo):
     first = run_script(repo, "demo02_sentiment/train.py")
     assert first.returncode == 0, first.stderr
     assert "先用随仓库的小模型 tiny-bert-chinese" in first.stdout
@@ -24,5 +24,3 @@ def test_train_twice_then_evaluate_with_no_arguments(repo, capfd):
     accuracy = re.search(r"(\d+)/1200 .*冻结的 BERT", score.stdout)
     assert int(accuracy[1]) / 1200 > 0.6
     assert re.search(r"600/1200 .*全猜一类", score.stdout)
-    with capfd.disabled():
-        print(first.stdout, score.stdout)
