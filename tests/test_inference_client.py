@@ -151,7 +151,7 @@ def test_help_and_a_wrong_flag(monkeypatch, capsys, script):
     assert code == 0 and "怎么运行：python demo01_hf_basics/" in text and "会看到：" in text
     assert "@@" not in text  # no placeholder left
     code, text = run_here(monkeypatch, capsys, script, "--no-such-flag")
-    assert "不认识的参数 --no-such-flag" in str(code) and f"python {script} --help" in str(code)
+    assert "不认识的参数 --no-such-flag" in str(code) and f"{script} --help" in str(code)
 
 
 def test_there_are_seven_lessons():
