@@ -159,7 +159,7 @@ def list_hub(repo: str, kind: str, source: Source) -> list[RemoteFile]:
 
 
 def list_modelscope(repo: str, kind: str, source: Source) -> list[RemoteFile]:
-    """魔搭上的文件，协议见 PyPI 包 modelscope；kind 是 model 或 dataset"""
+    """魔搭上的文件；kind 是 model 或 dataset。没有在真的魔搭上试过，只在测试的替身上试过"""
     base = f"{source.endpoint}/api/v1/{kind}s/{repo}/repo"
     listing = f"{base}/files" if kind == "model" else f"{base}/tree"
     query = {"Revision": "master", "Recursive": "true", "Root": "", "PageSize": 100}
