@@ -27,7 +27,7 @@ from tqdm import tqdm
 from course.cli import Parser, number
 from course.errors import CourseError
 from course.files import atomic_write, remove
-from course.models import check_folder, load_tokenizer
+from course.models import check_folder, downloaded, find_model, has_weights, load_tokenizer
 from course.network import unreachable, within
 from course.paths import DATA, MODELS
 from course.reviews import CHNSENTICORP, LABEL_NAMES, check, to_dataset
@@ -364,6 +364,23 @@ def download_model(repo: str, source: Source) -> Path:
     load_tokenizer(folder)
     print(f"下载完成，核对无误：{folder}")
     return folder
+
+
+def obtain_model(args: argparse.Namespace, lesson_repo: str) -> tuple[Path, CourseError | None]:
+    """下载过就用下载好的，不然下载；没下载成就退回课上那个模型：(文件夹, 没下载成的原因)
+
+    args 是 `add_arguments` 的参数；lesson_repo 是随仓库的小模型能顶替的名字。
+    """
+    source = to_source(args)
+    for folder in downloaded(args.repo.removeprefix("google-bert/")):
+        if has_weights(folder):
+            print(f"已经下载好了：{folder}（想重新下载，先删掉它）")
+            return folder, None
+    try:
+        return download_model(args.repo, source), None
+    except CourseError as error:
+        print(f"\n没有下载成：{error}\n\n先用随仓库的小模型看一遍，里面的东西是一样的：")
+        return find_model(lesson_repo), error
 
 
 def download_reviews(repo: str, source: Source) -> Path:

@@ -1,18 +1,19 @@
 """向推理 API 提问：发请求、读回答，把每一种失败变成一句中文和下一步
 
-01、02 共用。`ask()` 返回解析好的回答或抛 CourseError；token 从不写进任何一句话里。
+01、02 共用。token 从不写进任何一句话里。
 """
 
 import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import requests
 from huggingface_hub import get_token
 
+from course.cli import Parser, number
 from course.errors import CourseError
 from course.inference_api import make_app, serving
 from course.models import find_model
@@ -196,9 +197,27 @@ def local_model() -> Generator:
     return Generator(find_model(MODEL))
 
 
-def hub_problem(explicit: str | None) -> str | None:
-    """没指定 --endpoint 时探一下 Hub：连得上返回 None，连不上返回原因"""
+def add_arguments(parser: Parser) -> None:
+    """01、02 共同的参数"""
+    parser.add_argument("--endpoint", default=None, help=f"只用这个地址，默认 {HUB}")
+    parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
+    positive = number(float, 0, exclusive=True)
+    parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
+
+
+def try_endpoint(explicit: str | None, ask: Callable[[str], None]) -> str | None:
+    """ask(地址)：问 --endpoint 指定的地址，没指定就先探一下 Hub 再问它
+
+    问到了返回 None，Hub 连不上返回原因。明确指定了地址就只去那里，连不上抛 Unreachable。
+    """
     if explicit is not None:
-        return None  # 明确说了去哪里，就只去那里
+        ask(explicit.rstrip("/"))
+        return None
     print(f"先探一下 {HUB}，最多 {PROBE_SECONDS} 秒 …")
-    return unreachable(HUB, PROBE_SECONDS)
+    reason = unreachable(HUB, PROBE_SECONDS)
+    if reason is None:
+        try:
+            ask(HUB)
+        except Unreachable as error:
+            reason = error.problem
+    return reason

@@ -22,18 +22,16 @@
 
 import json
 
-from course.cli import Parser, number, run
+from course.cli import Parser, run
 from course.inference_client import (
-    HUB,
     MODEL,
-    TIMEOUT,
-    Unreachable,
-    hub_problem,
+    add_arguments,
     local_api,
     local_model,
     post_until_loaded,
     problem_of,
     show,
+    try_endpoint,
 )
 
 INPUTS = "你好，Hugging Face"
@@ -43,7 +41,7 @@ LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，故意不�
 def ask(endpoint: str, model: str, timeout: float) -> None:
     """发一次匿名请求，打印回答和它的意思"""
     # 1. 请求：POST 到 地址/models/模型名，内容是 {"inputs": 文字}
-    url, payload = f"{endpoint.rstrip('/')}/models/{model}", {"inputs": INPUTS}
+    url, payload = f"{endpoint}/models/{model}", {"inputs": INPUTS}
     print(f"\nPOST {url}\n     {json.dumps(payload, ensure_ascii=False)}")
     response = post_until_loaded(url, payload, token=None, timeout=timeout)
 
@@ -60,20 +58,10 @@ def ask(endpoint: str, model: str, timeout: float) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--endpoint", default=None, help=f"只用这个地址，默认 {HUB}")
-    parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
-    positive = number(float, 0, exclusive=True)
-    parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
+    add_arguments(parser)
     args = parser.parse_args()
 
-    reason = hub_problem(args.endpoint)
-    if reason is None:
-        try:
-            ask(args.endpoint or HUB, args.model, args.timeout)
-        except Unreachable as error:
-            if args.endpoint:
-                raise
-            reason = error.problem
+    reason = try_endpoint(args.endpoint, lambda endpoint: ask(endpoint, args.model, args.timeout))
     if reason:
         # 连不上 Hub：在本机开两个 API，把同样的请求发过去。第一个像 Hub 一样要 token
         print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")

@@ -27,22 +27,20 @@ import httpx2
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
-from course.cli import Parser, number, run
+from course.cli import Parser, run
 from course.errors import CourseError
 from course.inference_client import (
-    HUB,
     MODEL,
-    TIMEOUT,
-    Unreachable,
+    add_arguments,
     clip,
     explain,
-    hub_problem,
     local_api,
     local_model,
     post_until_loaded,
     problem_of,
     read_token,
     show,
+    try_endpoint,
 )
 from course.network import within
 
@@ -88,12 +86,15 @@ def ask_with_client(url: str, token: str | None, timeout: float) -> None:
     raise problem or CourseError("客户端读不懂这个回答", "换 --endpoint 或 --model")
 
 
+def ask_both_ways(url: str, token: str | None, timeout: float) -> None:
+    """3. 先自己写请求，看清每一样东西；4. 再用官方客户端，少写几行"""
+    ask_with_requests(url, token, timeout)
+    ask_with_client(url, token, timeout)
+
+
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--endpoint", default=None, help=f"只用这个地址，默认 {HUB}")
-    parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
-    positive = number(float, 0, exclusive=True)
-    parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
+    add_arguments(parser)
     args = parser.parse_args()
 
     # 1. 取 token：环境变量 HF_TOKEN，没有就用 hf auth login 存下的
@@ -105,27 +106,17 @@ def main() -> None:
         print("Hub 不受理没有 token 的请求。怎么申请见本文件开头；先用本机的 API 看一遍")
         reason = "没有 token"
     else:
-        reason = hub_problem(args.endpoint)
-    if reason is None:
-        url = f"{(args.endpoint or HUB).rstrip('/')}/models/{args.model}"
-        try:
-            ask_with_requests(url, token, args.timeout)
-            ask_with_client(url, token, args.timeout)
-        except Unreachable as error:
-            if args.endpoint:
-                raise
-            reason = error.problem
+        reason = try_endpoint(
+            args.endpoint,
+            lambda endpoint: ask_both_ways(f"{endpoint}/models/{args.model}", token, args.timeout),
+        )
     if reason:
         if token:
             print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
         # 你的 token 只交给 Hub；本机的 API 用现造的一个，用完就扔
         token = f"hf_{secrets.token_hex(16)}"
         with local_api(local_model(), token) as endpoint:
-            url = f"{endpoint}/models/{MODEL}"
-            # 3. 自己写请求，看清每一样东西
-            ask_with_requests(url, token, args.timeout)
-            # 4. 用官方客户端，少写几行
-            ask_with_client(url, token, args.timeout)
+            ask_both_ways(f"{endpoint}/models/{MODEL}", token, args.timeout)
 
     # GPT-2 是续写模型：它不回答问题，只顺着你的话往下写
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求

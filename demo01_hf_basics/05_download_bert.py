@@ -22,10 +22,8 @@
 import sys
 
 from course.cli import Parser, run
-from course.download import add_arguments, download_model, to_source
-from course.errors import CourseError
+from course.download import add_arguments, obtain_model
 from course.folder_tour import tour
-from course.models import downloaded, find_model, has_weights
 from course.paths import command
 
 # 课上的名字是 bert-base-chinese；官方后来把它挪到了 google-bert 名下，两个名字是同一个模型
@@ -36,25 +34,9 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, REPO)
     args = parser.parse_args()
-    source = to_source(args)
 
     # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    complete = [
-        folder
-        for folder in downloaded(args.repo.removeprefix("google-bert/"))
-        if has_weights(folder)
-    ]
-    failure = None
-    if complete:
-        folder = complete[0]
-        print(f"已经下载好了：{folder}（想重新下载，先删掉它）")
-    else:
-        try:
-            folder = download_model(args.repo, source)
-        except CourseError as error:
-            failure = error
-            print(f"\n没有下载成：{failure}\n\n先用随仓库的小模型看一遍，里面的东西是一样的：")
-            folder = find_model(REPO)
+    folder, failure = obtain_model(args, REPO)
 
     # 2. 文件夹里每个文件是做什么的
     tour(folder)
