@@ -92,6 +92,11 @@ def main() -> None:
         probabilities = model.fc(features.to(model.fc.weight.device)).softmax(dim=1).cpu().numpy()
     predicted = probabilities.argmax(axis=1)
 
+    unfreeze = run_info["unfreeze"]
+    kind = {0: "冻结的 BERT + Linear", "all": "全量微调的 BERT"}.get(
+        unfreeze, f"微调最后 {unfreeze} 层的 BERT"
+    )
+
     # 3. 两个基线，用同样的训练集，考同样的测试集
     majority = np.bincount(train_set.labels).argmax()
     guesses = {
@@ -99,7 +104,7 @@ def main() -> None:
         "TF-IDF + 逻辑回归": tfidf_baseline(train_set.texts, train_set.labels).predict(
             test_set.texts
         ),
-        f"冻结的 BERT + Linear（{run_info['model']}）": predicted,
+        f"{kind}（{run_info['model']}）": predicted,
     }
     print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      方法")
     for name, guess in guesses.items():

@@ -2,8 +2,11 @@
 
 教什么：预训练的 BERT 原样不动（冻结），只在后面接一层全连接 `fc`，把 [CLS] 的特征变成
 两个分数（logits）。要学的只有 fc 这几百个数，所以数据少、没有显卡也学得动，这叫增量微调。
+把 BERT 的最后几层、甚至全部也放开来学（unfreeze），叫微调和全量微调。
 
 怎么运行：python demo02_sentiment/net.py
+          python demo02_sentiment/net.py --unfreeze 1      放开最后一层
+          python demo02_sentiment/net.py --unfreeze all    全部放开
 
 会看到：模型的结构、冻结的和要训练的参数各有多少、两句话走一遍 forward 的形状
 
@@ -25,7 +28,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, BertModel, BertTokenizer
 
-from course.cli import Parser, run
+from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
@@ -64,28 +67,44 @@ def load_encoder(folder: Path) -> BertModel:
     return encoder
 
 
+def layers_to_learn(text: str) -> int | str:
+    """--unfreeze 的写法：不小于 0 的整数，或 all"""
+    return "all" if text == "all" else number(int, 0)(text)
+
+
 class Model(nn.Module):
-    """冻结的 BERT + 分类头 `fc`
+    """BERT + 分类头 `fc`，BERT 默认冻结
 
     encoder_dir：装着 config.json 和权重的 BERT 文件夹。num_labels：类别数，做十分类就写 10。
+    unfreeze：0 全部冻结；N 放开最后 N 层；"all" 连词向量一起全部放开。N 超过层数时抛 CourseError。
     属性 encoder 是 BertModel；fc 是 Linear(hidden, num_labels)，bert-base-chinese 的
     hidden 是 768。
     """
 
-    def __init__(self, encoder_dir: str | Path, num_labels: int = 2):
+    def __init__(self, encoder_dir: str | Path, num_labels: int = 2, unfreeze: int | str = 0):
         super().__init__()
         self.encoder = load_encoder(Path(encoder_dir))
+        layers = list(self.encoder.encoder.layer)
+        if unfreeze != "all" and unfreeze > len(layers):
+            raise CourseError(f"这个 BERT 只有 {len(layers)} 层", "--unfreeze all 全部放开")
         self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
+        # 句子从下往上走，越往上越接近"这句话什么意思"，所以从最后一层开始放开
+        self.learning = [self.encoder] if unfreeze == "all" else layers[len(layers) - unfreeze :]
+        for part in self.learning:
+            part.requires_grad_(True)
+        self.encoder.pooler.requires_grad_(False)  # 我们不用 pooler 的输出，它没有梯度可学
         self.fc = nn.Linear(self.encoder.config.hidden_size, num_labels)
         self.train()
 
     def train(self, mode: bool = True) -> "Model":
-        """和平常一样切换训练 / 评估，但冻结的 BERT 永远留在评估模式
+        """和平常一样切换训练 / 评估，但冻结的那些层永远留在评估模式
 
         BERT 里有 dropout：训练模式下同一句话每次算出来都不同，特征就不能只算一次了。
         """
         super().train(mode)
         self.encoder.eval()
+        for part in self.learning:
+            part.train(mode)
         return self
 
     def forward(
@@ -95,10 +114,10 @@ class Model(nn.Module):
         token_type_ids: torch.Tensor,
     ) -> torch.Tensor:
         """三个输入都是 (N, 句长) 的整数，返回 logits (N, num_labels)"""
-        with torch.no_grad():
-            out = self.encoder(
-                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-            )
+        # 冻结的参数不要梯度，PyTorch 就不为它们记账，和课上写 with torch.no_grad() 一样省
+        out = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
         # last_hidden_state 是 (N, 句长, hidden)；[:, 0] 取第一个位置，也就是 [CLS]
         # [CLS] 通过注意力看过整句话，BERT 就是用它代表一句话的
         return self.fc(out.last_hidden_state[:, 0])
@@ -120,7 +139,7 @@ def fingerprint(encoder: BertModel, tokenizer: BertTokenizer) -> str:
 
 
 def save_weights(model: Model, path: Path) -> None:
-    """把训练过的那部分参数（冻结时就是 fc.weight 和 fc.bias）存成 .pth，几 KB"""
+    """把训练过的那部分参数存成 .pth：冻结时只有 fc，几 KB；放开了哪些层，就连它们一起存"""
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     state = {name: t.cpu() for name, t in model.state_dict().items() if name in trained}
     buffer = io.BytesIO()
@@ -150,14 +169,15 @@ def load_weights(model: Model, path: Path) -> None:
             f" {tuple(model.fc.weight.shape)}",
             retrain,
         )
-    model.load_state_dict(state, strict=False)  # 文件里没有的（冻结的 BERT）保持原样
+    model.load_state_dict(state, strict=False)  # 文件里没有的（冻结的层）保持原样
 
 
 def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
     """读回训练好的分类器：(model, 分词器, 训练时的设置 run)，model 已在 DEVICE 上、评估模式
 
     设置来自权重旁边的 run.json（train.py 写的）：用的哪个 BERT、max_length、标签名字、验证精度。
-    BERT 和训练时不是同一个时抛 CourseError，因为 fc 只认得它训练时见过的特征。
+    冻结的、微调过的都一样读：.pth 里有哪些层，就换上哪些层。
+    BERT 和训练时不是同一个时抛 CourseError，因为 .pth 只认得它训练时接着的那个。
     """
     record = weights.parent / "run.json"
     retrain = f"{TRAIN} 重新训练"
@@ -180,19 +200,22 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
+    parser.add_argument("--unfreeze", type=layers_to_learn, default=0, help="层数或 all，默认 0")
     args = parser.parse_args()
 
     # 1. 搭模型：print 出来从上往下读，embeddings（字变向量）→ encoder（提特征）→ fc（分类）
     folder = find_model(args.model)
-    model = Model(folder).to(DEVICE)
+    model = Model(folder, unfreeze=args.unfreeze).to(DEVICE)
     print(f"设备 {DEVICE}\n{model}\n")
 
     # 2. 数参数：冻结的部分再大也不用学
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
-    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    learned = sum(p.numel() for p in model.encoder.parameters() if p.requires_grad)
     hidden = model.encoder.config.hidden_size
     print(f"BERT（冻结）   {frozen:>12,} 个参数")
-    print(f"fc（要训练）   {learned:>12,} 个参数 = {hidden} × 2 + 2\n")
+    print(f"BERT（要训练） {learned:>12,} 个参数")
+    head = sum(p.numel() for p in model.fc.parameters())
+    print(f"fc（要训练）   {head:>12,} 个参数 = {hidden} × 2 + 2\n")
 
     # 3. 两句话走一遍，看每一站的形状
     tokenizer = load_tokenizer(folder)

@@ -7,6 +7,8 @@
     python demo02_sentiment/train.py
     python demo02_sentiment/train.py --epochs 20 --batch-size 32
     python demo02_sentiment/train.py --recompute --epochs 1    课上的原样：每轮都让 BERT 重算，很慢
+    python demo02_sentiment/train.py --unfreeze all            全量微调：BERT 也跟着学，几十分钟
+    python demo02_sentiment/train.py --unfreeze 1              只放开 BERT 的最后一层
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
@@ -21,6 +23,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -29,22 +32,38 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader, Dataset
-from transformers import BertTokenizer
+from transformers import BertTokenizer, get_linear_schedule_with_warmup
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write, remove
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS, ROOT, command
-from features import MAX_LENGTH, cached_features, check_max_length
+from features import MAX_LENGTH, cached_features, check_max_length, encode
 from my_dataset import MyDataset
-from net import DEVICE, MODEL, Model, fingerprint, save_weights
+from net import DEVICE, MODEL, Model, fingerprint, layers_to_learn, save_weights
 
 EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得很大，由 PATIENCE 或 Ctrl-C 来停
 BATCH_SIZE = 90  # 批次大小：每次看几条再更新一次 fc；内存不够就改小
 LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
 PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
 SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，相同种子得到相同结果
+
+# 微调（--unfreeze）时的设置：BERT 里已经学到的东西很值钱，要小步走、少走几轮
+UNFREEZE_EPOCH = 3  # 三轮就够，再多就开始背训练集
+UNFREEZE_BATCH_SIZE = 32
+WARMUP = 0.1  # 学习率用头 10 % 的步数从 0 升上来，再直线降回 0：一开始梯度乱，先别走大步
+MAX_NORM = 1.0  # 梯度的总长度超过它就等比缩短：偶尔一批怪评论，不至于把 BERT 带偏
+
+
+def encoder_lr(hidden: int) -> float:
+    """BERT 的学习率，比 fc 的小得多；BERT 越窄可以越大
+
+    768 维时是 3e-5（BERT 论文，Devlin 2019，附录 A.3 给的范围是 2e-5 到 5e-5）；256 维时 2.7e-4
+    （Google 的小 BERT 用到 3e-4）。中间按宽度的平方连起来。
+    """
+    return 3e-5 * (768 / hidden) ** 2
 
 
 class FeatureDataset(Dataset):
@@ -67,15 +86,16 @@ def keep_batch(batch: tuple) -> tuple:
     return batch
 
 
-def collate_fn(batch: list[tuple[str, int]], tokenizer, max_length: int) -> tuple:
-    """课上的写法：一批 (评论, 标签) → input_ids、attention_mask、token_type_ids、labels
+def collate_fn(batch: list[tuple[str, int]], tokenizer, max_length: int, padding: str) -> tuple:
+    """一批 (评论, 标签) → input_ids、attention_mask、token_type_ids、labels
 
-    前三个都是 (批, max_length)，不够长的补 0；labels 是 (批,)。
+    前三个都是 (批, 句长)，不够长的补 0；labels 是 (批,)。padding 是 "max_length"（课上的写法）
+    时句长都是 max_length，是 "longest" 时补到这一批里最长的一条，补得少，算得快，结果一样。
     """
     texts = [text for text, _ in batch]
     labels = [label for _, label in batch]
     data = tokenizer(
-        texts, truncation=True, padding="max_length", max_length=max_length, return_tensors="pt"
+        texts, truncation=True, padding=padding, max_length=max_length, return_tensors="pt"
     )
     return (
         data["input_ids"],
@@ -126,42 +146,78 @@ def prepare_folder(folder: Path) -> None:
     remove(probe)
 
 
+def has_bf16() -> bool:
+    """处理器（显卡）有没有 bf16 的乘法单元；没有的话用 bf16 反而更慢"""
+    if DEVICE.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return DEVICE.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
 def make_loaders(
     model: Model, tokenizer: BertTokenizer, train_set: MyDataset, validation_set: MyDataset, args
-) -> tuple[nn.Module, DataLoader, DataLoader]:
-    """每一批喂什么：(forward, 训练的 DataLoader, 验证的 DataLoader)，`forward(*inputs)` 给出 logits
+) -> tuple[nn.Module, DataLoader, Callable[[], float]]:
+    """每一批喂什么：(forward, 训练的 DataLoader, validate)
 
-    两种喂法打乱的顺序、每批的条数都一样，所以学出来的 fc 也一样，只差浮点误差。
+    `forward(*inputs)` 给出一批的 logits，`validate()` 给出现在的验证精度。冻结时的两种喂法打乱的
+    顺序、每批的条数都一样，所以学出来的 fc 也一样，只差浮点误差。
     """
+    order = torch.Generator().manual_seed(args.seed)  # 打乱的顺序只由种子定
+    collate_tokens = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
+    train_labels, validation_labels = (
+        torch.tensor(dataset.labels).to(DEVICE) for dataset in (train_set, validation_set)
+    )
+
+    def feature_accuracy(features: torch.Tensor) -> float:
+        """验证集的特征 → 精度；不用打乱，一条也不能丢"""
+        with torch.no_grad():
+            out = model.fc(features.to(DEVICE))
+        return (out.argmax(dim=1) == validation_labels).float().mean().item()
+
+    if args.unfreeze:  # BERT 也在学，每批都要重算；长短相近的凑成一批，少补零
+        lengths = [len(text) for text in train_set.texts]
+        loader = DataLoader(
+            train_set,
+            batch_size=args.batch_size,
+            sampler=LengthGroupedSampler(args.batch_size, lengths=lengths, generator=order),
+            drop_last=True,
+            collate_fn=partial(collate_tokens, padding="longest"),
+        )
+        return (
+            model,
+            loader,
+            lambda: feature_accuracy(
+                encode(
+                    model.encoder, tokenizer, validation_set.texts, args.max_length, progress=False
+                )
+            ),
+        )
+
     if args.recompute:  # 课上的原样：喂 token，每轮都走一遍 BERT
-        forward = model
-        collate = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
+        forward, collate = model, partial(collate_tokens, padding="max_length")
+        validation_loader = DataLoader(
+            validation_set, batch_size=args.batch_size, collate_fn=collate
+        )
+        validate = partial(accuracy, model, validation_loader)
     else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
+        features = {
+            name: cached_features(model.encoder, tokenizer, dataset.texts, args.max_length, name)
+            for name, dataset in (("train", train_set), ("validation", validation_set))
+        }
         forward, collate = model.fc, keep_batch
-
-        def with_features(dataset: MyDataset, name: str) -> FeatureDataset:
-            features = cached_features(
-                model.encoder, tokenizer, dataset.texts, args.max_length, name
-            )
-            return FeatureDataset(features.to(DEVICE), torch.tensor(dataset.labels).to(DEVICE))
-
-        train_set = with_features(train_set, "train")
-        validation_set = with_features(validation_set, "validation")
+        train_set = FeatureDataset(features["train"].to(DEVICE), train_labels)
+        validate = partial(feature_accuracy, features["validation"])
         if DEVICE.type == "cpu":
             # fc 很小，一个线程几毫秒就算完；多个线程互相等的时间比算的时间还长
             torch.set_num_threads(1)
-
-    train_loader = DataLoader(
+    loader = DataLoader(
         train_set,
         batch_size=args.batch_size,
         shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
         drop_last=True,  # 最后凑不满的一批舍去，每批都一样大；打乱过，下一轮会轮到它们
         collate_fn=collate,
-        generator=torch.Generator().manual_seed(args.seed),  # 打乱的顺序只由种子定
+        generator=order,
     )
-    # 验证集不用打乱，一条也不能丢
-    validation_loader = DataLoader(validation_set, batch_size=args.batch_size, collate_fn=collate)
-    return forward, train_loader, validation_loader
+    return forward, loader, validate
 
 
 def save_epoch(model: Model, folder: Path, row: dict, is_best: bool, run_info: dict) -> None:
@@ -191,14 +247,24 @@ def parse_args():
     add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     add("--data", default=None, help="文件夹或 CSV，默认自带的评论")
     add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
-    add("--epochs", type=number(int, 1), default=EPOCH, help=f"最多几轮，默认 {EPOCH}")
-    add("--batch-size", type=number(int, 1), default=BATCH_SIZE, help=f"默认 {BATCH_SIZE}")
+    add("--unfreeze", type=layers_to_learn, default=0, help="微调最后几层，或 all，默认 0")
+    few = f"默认 {EPOCH}，微调时 {UNFREEZE_EPOCH}"
+    add("--epochs", type=number(int, 1), default=None, help=f"最多几轮，{few}")
+    small = f"默认 {BATCH_SIZE}，微调时 {UNFREEZE_BATCH_SIZE}"
+    add("--batch-size", type=number(int, 1), default=None, help=small)
     add("--max-length", type=number(int, 3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
-    add("--lr", type=number(float, 0, exclusive=True), default=LEARNING_RATE, help="学习率")
+    rate = number(float, 0, exclusive=True)
+    add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")
+    add("--encoder-lr", type=rate, default=None, help="微调时 BERT 的学习率，默认按宽度定")
     add("--patience", type=number(int, 0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
     add("--seed", type=number(int, 0), default=SEED, help=f"随机种子，默认 {SEED}")
     add("--recompute", action="store_true", help="课上的原样：每轮都让 BERT 重算一遍")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.unfreeze and args.recompute:
+        raise CourseError("--unfreeze 本来就每轮重算 BERT", "去掉 --recompute")
+    args.epochs = args.epochs or (UNFREEZE_EPOCH if args.unfreeze else EPOCH)
+    args.batch_size = args.batch_size or (UNFREEZE_BATCH_SIZE if args.unfreeze else BATCH_SIZE)
+    return args
 
 
 def main() -> None:
@@ -217,12 +283,17 @@ def main() -> None:
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
 
-    # 2. 模型：冻结的 BERT + fc，有几类就输出几个 logits
+    # 2. 模型：BERT（默认冻结）+ fc，有几类就输出几个 logits
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
-    model = Model(folder, num_labels=len(train_set.label_names)).to(DEVICE)
+    model = Model(folder, len(train_set.label_names), args.unfreeze).to(DEVICE)
     check_max_length(args.max_length, model.encoder)
+    body = [p for p in model.encoder.parameters() if p.requires_grad]  # 冻结时是空的
+    body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)
+    if args.unfreeze:
+        size = sum(p.numel() for p in body)
+        print(f"微调 BERT 的 {size:,} 个参数，学习率 {body_lr:.1e}，每轮存 {size * 4 / 1e6:.0f} MB")
     run_info = {
         "model": folder.relative_to(ROOT).as_posix()
         if folder.is_relative_to(ROOT)
@@ -234,16 +305,26 @@ def main() -> None:
         "batch_size": args.batch_size,
         "learning_rate": args.lr,
         "seed": args.seed,
+        "unfreeze": args.unfreeze,
     }
+    if args.unfreeze:
+        run_info["encoder_lr"] = body_lr
 
     # 3. DataLoader：一批一批地取
-    forward, train_loader, validation_loader = make_loaders(
+    forward, train_loader, validate = make_loaders(
         model, tokenizer, train_set, validation_set, args
     )
 
-    # 4. 优化器只管要训练的参数，也就是 fc；交叉熵自带 softmax，forward 里不要再写一遍
-    optimizer = AdamW((p for p in model.parameters() if p.requires_grad), lr=args.lr)
+    # 4. 优化器只管要训练的参数：fc，和放开的那些层；交叉熵自带 softmax，forward 里不要再写一遍
+    optimizer = AdamW(
+        [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}], lr=args.lr
+    )
     loss_fn = nn.CrossEntropyLoss()
+    steps, schedule = args.epochs * batches, None
+    if args.unfreeze:
+        schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
+    half = torch.autocast(DEVICE.type, torch.bfloat16, enabled=bool(args.unfreeze) and has_bf16())
+    report_every = 5 if args.recompute else 20  # 一轮要很久时，每几批报一次
 
     # 5. 训练循环
     history: list[dict] = []
@@ -256,16 +337,21 @@ def main() -> None:
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
-                out = forward(*inputs)  # logits，形状 (批, 类别数)
-                loss = loss_fn(out, labels)
+                with half:  # 只有微调、又有 bf16 的机器上才起作用，快一倍
+                    out = forward(*inputs)  # logits，形状 (批, 类别数)
+                loss = loss_fn(out.float(), labels)
                 optimizer.zero_grad()  # 清掉上一批的梯度，否则会累加
                 loss.backward()  # 反向传播，算出梯度
-                optimizer.step()  # 按梯度更新 fc
+                if body:
+                    nn.utils.clip_grad_norm_(body, MAX_NORM)
+                optimizer.step()  # 按梯度更新 fc（和放开的层）
+                if schedule:
+                    schedule.step()
 
                 loss_sum += loss.item()
                 batch_correct = (out.argmax(dim=1) == labels).sum().item()
                 correct += batch_correct
-                if args.recompute and i % 5 == 0:  # 一轮要很久，每 5 批报一次
+                if (args.recompute or args.unfreeze) and i % report_every == 0:
                     accuracy_now = batch_correct / len(labels)
                     print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {accuracy_now:.3f}")
             seconds = time.perf_counter() - started
@@ -276,7 +362,7 @@ def main() -> None:
                 "epoch": epoch,
                 "loss": loss_sum / batches,
                 "train_accuracy": correct / (batches * args.batch_size),
-                "validation_accuracy": accuracy(forward, validation_loader),
+                "validation_accuracy": validate(),
                 "seconds": seconds,
             }
             is_best = row["validation_accuracy"] > best["validation_accuracy"]
@@ -287,9 +373,10 @@ def main() -> None:
 
             stop = args.patience and epoch - best["epoch"] >= args.patience
             if stop or epoch in (0, args.epochs - 1) or time.perf_counter() - printed > 0.5:
+                spent = f"{seconds:.0f} 秒" if seconds >= 10 else f"{seconds * 1000:.0f} 毫秒"
                 print(
                     f"轮次 {epoch}  loss {row['loss']:.4f}  训练精度 {row['train_accuracy']:.3f}"
-                    f"  验证精度 {row['validation_accuracy']:.3f}  {seconds * 1000:.0f} 毫秒"
+                    f"  验证精度 {row['validation_accuracy']:.3f}  {spent}"
                 )
                 printed = time.perf_counter()
             if stop:

@@ -7,6 +7,7 @@ are never touched.
 
 import csv
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,21 @@ def run_script(
         encoding="utf-8",
         timeout=1200,
     )
+
+
+def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, str]:
+    """Run a script in this process: (exit code or the sentence, everything printed)
+
+    For cases by the dozen: starting Python and importing torch takes longer than most of them.
+    """
+    monkeypatch.setattr(sys, "argv", [script, *map(str, args)])
+    code: object = 0
+    try:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    except SystemExit as stop:
+        code = stop.code
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err + str(code)
 
 
 def environment(repo: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """For the tests of lesson 1: run scripts that reach only 127.0.0.1, and a server that misbehaves"""
 
 import os
-import runpy
 import subprocess
 import sys
 import threading
@@ -36,19 +35,6 @@ def run_loopback(
         encoding="utf-8",
         timeout=600,
     )
-
-
-def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, str]:
-    """Run a script of lesson 1 in this process: (exit code or the sentence, everything printed)"""
-    path = ROOT / "demo01_hf_basics" / script
-    monkeypatch.setattr(sys, "argv", [script, *map(str, args)])
-    code: object = 0
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as stop:
-        code = stop.code
-    printed = capsys.readouterr()
-    return code, printed.out + printed.err + str(code)
 
 
 def make_gpt2(folder: Path, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import run_script, write_csv
+from conftest import run_here, run_script, write_csv
 from scipy.stats import binomtest
 from transformers import BertModel
 
@@ -117,7 +117,9 @@ class Evil:
         ("other encoder", "不是同一个"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(repo, trained, tmp_path, damage, message):
+def test_weights_that_do_not_fit_are_refused(
+    monkeypatch, capsys, trained, tmp_path, damage, message
+):
     params = tmp_path / "params"
     shutil.copytree(trained, params)
     best, record = params / "best.pth", params / "run.json"
@@ -137,7 +139,6 @@ def test_weights_that_do_not_fit_are_refused(repo, trained, tmp_path, damage, me
         content = json.loads(record.read_text(encoding="utf-8"))
         content["model"] = "tiny-bert-chinese"
         record.write_text(json.dumps(content), encoding="utf-8")
-    done = run_script(repo, EVALUATE, "--weights", best)
-    assert done.returncode == 1
-    assert message in done.stderr and "下一步：" in done.stderr and "Traceback" not in done.stderr
-    assert "code from a .pth ran" not in done.stdout
+    code, text = run_here(monkeypatch, capsys, EVALUATE, "--weights", best)
+    assert isinstance(code, str) and message in code and "下一步：" in code
+    assert "Traceback" not in text and "code from a .pth ran" not in text

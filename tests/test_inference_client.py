@@ -6,13 +6,15 @@ import runpy
 import time
 
 import pytest
-from loopback_tools import TOKEN, Rude, run_here, run_loopback
+from conftest import run_here
+from loopback_tools import TOKEN, Rude, run_loopback
 
 from course.errors import CourseError
 from course.inference_client import MAX_WAIT, RETRIES, clip, read_token
 from course.network import unreachable
 from course.paths import ROOT
 
+LESSONS = "demo01_hf_basics"
 JSON = {"Content-Type": "application/json"}
 ECHO = json.dumps({"error": f"bad Bearer {TOKEN} \x1b[31m"}).encode()  # a server that repeats it
 ERRORS = [
@@ -51,7 +53,13 @@ def test_02_explains_every_failure_and_never_shows_the_token(
     start = time.perf_counter()
     with Rude(answer) as rude:
         code, text = run_here(
-            monkeypatch, capsys, "02_api_token.py", "--endpoint", rude.url, "--timeout", 1
+            monkeypatch,
+            capsys,
+            f"{LESSONS}/02_api_token.py",
+            "--endpoint",
+            rude.url,
+            "--timeout",
+            1,
         )
     assert time.perf_counter() - start < 20
     assert isinstance(code, str) and sentence in code and "下一步：" in code
@@ -85,7 +93,9 @@ def test_01_reads_the_answer_and_goes_on(monkeypatch, capsys, answer, sentence):
     if "token" in sentence:
         sentence = sentence[:4]
     with Rude(answer) as rude:
-        code, text = run_here(monkeypatch, capsys, "01_api_anonymous.py", "--endpoint", rude.url)
+        code, text = run_here(
+            monkeypatch, capsys, f"{LESSONS}/01_api_anonymous.py", "--endpoint", rude.url
+        )
     assert code == 0 and sentence in text and f"状态码  {answer[0]}" in text
     assert "JSONDecodeError: Expecting value: line 1 column 1 (char 0)" in text
     assert rude.seen == [None]  # anonymous: the token of the environment was not sent
@@ -95,14 +105,18 @@ def test_503_then_success(monkeypatch, capsys):
     loading = (503, JSON, b'{"error": "loading", "estimated_time": 0.1}')
     good = (200, JSON, json.dumps([{"generated_text": "你好"}]).encode())
     with Rude(loading, loading, good) as rude:
-        code, text = run_here(monkeypatch, capsys, "02_api_token.py", "--endpoint", rude.url)
+        code, text = run_here(
+            monkeypatch, capsys, f"{LESSONS}/02_api_token.py", "--endpoint", rude.url
+        )
     assert code == 0 and text.count("模型正在装载") == 2 and "结果    你好" in text
     assert len(rude.seen) == 4 and MAX_WAIT <= 10
 
 
 def test_explicit_endpoint_means_no_fallback(monkeypatch, capsys):
     for script in ("01_api_anonymous.py", "02_api_token.py"):
-        code, text = run_here(monkeypatch, capsys, script, "--endpoint", "http://127.0.0.1:9")
+        code, text = run_here(
+            monkeypatch, capsys, f"{LESSONS}/{script}", "--endpoint", "http://127.0.0.1:9"
+        )
         assert "连不上 http://127.0.0.1:9/models/" in str(code) and "本机 API" not in text
 
 
@@ -118,7 +132,7 @@ def test_explicit_endpoint_means_no_fallback(monkeypatch, capsys):
 )
 def test_malformed_tokens_are_refused_without_showing_them(monkeypatch, capsys, bad, why):
     monkeypatch.setenv("HF_TOKEN", bad)
-    code, text = run_here(monkeypatch, capsys, "02_api_token.py")
+    code, text = run_here(monkeypatch, capsys, f"{LESSONS}/02_api_token.py")
     assert why in str(code) and bad not in text
 
 
@@ -147,10 +161,10 @@ SCRIPTS = sorted(path.name for path in (ROOT / "demo01_hf_basics").glob("0*.py")
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_and_a_wrong_flag(monkeypatch, capsys, script):
-    code, text = run_here(monkeypatch, capsys, script, "--help")
+    code, text = run_here(monkeypatch, capsys, f"{LESSONS}/{script}", "--help")
     assert code == 0 and "怎么运行：python demo01_hf_basics/" in text and "会看到：" in text
     assert "@@" not in text  # no placeholder left
-    code, text = run_here(monkeypatch, capsys, script, "--no-such-flag")
+    code, text = run_here(monkeypatch, capsys, f"{LESSONS}/{script}", "--no-such-flag")
     assert "不认识的参数 --no-such-flag" in str(code) and f"{script} --help" in str(code)
 
 

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from conftest import TINY, run_script
+from conftest import TINY, run_here, run_script
 
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
@@ -41,12 +41,13 @@ def test_01_tokenizer(repo, own_folder):
     assert "还原： i love bert\n" in out
 
 
-def test_01_fails_loudly_on_the_silent_five_token_vocabulary(repo, tmp_path):
+def test_01_fails_loudly_on_the_silent_five_token_vocabulary(monkeypatch, capsys, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(TINY / name, tmp_path)
-    done = run_script(repo, "demo02_sentiment/01_tokenizer.py", "--model", tmp_path)
-    assert done.returncode == 1 and "字典只有 5 个 token" in done.stderr
-    assert "Traceback" not in done.stderr and "[UNK]" not in done.stdout
+    path = "demo02_sentiment/01_tokenizer.py"
+    code, text = run_here(monkeypatch, capsys, path, "--model", tmp_path)
+    assert "字典只有 5 个 token" in str(code)
+    assert "Traceback" not in text and "[UNK]" not in text
 
 
 def test_02_load_dataset(repo, splits):
@@ -92,8 +93,8 @@ def test_net_and_features_print_what_they_teach(repo, mini_bert, mini_data):
 
 
 @pytest.mark.parametrize("script", ["01_tokenizer", "my_dataset", "evaluate"])
-def test_a_wrong_flag(repo, script):
+def test_a_wrong_flag(monkeypatch, capsys, script):
     path = f"demo02_sentiment/{script}.py"
-    wrong = run_script(repo, path, "--no-such-flag")
-    assert wrong.returncode == 1 and "不认识的参数 --no-such-flag" in wrong.stderr
-    assert f"{path} --help" in wrong.stderr and "Traceback" not in wrong.stderr
+    code, text = run_here(monkeypatch, capsys, path, "--no-such-flag")
+    assert "不认识的参数 --no-such-flag" in str(code)
+    assert f"{path} --help" in str(code) and "Traceback" not in text

@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 
 from course.errors import CourseError
 from course.models import load_tokenizer
-from net import DEVICE, Model, fingerprint, load_encoder
+from net import DEVICE, Model, fingerprint, load_encoder, load_weights, save_weights
 
 TEXTS = ["房间很干净", "服务太差了，失望，再也不来了", "一般"]
 
@@ -64,6 +64,44 @@ def test_same_text_same_logits_in_train_mode(mini_bert):
     model = Model(mini_bert).to(DEVICE).train()
     batch = encode(mini_bert)
     assert torch.equal(model(**batch), model(**batch))
+
+
+@pytest.mark.parametrize("unfreeze", [1, 2, "all"])
+def test_unfreezing_trains_the_chosen_layers_and_no_other(mini_bert, unfreeze):
+    model = Model(mini_bert, unfreeze=unfreeze).to(DEVICE)
+    before = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    model.train()
+    modes = [layer.training for layer in model.encoder.encoder.layer]
+    assert modes == [unfreeze != 1, True]  # dropout only where something is learnt
+    assert model.encoder.embeddings.training == (unfreeze == "all")
+    loss = nn.functional.cross_entropy(
+        model(**encode(mini_bert)), torch.tensor([1, 0, 1], device=DEVICE)
+    )
+    loss.backward()
+    optimizer.step()
+    changed = {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
+    groups = {
+        1: ("fc.", "encoder.encoder.layer.1."),
+        2: ("fc.", "encoder.encoder.layer."),
+        "all": ("fc.", "encoder.encoder.layer.", "encoder.embeddings."),
+    }
+    assert changed == {name for name in before if name.startswith(groups[unfreeze])}
+    assert not any(module.training for module in model.eval().modules())
+
+
+def test_saved_and_read_back_whatever_was_trained(mini_bert, tmp_path):
+    for unfreeze in (0, 1, "all"):
+        model = Model(mini_bert, unfreeze=unfreeze).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.01 * torch.randn_like(parameter))
+        save_weights(model, tmp_path / "w.pth")
+        other = Model(mini_bert).eval()  # is not told what was trained
+        load_weights(other, tmp_path / "w.pth")
+        batch = encode(mini_bert)
+        assert torch.equal(other(**batch.to("cpu")), model(**batch.to("cpu")))
 
 
 def test_full_size_bert_base_chinese_configuration(tmp_path):

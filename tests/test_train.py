@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, run_script, write_csv
+from conftest import environment, run_here, run_script, write_csv
+from safetensors.torch import load_file
+
+from course.reviews import load_reviews, to_splits
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -74,6 +77,42 @@ def test_recompute_gives_the_same_losses_and_weights(repo, mini_bert, mini_data,
     for cached, literal in zip(*states, strict=True):
         for name in cached:
             torch.testing.assert_close(cached[name], literal[name], atol=1e-5, rtol=0)
+
+
+def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
+    repo, mini_bert, mini_data, tmp_path
+):
+    done = run_script(
+        repo,
+        TRAIN,
+        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path),
+        *("--unfreeze", 1, "--epochs", 2, "--encoder-lr", 2e-3, "--max-length", 100),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"微调 BERT 的 [\d,]+ 个参数，学习率 2.0e-03", done.stdout)
+    assert done.stdout.startswith("设备") and "每轮 12 批" in done.stdout
+    losses = [row["loss"] for row in read_log(tmp_path)]
+    assert losses[1] < losses[0]
+    state, base = load(tmp_path / "best.pth"), load_file(mini_bert / "model.safetensors")
+    assert {name.split(".")[0] for name in state} == {"fc", "encoder"}
+    assert all(n.startswith(("fc.", "encoder.encoder.layer.1.")) for n in state)
+    name = "encoder.layer.1.output.dense.weight"
+    assert not torch.equal(state[f"encoder.{name}"], base[name])
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["unfreeze"] == 1 and record["batch_size"] == 32
+
+    # evaluate.py is not told; on the validation reviews it must find train.py's accuracy
+    validation = to_splits(load_reviews(mini_data))["validation"]
+    for split in ("train", "validation", "test"):
+        write_csv(tmp_path / "again" / f"{split}.csv", validation)
+    score = run_script(
+        repo,
+        *("demo02_sentiment/evaluate.py", "--weights", tmp_path / "best.pth"),
+        *("--data", tmp_path / "again"),
+    )
+    assert score.returncode == 0, score.stderr
+    correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
+    assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
 
 
 def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
@@ -173,11 +212,16 @@ BAD_INPUT = {
     "batch too large": (["--batch-size", "401", "--data", "{data}"], "一批都凑不出来"),
     "params is below a file": (["--params", "{tmp}/one.csv/params"], "写不了"),
     "params is read-only": (["--params", "{read_only}"], "写不了"),
+    "more layers than there are": (["--unfreeze", "9", "--data", "{data}"], "这个 BERT 只有 4 层"),
+    "unfreeze what": (["--unfreeze", "last"], "--unfreeze"),
+    "unfreeze and recompute": (["--unfreeze", "1", "--recompute"], "去掉 --recompute"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_one_sentence_and_the_next_step(repo, mini_data, tmp_path, case):
+def test_bad_input_is_one_sentence_and_the_next_step(
+    monkeypatch, capsys, mini_data, tmp_path, case
+):
     flags, message = BAD_INPUT[case]
     write_csv(tmp_path / "empty.csv", [])
     write_csv(tmp_path / "one.csv", [(f"第{i}条评论", 1) for i in range(60)])
@@ -189,8 +233,7 @@ def test_bad_input_is_one_sentence_and_the_next_step(repo, mini_data, tmp_path, 
     flags = [flag.format(**places) for flag in flags]
     if "--params" not in flags:
         flags += ["--params", str(params)]
-    done = run_script(repo, TRAIN, *flags)
-    assert done.returncode == 1
-    assert message in done.stderr and "下一步：" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, text = run_here(monkeypatch, capsys, TRAIN, *flags)
+    assert isinstance(code, str) and message in code and "下一步：" in code  # printed, exit code 1
+    assert "Traceback" not in text
     assert not params.exists() or not list(params.iterdir())  # nothing half-written
