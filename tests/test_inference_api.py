@@ -20,6 +20,7 @@ from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
 from soak_local_api import NAME, load
 from transformers import GPT2LMHeadModel, pipeline
 
+from course import inference_api
 from course.inference_api import MAX_BYTES, make_app, serving
 from course.text_models import Classifier, Generator
 
@@ -190,6 +191,16 @@ def test_size_is_limited_even_without_content_length(api):
     assert declared.status_code == 413 and "error" in declared.json()
     chunked = requests.post(url, data=iter([b"x" * 40_000, b"x" * 40_000]), timeout=10)
     assert chunked.status_code == 413 and "error" in chunked.json()
+
+
+def test_a_request_that_never_ends_is_given_up(api, monkeypatch):
+    monkeypatch.setattr(inference_api, "BODY_SECONDS", 0.5)
+    host, port = api.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = f"POST /models/{BERT} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(head.encode() + b'{"inputs": "half of')
+        answer = connection.recv(4096).decode()
+    assert answer.startswith("HTTP/1.1 408") and "没有收完请求" in answer
 
 
 def test_a_foreign_host_name_is_refused(api):
