@@ -16,13 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import swagger_ui_bundle
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -170,7 +168,8 @@ ANSWERS = {"text-generation": generate, "text-classification": classify}
 
 def make_app(models: dict[str, Any], token: str | None = None) -> FastAPI:
     """{模型名: 模型} → FastAPI 应用；给了 token，/models 下的请求就必须带上它"""
-    app = FastAPI(title="我的推理 API", docs_url=None, redoc_url=None)
+    # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；FastAPIOffline 自己带着
+    app = FastAPIOffline(title="我的推理 API", redoc_url=None)
     app.add_middleware(Guard, token=token)
 
     @app.exception_handler(StarletteHTTPException)
@@ -205,19 +204,6 @@ def make_app(models: dict[str, Any], token: str | None = None) -> FastAPI:
         if full not in models:
             raise HTTPException(404, f"没有模型 {full}，这里有 {'、'.join(models)}")
         return ANSWERS[models[full].task](models[full], question)
-
-    # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；换成本地带的这份
-    app.mount("/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
-
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/swagger/swagger-ui-bundle.js",
-            swagger_css_url="/swagger/swagger-ui.css",
-            swagger_favicon_url="/swagger/favicon-32x32.png",
-        )
 
     return app
 

@@ -96,7 +96,7 @@ def test_links_in_the_documents_lead_somewhere():
 def test_requirements_are_pinned_and_complete():
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", text, re.MULTILINE))
-    distribution = {"sklearn": "scikit-learn"}
+    distribution = {"sklearn": "scikit-learn", "fastapi_offline": "fastapi-offline"}
     for folder in ("course", "demo01_hf_basics", "demo02_sentiment"):
         for path in (ROOT / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
