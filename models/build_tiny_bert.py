@@ -27,7 +27,6 @@ import math
 import random
 import shutil
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import MODELS
 from course.reviews import build_splits, unused_reviews
+from training import Training, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
@@ -54,10 +54,9 @@ CHUNK = 800  # 老师每读完这么多条存一次盘
 
 SHAPES = {32: 96, 64: 48, 128: 24}  # 句长: 条数；只有三种形状，CPU 不必为新形状重新准备
 CROP = 0.4  # 这么多的评论只截一段来学，让 [CLS] 也会概括半句话
-MUON_LR, ADAM_LR = 4e-3, 1e-3  # 60 步的比较里 Muon 的两项损失都比只用 AdamW 低
+MUON_LR, ADAM_LR = 4e-3, 1e-3  # 两个优化器的学习率，见 training.py
 WARMUP, COOLDOWN = 0.05, 0.6  # 学习率头 5 % 的时间升上来，最后 60 % 直线降到零
 TOKEN_WEIGHT = 0.5  # 逐字模仿的权重；[CLS] 模仿整条的权重是 1
-SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
 PROBE_C = 0.01  # 检查用的逻辑回归的正则强度，特征先标准化
 
 
@@ -170,7 +169,9 @@ def read_chunk(texts: list[str], tokenizer: BertTokenizer, teacher, pieces) -> l
         states = teacher(input_ids=ids, attention_mask=(ids != pad).long()).last_hidden_state
         for row, i in enumerate(rows):
             ends = [end - len(PREFIX) for _, end in encoded[i].offsets[:TEACHER_PIECES]]
-            student = tokenizer(texts[i], add_special_tokens=False, return_offsets_mapping=True)
+            student = tokenizer(
+                texts[i], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
             firsts = [first for first, _ in student["offset_mapping"]]
             piece = np.searchsorted(ends, firsts, side="right")
             piece = torch.tensor(piece[piece < len(ends)])
@@ -290,8 +291,10 @@ class Targets:
         return text, (y[body] - self.token_mean) / self.token_std
 
 
-def pretrain(lessons: list[tuple], tokenizer: BertTokenizer, minutes: float, work: Path):
-    """训练 minutes 分钟；返回 (学生, 步数和用时)"""
+def pretrain(
+    lessons: list[tuple], tokenizer: BertTokenizer, minutes: float, work: Path
+) -> tuple[BertModel, Training]:
+    """训练 minutes 分钟；返回 (学生, 训练的记录)"""
     targets = Targets(lessons)
     student = new_student(SEED).train()
     wide = lessons[0][1].shape[1]
@@ -300,44 +303,13 @@ def pretrain(lessons: list[tuple], tokenizer: BertTokenizer, minutes: float, wor
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # 每条评论只看几遍，怕的是学不会，不是死记硬背
-    # Muon 把矩阵的更新各个方向拉成一样长；词向量和一维的参数不合适，仍用 AdamW
     matrices = [p for p in student.encoder.parameters() if p.ndim == 2]
-    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    rms = {"weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
-    muon = torch.optim.Muon(matrices, lr=MUON_LR, **rms)
-    optimizers = [muon, torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), fused=True)]
-
-    state = {"step": 0, "seconds": 0.0, "cpu": 0.0, "tokens": 0}
-    path = work / "student.pt"
-    if path.exists():
-        saved = torch.load(path)
-        model.load_state_dict(saved["model"])
-        for optimizer, value in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(value)
-        state = saved["state"]
-    else:
+    training = Training(model, matrices, MUON_LR, ADAM_LR, work / "student.pt")
+    if training.state["step"] == 0:
         copy_embeddings(student, tokenizer, lessons)
+    stream = batches(lessons, tokenizer, SEED + training.state["step"])
 
-    def keep() -> None:
-        value = {
-            "model": model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "state": state,
-        }
-        with atomic_write(path) as temporary:
-            torch.save(value, temporary)
-
-    stream = batches(lessons, tokenizer, SEED + state["step"])
-    total, last_save = minutes * 60, state["seconds"]
-    running = torch.ones(2)  # 两项损失的滑动平均；目标都标准化过，什么都没学会就是 1
-    bar = tqdm(total=round(total), initial=round(state["seconds"]), desc="学生学", unit="秒")
-    while state["seconds"] < total:
-        clock, cpu = time.perf_counter(), time.process_time()
-        done = state["seconds"] / total
-        rate = max(0.01, min(done / WARMUP, 1, (1 - done) / COOLDOWN))
-        for optimizer, peak in zip(optimizers, (MUON_LR, ADAM_LR), strict=True):
-            optimizer.param_groups[0]["lr"] = peak * rate
-
+    def step() -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
         x, positions, y = next(stream)
         mask = x != tokenizer.pad_token_id
         body = mask & (x != tokenizer.cls_token_id) & (x != tokenizer.sep_token_id)
@@ -345,40 +317,24 @@ def pretrain(lessons: list[tuple], tokenizer: BertTokenizer, minutes: float, wor
         with torch.autocast("cpu", torch.bfloat16):
             hidden = student(x, attention_mask=mask, position_ids=positions).last_hidden_state
             text, token = text_head(hidden[:, 0]), token_head(hidden[body])
+        # 目标都标准化过，什么都没学会时两项损失都是 1
         text_loss = (text.float() - text_target).square().mean()
         token_loss = (token.float() - token_target).square().mean()
-        (text_loss + TOKEN_WEIGHT * token_loss).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        shown = {"整条": text_loss, "逐字": token_loss}
+        return text_loss + TOKEN_WEIGHT * token_loss, shown, int(mask.sum())
 
-        state["step"] += 1
-        state["tokens"] += int(mask.sum())
-        state["seconds"] += time.perf_counter() - clock
-        state["cpu"] += time.process_time() - cpu
-        running += 0.02 * (torch.stack([text_loss, token_loss]).detach() - running)
-        bar.update(round(state["seconds"]) - bar.n)
-        bar.set_postfix_str(f"{state['step']} 步，整条 {running[0]:.3f}，逐字 {running[1]:.3f}")
-        if state["seconds"] - last_save > SAVE_SECONDS:
-            keep()
-            last_save = state["seconds"]
-    bar.close()
-    keep()
-    return student, state
+    training.run(minutes, step, WARMUP, COOLDOWN)
+    return student, training
 
 
 def write_model(student: BertModel, vocab: Path, out: Path) -> None:
-    """存成 from_pretrained 能读的文件夹，整个换上去；手写的说明 README.md 留着"""
+    """存成 from_pretrained 能读的文件夹，整个换上去"""
     whole = new_student(SEED, pooler=True)  # pooler 没有训练，是随机的，课程也不用它
     whole.load_state_dict(student.state_dict(), strict=False)
-    with atomic_write(out) as folder:
+    with replace_model(out) as folder:
         whole.save_pretrained(folder)
         BertTokenizer.from_pretrained(vocab.parent).save_pretrained(folder)
         shutil.copy(vocab, folder / "vocab.txt")
-        (folder / "model.safetensors").chmod(0o644)
-        if (out / "README.md").exists():
-            shutil.copy(out / "README.md", folder)
 
 
 # 5. 检查：冻结的 [CLS] + 逻辑回归，在验证集上的精度
@@ -446,12 +402,9 @@ def main() -> None:
         raise CourseError(f"{vocab} 不是 bert-base-chinese 的字典", again)
     tokenizer = BertTokenizer.from_pretrained(vocab.parent)
     lessons = teach(pretraining_texts(), tokenizer, args.work)
-    student, state = pretrain(lessons, tokenizer, args.minutes, args.work)
+    student, training = pretrain(lessons, tokenizer, args.minutes, args.work)
     write_model(student, vocab, args.out)
-    print(
-        f"{state['step']} 步，{state['tokens'] / 1e6:.1f} 百万 token，"
-        f"{state['seconds'] / 60:.0f} 分钟（{state['cpu'] / 60:.0f} CPU 分钟）→ {args.out}"
-    )
+    print(f"{training.report()} → {args.out}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ import itertools
 import math
 import random
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,19 +35,18 @@ from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
 from course.cli import Parser, number, run
 from course.errors import CourseError
-from course.files import atomic_write
 from course.models import load_tokenizer
 from course.paths import MODELS
 from course.reviews import build_splits, unused_reviews
 from course.text_models import GenerationParameters, Generator
+from training import Training, replace_model
 
 SEED = 0
 LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
 POSITIONS = 512  # 最多读写这么多个 token
 ROWS, WIDTH = 16, 128  # 一步学 16 段、每段 128 个 token；形状固定、不大，CPU 才快
-MUON_LR, ADAM_LR = 3e-3, 2e-3  # 矩阵用 Muon，词向量和一维的参数用 AdamW
+MUON_LR, ADAM_LR = 3e-3, 2e-3  # 两个优化器的学习率，见 training.py
 WARMUP, COOLDOWN = 0.03, 0.6  # 学习率头 3 % 的时间升上来，最后 60 % 直线降到零
-SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
 HELD_OUT = 0.05  # 《人民日报》最后 5 % 不学，用来量困惑度
 CHECKED = 400  # 量困惑度时每种文字考多少段
 PROMPTS = ["你好，我是一款语言模型，", "这本书", "酒店的房间", "今天，国务院总理", "笔记本的键盘"]
@@ -123,8 +121,10 @@ def batches(documents: list[list[int]], seed: int) -> Iterator[torch.Tensor]:
             yield torch.stack([rows[i * WIDTH : (i + 1) * WIDTH + 1] for i in range(ROWS)])
 
 
-def train(documents: list[list[int]], minutes: float, work: Path) -> tuple[GPT2LMHeadModel, dict]:
-    """训练 minutes 分钟；返回 (模型, 步数和用时)"""
+def train(
+    documents: list[list[int]], minutes: float, work: Path
+) -> tuple[GPT2LMHeadModel, Training]:
+    """训练 minutes 分钟；返回 (模型, 训练的记录)"""
     # 字典里不到三分之一在语料里出现过：训练时只留这些，最后一层省下三分之二，存的时候再放回去
     seen = sorted(set(itertools.chain.from_iterable(documents)))
     place = {token: i for i, token in enumerate(seen)}
@@ -132,40 +132,11 @@ def train(documents: list[list[int]], minutes: float, work: Path) -> tuple[GPT2L
     model = new_model(len(seen)).train()
 
     matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
-    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    muon = torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    adam = torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    optimizers = [muon, adam]
+    training = Training(model, matrices, MUON_LR, ADAM_LR, work / "gpt2.pt")
+    stream = batches(documents, SEED + training.state["step"])
+    rng = random.Random(SEED + training.state["step"])
 
-    state = {"step": 0, "seconds": 0.0, "cpu": 0.0}
-    path = work / "gpt2.pt"
-    if path.exists():
-        saved = torch.load(path)
-        model.load_state_dict(saved["model"])
-        for optimizer, value in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(value)
-        state = saved["state"]
-
-    def keep() -> None:
-        value = {
-            "model": model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "state": state,
-        }
-        with atomic_write(path) as temporary:
-            torch.save(value, temporary)
-
-    stream = batches(documents, SEED + state["step"])
-    rng = random.Random(SEED + state["step"])
-    total, last_save, running = minutes * 60, state["seconds"], math.log(len(seen))
-    bar = tqdm(total=round(total), initial=round(state["seconds"]), desc="学", unit="秒")
-    while state["seconds"] < total:
-        clock, cpu = time.perf_counter(), time.process_time()
-        done = state["seconds"] / total
-        rate = max(0.01, min(done / WARMUP + 0.01, 1, (1 - done) / COOLDOWN))
-        for optimizer, peak in zip(optimizers, (MUON_LR, ADAM_LR), strict=True):
-            optimizer.param_groups[0]["lr"] = peak * rate
-
+    def step() -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
         batch = next(stream)
         # 一半时候把整段挪到后面的位置去，否则后面的位置向量永远练不到
         shift = rng.randint(0, POSITIONS - WIDTH) if rng.random() < 0.5 else 0
@@ -174,24 +145,10 @@ def train(documents: list[list[int]], minutes: float, work: Path) -> tuple[GPT2L
             hidden = model.transformer(batch[:, :-1], position_ids=positions).last_hidden_state
             logits = model.lm_head(hidden).flatten(0, 1)
         loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        return loss, {"loss": loss}, batch[:, 1:].numel()
 
-        state["step"] += 1
-        state["seconds"] += time.perf_counter() - clock
-        state["cpu"] += time.process_time() - cpu
-        running += 0.02 * (loss.item() - running)
-        bar.update(round(state["seconds"]) - bar.n)
-        bar.set_postfix_str(f"{state['step']} 步，loss {running:.3f}")
-        if state["seconds"] - last_save > SAVE_SECONDS:
-            keep()
-            last_save = state["seconds"]
-    bar.close()
-    keep()
-    return whole_vocabulary(model.eval(), documents, seen), state
+    training.run(minutes, step, WARMUP, COOLDOWN)
+    return whole_vocabulary(model.eval(), documents, seen), training
 
 
 @torch.no_grad()
@@ -221,7 +178,7 @@ def write_model(model: GPT2LMHeadModel, tokenizer_folder: Path, out: Path) -> No
     """存成 from_pretrained 能读的文件夹，整个换上去；手写的说明 README.md 留着"""
     half = new_model()
     half.load_state_dict(model.state_dict())
-    with atomic_write(out) as folder:
+    with replace_model(out) as folder:
         # 硬盘上存 fp16，小一半；config 写明 float32，读进来还是 fp32
         half.half().save_pretrained(folder)
         config = model.config
@@ -231,9 +188,6 @@ def write_model(model: GPT2LMHeadModel, tokenizer_folder: Path, out: Path) -> No
         config.save_pretrained(folder)
         for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
             shutil.copy(tokenizer_folder / name, folder)
-        (folder / "model.safetensors").chmod(0o644)
-        if (out / "README.md").exists():
-            shutil.copy(out / "README.md", folder)
 
 
 # 3. 检查：困惑度，和"只看前一个字"的二元模型比
@@ -326,13 +280,10 @@ def main() -> None:
         total = sum(map(len, documents))
         print(f"语料 {len(documents):,} 段，{total:,} 个 token")
         args.work.mkdir(parents=True, exist_ok=True)
-        model, state = train(documents, args.minutes, args.work)
+        model, training = train(documents, args.minutes, args.work)
         write_model(model, vocab, args.out)
-        tokens = state["step"] * ROWS * WIDTH
-        print(
-            f"{state['step']} 步，{tokens / 1e6:.1f} 百万 token（{tokens / total:.1f} 遍），"
-            f"{state['seconds'] / 60:.0f} 分钟（{state['cpu'] / 60:.0f} CPU 分钟）→ {args.out}"
-        )
+        rounds = training.state["tokens"] / total
+        print(f"{training.report()}，语料看了 {rounds:.1f} 遍 → {args.out}")
     elif not (args.out / "config.json").is_file():
         raise CourseError(f"{args.out} 里没有模型", "python models/build_tiny_gpt2.py 先造一个")
     check(args.out)
