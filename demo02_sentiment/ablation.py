@@ -1,0 +1,147 @@
+"""工具  消融：一样一样地换，看预训练和微调各值几分
+
+教什么：一个成绩是好几样东西合起来的。要知道哪一样值几分，就一次只换一样，别的不动；每样换几个
+随机种子，平均分的差别比种子之间的差别大，才算数。
+
+怎么运行（全部跑完要几小时；中断了再运行一次，跑完的不重跑）：
+    python demo02_sentiment/ablation.py                    全部的行
+    python demo02_sentiment/ablation.py frozen last1       只跑这两行
+    python demo02_sentiment/ablation.py --test             再加一列测试集：选定了才看，只看一次
+
+会看到：一张表，每行一种做法：验证精度（平均 ± 标准差）、训练用时、权重多大
+
+看什么：先看比"全猜一类"和 TF-IDF 高多少，再看相邻两行差多少、差得比 ± 大不大。
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoConfig, BertModel
+
+from course.cli import Parser, number, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS, ROOT
+from evaluate import tfidf_baseline
+from features import encode
+from my_dataset import MyDataset
+from net import MODEL, load_trained
+
+SEEDS = 3
+FOLDER = PARAMS / "ablation"
+ROWS = {  # 名字: (做法, train.py 的参数)
+    "random": ("随机权重的 BERT，冻结", []),
+    "frozen": ("预训练的 BERT，冻结", []),
+    "last1": ("微调最后一层", ["--unfreeze", "1"]),
+    "last2": ("微调最后两层", ["--unfreeze", "2"]),
+    "all": ("全量微调", ["--unfreeze", "all"]),
+}
+
+
+def random_model(model: str, seed: int) -> Path:
+    """没有预训练的对照组：和 model 结构、字典都相同、权重随机的 BERT，存成一个文件夹"""
+    source = find_model(model)
+    out = FOLDER / f"random-{source.name}-{seed}"
+    if not out.exists():
+        torch.manual_seed(seed)
+        with atomic_write(out) as folder:
+            BertModel(AutoConfig.from_pretrained(source)).save_pretrained(folder)
+            load_tokenizer(source).save_pretrained(folder)
+    return out
+
+
+def train(row: str, seed: int, model: str, data: str | None) -> tuple[Path, float]:
+    """跑一次 train.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
+    folder = FOLDER / f"{row}-{seed}"
+    if row == "random":
+        model = str(random_model(model, seed))
+    flags = ["--model", model, *ROWS[row][1], "--seed", str(seed)]
+    flags += ["--data", data] if data else []
+    record = folder / "finished.json"  # 跑完才写
+    if record.is_file():
+        finished = json.loads(record.read_text(encoding="utf-8"))
+        if finished["flags"] == flags:
+            return folder, finished["minutes"]
+    print(f"\n—— {ROWS[row][0]}，种子 {seed}：train.py {' '.join(flags)}", flush=True)
+    script = ROOT / "demo02_sentiment" / "train.py"
+    started = time.perf_counter()
+    if subprocess.run([sys.executable, str(script), *flags, "--params", str(folder)]).returncode:
+        raise CourseError(f"{row} 没有跑完", "看上面的报错，改好再运行一次同样的命令")
+    minutes = (time.perf_counter() - started) / 60
+    text = json.dumps({"flags": flags, "minutes": minutes}, ensure_ascii=False)
+    record.write_text(text, encoding="utf-8")
+    return folder, minutes
+
+
+def score(weights: Path) -> Callable[[MyDataset], float]:
+    """权重 → 一个函数：在一份评论上的精度；和 evaluate.py 走同一条路"""
+    model, tokenizer, run_info = load_trained(weights)
+
+    def accuracy(dataset: MyDataset) -> float:
+        features = encode(model.encoder, tokenizer, dataset.texts, run_info["max_length"])
+        with torch.inference_mode():
+            predicted = model.fc(features.to(model.fc.weight.device)).argmax(dim=1).cpu().numpy()
+        return float((predicted == np.array(dataset.labels)).mean())
+
+    return accuracy
+
+
+def percent(scores: list[float]) -> str:
+    """[0.85, 0.86, 0.84] → 85.00 ± 1.00"""
+    mean = f"{100 * statistics.mean(scores):.2f}"
+    return mean if len(scores) == 1 else f"{mean} ± {100 * statistics.stdev(scores):.2f}"
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("rows", nargs="*", metavar="行", help=f"默认全部：{' '.join(ROWS)}")
+    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
+    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    parser.add_argument("--seeds", type=number(int, 1), default=SEEDS, help=f"默认 {SEEDS}")
+    parser.add_argument("--test", action="store_true", help="再加一列测试集")
+    args = parser.parse_args()
+    if unknown := set(args.rows) - set(ROWS):
+        raise CourseError(f"没有叫 {'、'.join(sorted(unknown))} 的行", " ".join(ROWS))
+
+    splits = {"验证": MyDataset("validation", args.data)}
+    if args.test:
+        splits["测试"] = MyDataset("test", args.data)
+    train_set = MyDataset("train", args.data)
+
+    # 1. 两条基线，不用种子，几秒
+    majority = np.bincount(train_set.labels).argmax()
+    words = tfidf_baseline(train_set.texts, train_set.labels)
+    table = [
+        ("全猜一类", [[np.mean(np.array(s.labels) == majority)] for s in splits.values()], ""),
+        ("字的 TF-IDF + 逻辑回归", [[words.score(s.texts, s.labels)] for s in splits.values()], ""),
+    ]
+
+    # 2. 每一行、每个种子训练一次，最好的一轮拿来考
+    for row in args.rows or ROWS:
+        runs = [train(row, seed, args.model, args.data) for seed in range(args.seeds)]
+        scorers = [score(folder / "best.pth") for folder, _ in runs]
+        scores = [[accuracy(split) for accuracy in scorers] for split in splits.values()]
+        minutes = statistics.mean(minutes for _, minutes in runs)
+        size = (runs[0][0] / "best.pth").stat().st_size / 1e6
+        table.append((ROWS[row][0], scores, f"{minutes:.1f} 分钟，{size:.2f} MB"))
+
+    # 3. 打印成 Markdown 的表
+    print("\n| 做法 |" + "".join(f" {name}精度 % |" for name in splits) + " 用时，权重 |")
+    print("|---|" + "---|" * (len(splits) + 1))
+    for name, scores, cost in table:
+        print(f"| {name} | {' | '.join(map(percent, scores))} | {cost} |")
+
+    # 小结：预训练值多少 = 冻结 − 随机；微调值多少 = 全量 − 冻结；比标准差小的差别不算差别
+    # 练习：把 [CLS] 换成整句话的平均（features.py 的 cls_features），冻结那一行变成多少？
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""ablation.py: every row is really trained, once; the table repeats what the runs say"""
+
+import json
+
+from conftest import run_here, run_script
+
+from ablation import percent
+
+ABLATION = "demo02_sentiment/ablation.py"
+
+
+def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_data):
+    arguments = ("random", "--model", mini_bert, "--data", mini_data, "--seeds", 2)
+    first = run_script(repo, ABLATION, *arguments)
+    assert first.returncode == 0, first.stderr
+    folder = repo / "params" / "ablation"
+    best = []
+    for seed in range(2):
+        record = json.loads((folder / f"random-{seed}" / "run.json").read_text(encoding="utf-8"))
+        assert record["seed"] == seed and record["model"].endswith(f"random-mini-{seed}")
+        best.append(record["best"]["validation_accuracy"])
+    row = f"| 随机权重的 BERT，冻结 | {percent(best)} |"
+    assert row in first.stdout
+    assert "| 全猜一类 | 50.00 |" in first.stdout and "测试精度" not in first.stdout
+
+    again = run_script(repo, ABLATION, *arguments, "--test")
+    assert again.returncode == 0, again.stderr
+    assert "——" not in again.stdout  # nothing was trained again
+    assert "| 做法 | 验证精度 % | 测试精度 % |" in again.stdout
+    assert row in again.stdout  # scored again by another path: evaluate.py's
+
+
+def test_mean_and_sample_standard_deviation_in_percent():
+    assert percent([0.85, 0.86, 0.84]) == "85.00 ± 1.00" and percent([0.5]) == "50.00"
+
+
+def test_an_unknown_row(monkeypatch, capsys):
+    code, _ = run_here(monkeypatch, capsys, ABLATION, "frozen", "froozen")
+    assert "没有叫 froozen 的行" in str(code)
