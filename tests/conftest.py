@@ -13,6 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Two test processes share two cores: threads of torch that wait for each other cost more than
+# they bring. Set before torch is imported; the scripts that the tests start inherit it
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel
