@@ -14,6 +14,7 @@ from course.text_models import InputError
 from features import encode
 from net import load_trained
 
+NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 MAX_PIECES = 64  # 解释一句话最多遮几次：每遮一次，BERT 就要多算一遍
 EXPLAIN_TOKENS = 8192  # 解释一句话总共最多算多少个 token，长评论就少遮几次、每次遮长一点
 MIN_PIECES = 8  # 再长的评论也至少分成这么多段
@@ -70,6 +71,21 @@ class SentimentClassifier:
         )
         rows = Counter(encoded["overflow_to_sample_mapping"])  # 装不下的尾巴自成一行
         return [rows[i] > 1 for i in range(len(texts))]
+
+    def judge(self, texts: list[str]) -> tuple[torch.Tensor, list[str]]:
+        """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）
+
+        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。
+        """
+        probabilities = torch.full((len(texts), len(self.labels)), torch.nan)
+        notes = ["空"] * len(texts)
+        full = [i for i, text in enumerate(texts) if text.strip()]
+        if full:
+            chosen = [texts[i] for i in full]
+            probabilities[full] = self.probabilities(chosen)
+            for i, cut in zip(full, self.cut(chosen), strict=True):
+                notes[i] = "截断" if cut else ""
+        return probabilities, notes
 
     def explain(self, text: str) -> dict:
         """一句话的概率，和每一段文字把结果推动了多少（遮挡法）

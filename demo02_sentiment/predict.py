@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow
 from tqdm import tqdm
 
-from classifier import SentimentClassifier
+from classifier import NOTES, SentimentClassifier
 from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write, remove
@@ -54,7 +54,6 @@ WEIGHTS = PARAMS / "best.pth"
 COLUMN = "text"  # 评论在哪一列；txt 没有列名，就叫 text
 CHUNK = 1024  # 一次算多少条：多了占内存，少了凑不齐一样长的评论，慢
 BAR = 20  # 概率条有多长
-NOTES = ("", "截断", "空")  # 每条评论的 note，结果里存的是编号
 
 
 def print_predictions(classifier: SentimentClassifier, texts: list[str]) -> None:
@@ -115,14 +114,10 @@ def open_progress(path: Path, task: dict, size: int) -> tuple[BinaryIO, int]:
 
 
 def results(classifier: SentimentClassifier, texts: list[str], record: np.dtype) -> np.ndarray:
-    """一段评论 → 每条一个 record：概率 p，note 的编号；空的不预测，概率是 nan"""
-    out = np.zeros(len(texts), record)
-    out["p"], out["note"] = np.nan, NOTES.index("空")
-    full = [i for i, text in enumerate(texts) if text.strip()]
-    if full:
-        chosen = [texts[i] for i in full]
-        out["p"][full] = classifier.probabilities(chosen).numpy()
-        out["note"][full] = classifier.cut(chosen)  # False 是 0，""；True 是 1，"截断"
+    """一段评论 → 每条一个 record：概率 p（空的是 nan），note 在 NOTES 里的编号"""
+    out = np.empty(len(texts), record)
+    probabilities, notes = classifier.judge(texts)
+    out["p"], out["note"] = probabilities.numpy(), [NOTES.index(note) for note in notes]
     return out
 
 
