@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from classifier import SentimentClassifier
 from course.cli import Parser, number, run
 from course.inference_api import make_app, serve_until_stopped
-from course.paths import PARAMS
+from course.paths import PARAMS, ROOT
 from net import DEVICE
 
 WEIGHTS = PARAMS / "best.pth"
@@ -118,7 +118,7 @@ def make_sentiment_app(classifier: SentimentClassifier, weights: Path):
     def info() -> dict:
         return {
             "encoder": run_info["model"],
-            "weights": str(weights),
+            "weights": str(weights.relative_to(ROOT) if weights.is_relative_to(ROOT) else weights),
             "epoch": run_info["best"]["epoch"],
             "validation_accuracy": run_info["best"]["validation_accuracy"],
             "labels": classifier.labels,

@@ -242,7 +242,7 @@ function forgetFile() {
   $("file").value = "";
   $("file-name").textContent = "CSV、TSV 或 TXT，也可以拖到这里。只在本机算，不会上传到别处";
   $("column-row").hidden = $("clear").hidden = true;
-  $("lines").disabled = false;
+  $("paste").hidden = false;
 }
 
 async function readFile(file) {
@@ -277,7 +277,7 @@ async function readFile(file) {
   $("column").value = guess;
   $("column-row").hidden = upload.columns.length < 2;
   $("clear").hidden = false;
-  $("lines").disabled = true;
+  $("paste").hidden = true;
   $("file-name").textContent = `${file.name}，${upload.rows.length} 条`;
 }
 
