@@ -44,14 +44,16 @@ class SentimentClassifier:
         self.labels: list[str] = self.run_info["label_names"]
         self.max_length: int = self.run_info["max_length"]
 
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """[CLS] 特征 (N, hidden) → logits (N, 类别数)，在 CPU 上"""
+        with torch.inference_mode():
+            return self.model.fc(features.to(self.model.fc.weight.device)).cpu()
+
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
         texts = [readable(text) for text in texts]
-        features = encode(
-            self.model.encoder, self.tokenizer, texts, self.max_length, progress=False
-        )
-        with torch.inference_mode():
-            return self.model.fc(features.to(self.model.fc.weight.device)).cpu()
+        encoder, limit = self.model.encoder, self.max_length
+        return self.head(encode(encoder, self.tokenizer, texts, limit, progress=False))
 
     def probabilities(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""
