@@ -11,7 +11,7 @@
     混淆矩阵   …/params/pictures/confusion.png
         …
     校准       …/params/pictures/calibration.png
-        说自己有九成以上把握的 656 条，真对了 92.1%；ECE 0.046
+        说自己有九成以上把握的 681 条，真对了 93.2%；ECE 0.050
     …
 
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
@@ -214,6 +214,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
         "注意力",
         [
             f"「{sentence}」：第 i 行是第 i 个 token 在看谁，每行加起来是 1，颜色越深看得越多",
+            "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
             "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
             "哪个字推动了结果，看 serve.py 的网页：遮住它，结果变不变",
         ],
