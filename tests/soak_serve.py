@@ -1,6 +1,6 @@
 """32 clients against serve.py, and against the plain `pipeline` behind the same server
 
-No error, no mixed answers (every answer is compared with the classifier's own), the memory curve,
+No error, no mixed answers (every answer is compared with predict.py's), the memory curve,
 throughput and latency as ratios. Not part of the test run (test_serve.py takes two seconds of it):
 
     python demo02_sentiment/train.py && python demo02_sentiment/export.py
@@ -8,25 +8,23 @@ throughput and latency as ratios. Not part of the test run (test_serve.py takes 
 """
 
 import argparse
+import csv
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import requests
-import torch
 from soak_local_api import resident_mb
 from transformers import pipeline
 
 from course.inference_api import make_app, serve_until_stopped
 from course.paths import PARAMS, ROOT
-
-sys.path.insert(0, str(ROOT / "demo02_sentiment"))  # tests may import the modules of the demos
-from classifier import SentimentClassifier  # noqa: E402
-from my_dataset import MyDataset  # noqa: E402
+from course.reviews import load_reviews
 
 TEXTS = 64  # different reviews, so that an answer given to the wrong client is seen
 
@@ -43,6 +41,21 @@ class PlainPipeline:
     def scores(self, text: str) -> dict[str, float]:
         rows = self.classify(text, top_k=None, truncation=True, function_to_apply="none")
         return {row["label"]: row["score"] for row in rows}
+
+
+def predict(texts: list[str], weights: Path) -> list[dict[str, float]]:
+    """{label: probability} of each text, by `predict.py --file`"""
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "in.csv", Path(folder) / "out.csv"
+        with source.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["text"], *([text] for text in texts)])
+        script = ROOT / "demo02_sentiment" / "predict.py"
+        command = [sys.executable, script, "--file", source, "--out", out, "--weights", weights]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with out.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name.startswith("p_")]
+    return [{name.removeprefix("p_"): float(row[name]) for name in names} for row in rows]
 
 
 def load(
@@ -134,10 +147,8 @@ def main() -> None:
         app = make_app({"sentiment": PlainPipeline(folder)})
         serve_until_stopped(app, 0, lambda url: print(url, flush=True))
         return
-    texts = MyDataset("test").texts[:TEXTS]
-    classifier = SentimentClassifier(args.weights)
-    rows = torch.cat([classifier.probabilities([text]) for text in texts]).tolist()
-    expected = [dict(zip(classifier.labels, row, strict=True)) for row in rows]
+    texts = list(load_reviews()["test"]["text"][:TEXTS])
+    expected = predict(texts, args.weights)
     script = str(ROOT / "demo02_sentiment" / "serve.py")
     commands = {
         "serve.py": [script, "--port", "0", "--weights", str(args.weights)],
