@@ -44,6 +44,7 @@ from table_files import (
     kind,
     read_rows,
     schema_of,
+    string,
     survey,
     write_parquet,
     write_rows,
@@ -147,7 +148,7 @@ def write_output(out: Path, source: Path, columns: list[str], labels: list[str],
             write_rows(temporary, out.suffix.lower(), names, rows)
             return
         if source.suffix.lower() != ".parquet":  # 列都当文字存，数字、列表写成 JSON
-            rows = (row | {name: cell(row.get(name)) for name in columns} for row in rows)
+            rows = (row | {name: string(row.get(name)) for name in columns} for row in rows)
         text, number = pyarrow.string(), pyarrow.float64()
         kinds = [("predicted_label", text), *((share, number) for share in shares), ("note", text)]
         schema = schema_of(source, columns)

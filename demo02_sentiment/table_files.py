@@ -166,6 +166,12 @@ def cell(value: object) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def string(value: object) -> str | None:
+    """parquet 的一格文字：半个 emoji 不是合法的 UTF-8，写成 \\ud83d"""
+    text = cell(value)
+    return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_rows(path: Path, suffix: str, columns: list[str], rows: Iterable[dict]) -> None:
     """CSV、TSV、JSONL。CSV 开头写 BOM：中文 Windows 的 Excel 靠它认出 UTF-8，否则是乱码"""
     encoding = "utf-8" if suffix == ".jsonl" else "utf-8-sig"
