@@ -233,9 +233,10 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     bypass_proxy_for_loopback()
     try:
         listener = socket.create_server((HOST, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # 被占用、没有权限，或大于 65535
+        reason = getattr(error, "strerror", None) or error
         raise CourseError(
-            f"端口 {port} 用不了（{error.strerror or error}）", "--port 换一个，--port 0 自动挑"
+            f"端口 {port} 用不了（{reason}）", "--port 换一个，--port 0 自动挑"
         ) from error
     settings = uvicorn.Config(
         app,
