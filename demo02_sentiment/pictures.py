@@ -11,7 +11,7 @@
     混淆矩阵   …/params/pictures/confusion.png
         …
     校准       …/params/pictures/calibration.png
-        说自己有九成以上把握的 681 条，真对了 93.2%；ECE 0.050
+        说自己有九成以上把握的 681 条，真对了 93.2%
     …
 
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
@@ -135,15 +135,18 @@ def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[
     axes.set(title=f"校准图，ECE {error:.3f}（点越大条数越多）")
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
-    sure_ones = confidence >= 0.9
-    notes = ["点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚"]
-    if sure_ones.any():
-        notes.insert(
-            0,
-            f"说自己有九成以上把握的 {sure_ones.sum()} 条，真对了 {right[sure_ones].mean():.1%}；"
-            f"ECE {error:.3f}",
-        )
-    save(figure, path, "校准", notes)
+    sure_ones = right[confidence >= 0.9]
+    hit_rate = f"，真对了 {sure_ones.mean():.1%}" if len(sure_ones) else ""
+    save(
+        figure,
+        path,
+        "校准",
+        [
+            f"说自己有九成以上把握的 {len(sure_ones)} 条{hit_rate}",
+            f"ECE {error:.3f}：把握和真对的比例平均相差多少，0 最好",
+            "点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚",
+        ],
+    )
 
 
 def colours(names: list[str]) -> list[str]:
