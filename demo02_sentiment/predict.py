@@ -72,8 +72,8 @@ def ask_and_answer(classifier: SentimentClassifier) -> None:
     if sys.stdin is None:  # pythonw 没有标准输入
         return
     sys.stdin.reconfigure(errors="replace")
-    if sys.stdin.isatty():
-        print("输入一句话，按回车；空行结束")
+    # 提示走 stderr：结果用管道接走时，里面只有结果
+    print("输入一句话，按回车；空行结束", file=sys.stderr)
     for line in sys.stdin:
         if not line.strip():
             return

@@ -27,7 +27,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import torch
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -88,6 +88,15 @@ class BatchingClassifier(SentimentClassifier):
                 answer.set_result(part)
 
 
+class PageFiles(StaticFiles):
+    """page/ 里的文件，每个都带上 PAGE_HEADERS"""
+
+    def file_response(self, *args, **options) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers.update(PAGE_HEADERS)
+        return response
+
+
 class Texts(BaseModel):
     """/classify 的请求：几条评论，可以有空的"""
 
@@ -112,7 +121,7 @@ def make_sentiment_app(classifier: SentimentClassifier, weights: Path):
     def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers=PAGE_HEADERS)
 
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", PageFiles(directory=PAGE))
 
     @app.get("/info", summary="哪个 BERT、哪份权重、验证精度多少")
     def info() -> dict:
