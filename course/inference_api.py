@@ -1,6 +1,7 @@
 """自己的推理 API：协议与 Hugging Face 的相同，只听 127.0.0.1
 
-`make_app({模型名: 模型}, token)` 造一个 FastAPI 应用，`serving(app, port)` 在后台把它跑起来。
+`make_app({模型名: 模型}, token)` 造一个 FastAPI 应用，`serving(app, port)` 在后台把它跑起来，
+`serve_until_stopped` 一直服务到 Ctrl-C。
 模型是 course/text_models.py 的 Generator（.encode、.write）或任何有 .task 和
 .scores(text) -> {标签: logit} 的分类器。
 """
@@ -9,10 +10,11 @@ import asyncio
 import hmac
 import json
 import math
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -217,9 +219,10 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     bypass_proxy_for_loopback()
     try:
         listener = socket.create_server((HOST, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # 被占用、没有权限，或大于 65535
+        reason = getattr(error, "strerror", None) or error
         raise CourseError(
-            f"端口 {port} 用不了（{error.strerror or error}）", "--port 换一个，--port 0 自动挑"
+            f"端口 {port} 用不了（{reason}）", "--port 换一个，--port 0 自动挑"
         ) from error
     settings = uvicorn.Config(
         app,
@@ -238,3 +241,18 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+def serve_until_stopped(app: FastAPI, port: int, announce: Callable[[str], None]) -> None:
+    """一直服务，直到 Ctrl-C 或 SIGTERM；开始服务时调用 announce(地址) 打印介绍"""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with serving(app, port) as url:
+        announce(url)
+        try:
+            while not stop.wait(0.5):  # 一小段一小段地等：Windows 上这样 Ctrl-C 才灵
+                pass
+        except KeyboardInterrupt:
+            pass
+        print("\n正在停止 …")
+    print("已停止，端口已经释放")

@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from course.cli import Parser, run
 from course.models import find_model, load_tokenizer
+from course.paths import command
 
 MODEL = "bert-base-chinese"  # 没下载时用随仓库的 tiny-bert-chinese，结构相同，小一些
 GOOD = "房间很干净，服务也好，下次还来"
@@ -116,6 +117,9 @@ def main() -> None:
     same = torch.allclose(total, states.hidden_states[0], atol=1e-5)
     print(f"  自己加的三个向量和模型里的一样：{same}")
     print(f"  概率 {[round(p, 3) for p in logits.softmax(-1)[0].tolist()]}")
+
+    print("训练好分类头之后，看图（每一层的注意力、特征地图）：", end="")
+    print(command("demo02_sentiment/pictures.py"))
 
     # 小结：BERT 负责看懂，分类头负责下结论；头没训练，结论就是瞎猜
     # 练习：把 num_labels 改成 10，分类头变成多少个参数？每一类的分数大约是多少？

@@ -19,12 +19,10 @@ InferenceClient 只换一个地址就能用。
 """
 
 import os
-import signal
-import threading
 
 from course.cli import Parser, number, run
 from course.errors import CourseError
-from course.inference_api import MAX_BYTES, make_app, serving
+from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
 
@@ -70,9 +68,7 @@ def main() -> None:
     app = make_app(models, token)
 
     # 4. uvicorn 把它跑起来。只听 127.0.0.1：别的机器访问不到
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with serving(app, args.port) as url:
+    def announce(url: str) -> None:
         bearer = " -H 'Authorization: Bearer …'" if token else ""
         print(f"\n推理 API：{url}   （{'要 token' if token else '不要 token'}，Ctrl-C 停止）")
         for name, model in models.items():
@@ -86,13 +82,8 @@ def main() -> None:
             """ -d '{"inputs": "今天天气", "parameters": {"max_new_tokens": 20}}'""",
             flush=True,
         )
-        try:
-            while not stop.wait(0.5):  # 一小段一小段地等：Windows 上这样 Ctrl-C 才灵
-                pass
-        except KeyboardInterrupt:
-            pass
-        print("\n正在停止 …")
-    print("已停止，端口已经释放")
+
+    serve_until_stopped(app, args.port, announce)
 
     # 小结：协议相同，客户端就不用改；只听本机、要 token、限大小、限长度，是对外服务的起码要求
     # 练习：设好 token 再启动，用 01 访问看它怎么拒绝；再设 HF_TOKEN，用 02 --endpoint 访问

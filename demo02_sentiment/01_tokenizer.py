@@ -14,6 +14,7 @@
 
 from course.cli import Parser, run
 from course.models import find_model, load_tokenizer
+from course.paths import command
 
 MODEL = "bert-base-chinese"  # 没下载也没关系：随仓库的小模型用的是同一本字典
 
@@ -107,6 +108,9 @@ def main() -> None:
 
     # 11. 多余的空格编码时就没了，所以 decode 不一定能一字不差地还原
     print("还原：", token.decode(token("i  love   bert")["input_ids"], skip_special_tokens=True))
+
+    # 12. 训练好之后，看这些 token 在模型的每一层里怎么互相看
+    print(f"看图（注意力）：{command('demo02_sentiment/pictures.py', '--sentence 白日依山尽，')}")
 
     # 小结：分词器 = 字典 + 规则；id 只是行号，字的意思要到模型的 embedding 里才有
     # 练习：把你的名字加进 BATCH，看有没有字变成 [UNK]；把 max_length 改成 6 会怎样？

@@ -147,6 +147,8 @@ def main() -> None:
         text = test_set.texts[i]
         print(f"    {text if len(text) <= 120 else text[:120] + '…'}")
 
+    print(f"\n看图（混淆矩阵、校准、特征地图）：{command('demo02_sentiment/pictures.py')}")
+
     # 小结：精度要带区间、带基线、带错题一起看
     # 练习：数一数上面十条里，你同意模型、不同意标签的有几条
 

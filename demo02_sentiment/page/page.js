@@ -1,0 +1,410 @@
+// 网页的全部动作：问本机的 serve.py，把回答画出来。没有别的库，不访问别的网站
+
+const EXAMPLES = [
+  "美女你好，可以加个微信吗",
+  "不可以",
+  "房间很干净，服务也好，离地铁站走路五分钟，下次还来",
+  "等了一个小时才上菜，鱼还是凉的，服务员爱理不理，再也不来了",
+  "外观不错，就是电池不耐用，用了半年只能撑两个小时",
+];
+const LONGEST = 10000; // 一条最多多少个字；模型只看开头 500 个 token 左右，再长没有用
+const BATCH = 32; // 一批评论时，一次请求送几条
+const BATCH_CHARS = 10000; // 一次请求最多多少个字，服务器一个请求最多收 64 KB
+const BIGGEST_FILE = 20 * 1024 * 1024; // 再大的文件用 predict.py --file，不在浏览器里算
+const SHOWN = 200; // 表格最多画几行，下载的文件里是全部
+const UNSURE = 0.6; // 概率不到它就说拿不准
+const FLOOR = 0.5; // 推动最大的一段不到它，就不把它画成最深：免得把噪声画成大事
+
+const $ = (id) => document.getElementById(id);
+const percent = (p) => `${(100 * p).toFixed(1)} %`;
+
+/** 造一个元素；文字一律用 textContent，评论里写了 <script> 也只是文字 */
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function showError(id, message) {
+  $(id).textContent = message;
+  $(id).hidden = !message;
+}
+
+/** 请求本机的服务器；出错时抛一句能给人看的话 */
+async function ask(path, body, signal) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("连不上服务器：运行 serve.py 的那个窗口还开着吗？");
+  }
+  const answer = await response.json().catch(() => null);
+  if (!response.ok || answer === null) {
+    throw new Error(answer?.error ?? `服务器答了 ${response.status}，看不懂`);
+  }
+  return answer;
+}
+
+// 服务器的介绍：标签的名字、哪个模型、精度多少
+let labels = ["负向", "正向"];
+async function readInfo() {
+  const response = await fetch("info");
+  const info = await response.json();
+  labels = info.labels;
+  $("about").textContent =
+    `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
+    `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。`;
+}
+
+/** 两类时 0 号用负向的颜色；多于两类都用同一种颜色 */
+const colour = (label) => (labels.length === 2 && label === labels[0] ? "is-negative" : "is-positive");
+
+/** 一行：名字、条、数字 */
+function addBar(list, label, share, number) {
+  const fill = make("div", `fill ${colour(label)}`);
+  const track = make("dd");
+  track.append(make("div", "track"));
+  track.firstChild.append(fill);
+  list.append(make("dt", "", label), track, make("dd", "number", number));
+  requestAnimationFrame(() => { fill.style.width = `${100 * share}%`; });
+}
+
+// ---------- 一句话 ----------
+
+function showVerdict(text, scores) {
+  const [best] = scores; // 服务器已经按分数从高到低排好
+  const unsure = best.score < UNSURE;
+  $("verdict-label").textContent = unsure ? `拿不准，略偏${best.label}` : best.label;
+  $("verdict-label").className = colour(best.label);
+  $("verdict-score").textContent = percent(best.score);
+  const short = [...text].length < 10;
+  $("verdict-note").textContent = short ? "太短的句子信息少，结果只供参考" : "";
+  $("verdict-note").hidden = !short;
+  $("bars").replaceChildren();
+  for (const { label, score } of scores) addBar($("bars"), label, score, percent(score));
+  $("verdict").hidden = false;
+}
+
+function showWhy(answer) {
+  const { label, probabilities, pieces, cut } = answer;
+  const before = probabilities[label];
+  const largest = Math.max(0, ...pieces.map((piece) => Math.abs(piece.effect ?? 0)));
+  const deepest = Number(getComputedStyle(document.documentElement).getPropertyValue("--deepest"));
+  $("why").classList.toggle("negative", colour(label) === "is-negative");
+
+  const describe = (piece) => {
+    const moved = Math.abs(piece.masked - before) < 0.0005;
+    return `遮住「${piece.text.trim()}」：${label} ${percent(before)}` +
+      (moved ? "，几乎不变" : ` → ${percent(piece.masked)}`);
+  };
+  const nodes = pieces.map((piece) => {
+    if (piece.effect === null) {
+      return make("span", piece.text.trim() && cut ? "unseen" : "", piece.text);
+    }
+    const node = make("span", `piece ${piece.effect >= 0 ? "supports" : "opposes"}`, piece.text);
+    node.style.setProperty("--alpha", (deepest * Math.abs(piece.effect)) / Math.max(largest, FLOOR));
+    node.title = describe(piece);
+    node.tabIndex = 0;
+    node.setAttribute("role", "button");
+    node.setAttribute("aria-pressed", "false");
+    const choose = () => {
+      for (const other of nodes) if (other.role) other.setAttribute("aria-pressed", "false");
+      node.setAttribute("aria-pressed", "true");
+      $("detail").textContent = describe(piece);
+    };
+    node.addEventListener("click", choose);
+    node.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        choose();
+      }
+    });
+    return node;
+  });
+  $("sentence").className = "sentence";
+  $("sentence").replaceChildren(...nodes);
+  $("detail").textContent = largest < FLOOR
+    ? "没有哪一段单独说了算，颜色都浅"
+    : "点一个字，看遮住它之后概率变成多少";
+  const opposite = labels.length === 2 ? `推向${labels.find((name) => name !== label)}` : `反对${label}`;
+  const legend = [["supports", `推向${label}`], ["opposes", opposite]].map(([name, text]) => {
+    const item = make("span", "", text);
+    item.prepend(make("i", name));
+    return item;
+  });
+  if (cut) legend.push(make("span", "unseen", "太长，模型没看到"));
+  $("legend").replaceChildren(...legend);
+}
+
+let running = new AbortController();
+async function judge(text) {
+  running.abort(); // 上一句还没答完就不等了，免得旧答案盖在新答案上
+  running = new AbortController();
+  const { signal } = running;
+  showError("one-error", "");
+  if (!text.trim()) return showError("one-error", "还没有写评论呢");
+  if (text.length > LONGEST) {
+    return showError("one-error", `太长了：有 ${text.length} 个字，最多 ${LONGEST} 个`);
+  }
+  try {
+    const [scores] = await ask("models/sentiment", { inputs: text }, signal);
+    showVerdict(text, scores);
+    $("sentence").className = "sentence waiting";
+    $("sentence").textContent = text;
+    $("detail").textContent = "正在一段一段地遮 …";
+    $("legend").replaceChildren();
+    $("why").hidden = false;
+    showWhy(await ask("explain", { text }, signal));
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    showError("one-error", error.message);
+    $("why").hidden = true;
+  }
+}
+
+$("one-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  judge($("text").value);
+});
+$("text").addEventListener("keydown", (event) => {
+  // isComposing：正在用输入法选字，这时的回车不是提交
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    $("one-form").requestSubmit();
+  }
+});
+const countCharacters = () => { $("count").textContent = `${[...$("text").value].length} 字`; };
+$("text").addEventListener("input", countCharacters);
+for (const example of EXAMPLES) {
+  const chip = make("button", "", example);
+  chip.type = "button";
+  chip.addEventListener("click", () => {
+    $("text").value = example;
+    countCharacters();
+    judge(example);
+  });
+  $("examples").append(chip);
+}
+
+// ---------- 一批评论 ----------
+
+/** 和 predict.py 一样认编码：BOM → UTF-8 → GBK */
+function decode(bytes) {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("gb18030").decode(bytes);
+  }
+}
+
+/** RFC 4180 的 CSV → [[格, …], …]；引号里的逗号、换行和成对的引号都算文字 */
+function parseCsv(text, delimiter) {
+  const rows = [];
+  let row = [], cell = "", quoted = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const c = text[i];
+    if (quoted) {
+      if (c !== '"') cell += c;
+      else if (text[i + 1] === '"') { cell += c; i += 1; }
+      else quoted = false;
+    } else if (c === '"' && cell === "") quoted = true;
+    else if (c === delimiter) { row.push(cell); cell = ""; }
+    else if (c === "\n" || c === "\r") {
+      if (c === "\r" && text[i + 1] === "\n") i += 1;
+      rows.push([...row, cell]);
+      row = []; cell = "";
+    } else cell += c;
+  }
+  if (quoted) throw new Error(`第 ${rows.length + 1} 行的双引号不成对`);
+  if (row.length || cell) rows.push([...row, cell]);
+  return rows;
+}
+
+/** CSV 的一格：有逗号、引号、换行就放进引号 */
+const quote = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+
+let upload = null; // {name, columns, rows}，没选文件时是 null
+let results = [];
+let columns = ["text"];
+let inputRows = [];
+
+function forgetFile() {
+  upload = null;
+  $("file").value = "";
+  $("file-name").textContent = "CSV、TSV 或 TXT，也可以拖到这里。只在本机算，不会上传到别处";
+  $("column-row").hidden = $("clear").hidden = true;
+  $("paste").hidden = false;
+}
+
+async function readFile(file) {
+  forgetFile();
+  showError("many-error", "");
+  try {
+    const type = /\.(csv|tsv|txt)$/i.exec(file.name)?.[1].toLowerCase();
+    if (!type) throw new Error(`不认识 ${file.name}，能用的是 csv、tsv、txt`);
+    if (file.size > BIGGEST_FILE) {
+      throw new Error("文件超过 20 MB，浏览器里算太慢，请用 predict.py --file");
+    }
+    const text = decode(new Uint8Array(await file.arrayBuffer())).replace(/^\ufeff/, "");
+    const rows = type === "txt"
+      ? [["text"], ...text.replace(/\r?\n$/, "").split(/\r?\n/).map((line) => [line])]
+      : parseCsv(text, type === "tsv" ? "\t" : ",");
+    if (rows.length < 2 || !text.trim()) throw new Error(`${file.name} 里一条评论也没有`);
+    const wrong = rows.findIndex((row) => row.length > rows[0].length);
+    if (wrong > 0) {
+      throw new Error(`第 ${wrong + 1} 行有 ${rows[wrong].length} 格，列名只有 ${rows[0].length} 个：` +
+        "评论里有逗号时要放在英文双引号里");
+    }
+    upload = { name: file.name, columns: rows[0], rows: rows.slice(1) };
+  } catch (error) {
+    return showError("many-error", error.message);
+  }
+  // 猜评论在哪一列：叫 text 的，没有就选字最多的
+  const size = (column) => upload.rows.slice(0, 100).reduce((sum, row) => sum + (row[column] ?? "").length, 0);
+  const named = upload.columns.indexOf("text");
+  const sizes = upload.columns.map((_, i) => size(i));
+  const guess = named >= 0 ? named : sizes.indexOf(Math.max(...sizes));
+  $("column").replaceChildren(...upload.columns.map((name, i) => new Option(name || `第 ${i + 1} 列`, i)));
+  $("column").value = guess;
+  $("column-row").hidden = upload.columns.length < 2;
+  $("clear").hidden = false;
+  $("paste").hidden = true;
+  $("file-name").textContent = `${file.name}，${upload.rows.length} 条`;
+}
+
+/** 32 条、一万字以内的一组一组；太长的先切短，切下的模型反正看不到 */
+function* groups(texts) {
+  let group = [], chars = 0;
+  for (const text of texts.map((one) => one.slice(0, LONGEST))) {
+    if (group.length === BATCH || (group.length && chars + text.length > BATCH_CHARS)) {
+      yield group;
+      group = []; chars = 0;
+    }
+    group.push(text);
+    chars += text.length;
+  }
+  yield group;
+}
+
+function showTotals(total) {
+  const counts = labels.map((label) => results.filter((one) => one.label === label).length);
+  const empty = results.filter((one) => one.note === "空").length;
+  const cut = results.filter((one) => one.note === "截断").length;
+  $("summary").textContent = `${results.length} / ${total} 条` +
+    (empty ? `，${empty} 条是空的` : "") + (cut ? `，${cut} 条太长，只看了开头` : "");
+  $("totals").replaceChildren();
+  labels.forEach((label, i) => addBar($("totals"), label, counts[i] / total, `${counts[i]} 条`));
+  $("progress").max = total;
+  $("progress").value = results.length;
+}
+
+let counting = null;
+async function judgeAll(texts) {
+  results = [];
+  counting = new AbortController();
+  const { signal } = counting;
+  const button = $("many-form").querySelector(".primary");
+  button.disabled = true;
+  $("rows").replaceChildren();
+  $("table").hidden = $("stop").hidden = $("progress").hidden = false;
+  $("download").hidden = $("more").hidden = true;
+  showTotals(texts.length);
+  try {
+    for (const group of groups(texts)) {
+      const answer = await ask("classify", { texts: group }, signal);
+      answer.forEach((one, i) => {
+        const number = results.push(one);
+        if (number > SHOWN) return;
+        const line = make("tr");
+        const name = make("td", one.label ? colour(one.label) : "hint", one.label ?? one.note);
+        const score = one.label ? percent(one.probabilities[one.label]) : "";
+        const text = make("td");
+        text.append(make("div", "clamp", group[i]));
+        line.append(make("td", "hint", number), name, make("td", "", score), text);
+        $("rows").append(line);
+      });
+      showTotals(texts.length);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") showError("many-error", error.message);
+  }
+  $("stop").hidden = $("progress").hidden = true;
+  $("download").hidden = results.length === 0;
+  $("more").hidden = results.length <= SHOWN;
+  $("more").textContent = `表里是前 ${SHOWN} 条，下载的 CSV 里是全部 ${results.length} 条`;
+  button.disabled = false;
+}
+
+$("many-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  showError("many-error", "");
+  if (upload) {
+    const column = Number($("column").value);
+    ({ columns, rows: inputRows } = upload);
+    judgeAll(inputRows.map((row) => row[column] ?? ""));
+    return;
+  }
+  const lines = $("lines").value.split("\n").filter((line) => line.trim());
+  if (!lines.length) return showError("many-error", "还没有评论：粘贴几行，或选一个文件");
+  columns = ["text"];
+  inputRows = lines.map((line) => [line]);
+  judgeAll(lines);
+});
+
+$("download").addEventListener("click", () => {
+  const added = ["predicted_label", ...labels.map((label) => `p_${label}`), "note"];
+  const lines = results.map((one, i) => [
+    ...columns.map((_, column) => inputRows[i][column] ?? ""),
+    one.label ?? "",
+    ...labels.map((label) => (one.label ? one.probabilities[label].toFixed(6) : "")),
+    one.note,
+  ]);
+  const csv = [[...columns, ...added], ...lines].map((row) => row.map(quote).join(",")).join("\r\n");
+  // \ufeff 是 BOM：中文 Windows 的 Excel 靠它认出 UTF-8
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob([`\ufeff${csv}\r\n`], { type: "text/csv" }));
+  link.download = `${(upload?.name ?? "评论").replace(/\.\w+$/, "")}_predicted.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+});
+$("stop").addEventListener("click", () => counting.abort());
+$("clear").addEventListener("click", forgetFile);
+$("file").addEventListener("change", () => { if ($("file").files[0]) readFile($("file").files[0]); });
+for (const name of ["dragover", "dragleave", "drop"]) {
+  $("drop").addEventListener(name, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", name === "dragover");
+    if (name === "drop" && event.dataTransfer.files[0]) readFile(event.dataTransfer.files[0]);
+  });
+}
+
+// ---------- 两个标签页，左右方向键也能换 ----------
+
+const tabs = [$("tab-one"), $("tab-many")];
+function select(tab) {
+  for (const other of tabs) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", String(chosen));
+    other.tabIndex = chosen ? 0 : -1;
+    $(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+}
+for (const [i, tab] of tabs.entries()) {
+  tab.addEventListener("click", () => select(tab));
+  tab.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    select(tabs[1 - i]);
+    tabs[1 - i].focus();
+  });
+}
+
+readInfo().catch(() => { $("about").textContent = "连不上服务器：运行 serve.py 的那个窗口还开着吗？"; });

@@ -1,0 +1,267 @@
+"""第 10 课  看图：它错在哪里，有多肯定，看见了什么
+
+教什么：精度只是一个数，图能看出数里没有的东西。五张图：混淆矩阵、概率的分布和校准、测试评论在
+特征空间里的地图、一句话每一层的注意力，加上 train.py 画过的训练曲线。
+
+怎么运行：先训练（train.py），再
+    python demo02_sentiment/pictures.py
+    python demo02_sentiment/pictures.py --sentence 我自己的一句话
+
+会看到（每张图存在哪里，看什么）：
+    混淆矩阵   …/params/pictures/confusion.png
+        …
+    校准       …/params/pictures/calibration.png
+        说自己有九成以上把握的 681 条，真对了 93.2%
+    …
+
+看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
+"""
+
+import importlib.util
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib import font_manager
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import confusion_matrix
+
+from classifier import SentimentClassifier
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.paths import PARAMS, command
+from features import cached_features
+from my_dataset import MyDataset
+
+matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
+from matplotlib import pyplot as plt
+
+WEIGHTS = PARAMS / "best.pth"
+SENTENCE = "房间很干净，服务也好，下次还来"
+BINS = 10  # 校准图把概率分成几档
+MAX_TOKENS = 40  # 注意力图最多画多少个 token，再多就看不清字了
+COLOURS = ["#c2571a", "#0f766e", "#4f46e5", "#a21caf", "#65a30d", "#0369a1", "#b91c1c", "#525252"]
+
+
+def chinese_font() -> str:
+    """让 matplotlib 认得中文，返回字体的名字
+
+    matplotlib 自带的字体没有汉字，画出来是一个个空方框。PyPI 包 zhplot 带着一个
+    Noto Sans SC（OFL 许可证），只借它的字体文件；import zhplot 会改全局设置，所以不 import。
+    """
+    spec = importlib.util.find_spec("zhplot")
+    if spec is None:
+        raise CourseError("没有装 zhplot，图里的汉字会变成方框", "python -m pip install zhplot")
+    path = Path(spec.origin).parent / "fonts" / "NotoSansSC-Regular.ttf"
+    font_manager.fontManager.addfont(path)
+    return font_manager.FontProperties(fname=path).get_name()
+
+
+def save(figure: plt.Figure, path: Path, title: str, notes: list[str]) -> None:
+    """存图，打印它在哪里、看什么"""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    plt.close(figure)
+    print(f"\n{title}  {path}")
+    for note in notes:
+        print(f"    {note}")
+
+
+def draw_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str], path: Path):
+    """混淆矩阵：行是真标签，列是模型说的"""
+    counts = confusion_matrix(labels, predicted, labels=list(range(len(names))))
+    size = max(4.0, 1.1 * len(names) + 2)
+    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    axes.imshow(counts, cmap="Greens", vmin=0)
+    for (i, j), count in np.ndenumerate(counts):
+        share = count / max(1, counts[i].sum())
+        dark = count > counts.max() * 0.6
+        text = f"{count}\n{share:.1%}"
+        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
+    axes.set(xlabel="模型说的", ylabel="真标签", title=f"混淆矩阵（测试集 {len(labels)} 条）")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    worst = max(
+        ((i, j) for i in range(len(names)) for j in range(len(names)) if i != j),
+        key=lambda cell: counts[cell],
+    )
+    i, j = worst
+    save(
+        figure,
+        path,
+        "混淆矩阵",
+        [f"对角线是答对的。最常见的错：真{names[i]}，说成{names[j]}，{counts[worst]} 条"],
+    )
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[tuple], float]:
+    """把预测按把握分档：[(平均把握, 真对的比例, 条数), …] 和 ECE
+
+    ECE（expected calibration error，Guo et al. 2017 的公式 3）：每一档里"把握"和"真对的比例"
+    相差多少，按条数加权平均。confidence 和 right 的形状都是 (条数,)。
+    """
+    bins, error = [], 0.0
+    which = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+    for b in range(BINS):
+        members = which == b
+        if members.any():
+            sure, hit = confidence[members].mean(), right[members].mean()
+            bins.append((sure, hit, int(members.sum())))
+            error += members.mean() * abs(sure - hit)
+    return bins, error
+
+
+def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
+    """左：最后一类的概率的分布，按真标签上色；右：校准图"""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = predicted == labels
+    bins, error = reliability(confidence, right)
+    figure, (left, axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    groups = [probabilities[labels == i, -1] for i in range(len(names))]
+    left.hist(groups, bins=np.linspace(0, 1, 21), stacked=True, color=colours(names), label=names)
+    left.set(title=f"模型说“{names[-1]}”的概率", xlabel="概率", ylabel="条数")
+    left.legend(title="真标签")
+    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="说几成就对几成")
+    sure, hit, count = (np.array(column) for column in zip(*bins, strict=True))
+    axes.plot(sure, hit, color=COLOURS[1], alpha=0.5)
+    axes.scatter(
+        sure, hit, s=20 + 300 * count / count.max(), color=COLOURS[1], label="这一档的评论"
+    )
+    low = min(1 / len(names), sure.min(), hit.min()) - 0.05
+    axes.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="模型的把握", ylabel="真对的比例")
+    axes.set(title=f"校准图，ECE {error:.3f}（点越大条数越多）")
+    axes.legend(loc="upper left")
+    axes.grid(alpha=0.3)
+    sure_ones = right[confidence >= 0.9]
+    hit_rate = f"，真对了 {sure_ones.mean():.1%}" if len(sure_ones) else ""
+    save(
+        figure,
+        path,
+        "校准",
+        [
+            f"说自己有九成以上把握的 {len(sure_ones)} 条{hit_rate}",
+            f"ECE {error:.3f}：把握和真对的比例平均相差多少，0 最好",
+            "点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚",
+        ],
+    )
+
+
+def colours(names: list[str]) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+
+
+def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
+    """[CLS] 特征 (N, hidden) 压成二维的两种办法：PCA 和 t-SNE"""
+    pca = PCA(2, random_state=0).fit(features)
+    kept = pca.explained_variance_ratio_.sum()
+    neighbours = min(30, (len(features) - 1) // 3)
+    spread = TSNE(2, perplexity=neighbours, init="pca", random_state=0).fit_transform(features)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
+    for axes, points, title in (
+        (panels[0], pca.transform(features), f"PCA（两个方向留下 {kept:.0%} 的方差）"),
+        (panels[1], spread, f"t-SNE（perplexity {neighbours}）"),
+    ):
+        for i, (name, colour) in enumerate(zip(names, colours(names), strict=True)):
+            x, y = points[labels == i].T
+            axes.scatter(x, y, s=9, alpha=0.6, color=colour, label=name)
+        axes.set(title=title, xticks=[], yticks=[])
+    panels[0].legend(title="真标签")
+    save(
+        figure,
+        path,
+        "特征地图",
+        [
+            "一个点是一条测试评论。两种颜色越分得开，一层 Linear 就越容易把它们切开",
+            "t-SNE 只看谁挨着谁：团的大小、团与团的距离都不说明什么（Wattenberg et al. 2016）",
+            "两张图都把几百维压成了两维，图上混在一起的，在原来的维数里也许分得开",
+        ],
+    )
+
+
+def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
+    """一句话每一层的注意力，各个头取平均：第 i 行是第 i 个 token 在看谁"""
+    encoder, tokenizer = classifier.model.encoder, classifier.tokenizer
+    # 平时用的 sdpa 算得快，但不留下注意力；eager 一步一步算，才拿得到
+    encoder.set_attn_implementation("eager")
+    batch = tokenizer(sentence, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+    with torch.inference_mode():
+        layers = encoder(**batch.to(encoder.device), output_attentions=True).attentions
+    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
+    columns = min(4, len(layers))
+    rows = -(-len(layers) // columns)
+    side = max(3.0, 0.2 * len(tokens))
+    figure, panels = plt.subplots(
+        rows,
+        columns,
+        figsize=(side * columns, side * rows + 0.4),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axes in panels.flat[len(layers) :]:
+        axes.axis("off")
+    for number, (axes, layer) in enumerate(zip(panels.flat, layers, strict=False), start=1):
+        weights = layer[0].mean(dim=0).cpu().numpy()  # (头数, L, L) → (L, L)
+        axes.imshow(weights, cmap="Greens", vmin=0)
+        axes.set_title(f"第 {number} 层")
+        axes.set_xticks(range(len(tokens)), tokens, fontsize=8)
+        axes.set_yticks(range(len(tokens)), tokens, fontsize=8)
+        axes.tick_params(length=0)
+        for label, token in zip(axes.get_xticklabels(), tokens, strict=True):
+            label.set_rotation(90 if len(token) > 1 else 0)
+    save(
+        figure,
+        path,
+        "注意力",
+        [
+            f"「{sentence}」：第 i 行是第 i 个 token 在看谁，每行加起来是 1，颜色越深看得越多",
+            "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
+            "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
+            "哪个字推动了结果，看 serve.py 的网页：遮住它，结果变不变",
+        ],
+    )
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    parser.add_argument("--sentence", default=SENTENCE, help="注意力图画哪句话")
+    args = parser.parse_args()
+    folder = args.weights.parent / "pictures"
+    font = chinese_font()
+
+    # 1. 测试集的特征和概率，和 evaluate.py 用的相同，算过就直接读
+    classifier = SentimentClassifier(args.weights)
+    names = classifier.labels
+    test_set = MyDataset("test", args.data or classifier.run_info["data"])
+    if test_set.label_names != names:
+        raise CourseError(
+            f"训练时的标签是 {'、'.join(names)}，这份数据的是 {'、'.join(test_set.label_names)}",
+            command("demo02_sentiment/pictures.py", "--data 训练时的那份数据"),
+        )
+    labels = np.array(test_set.labels)
+    encoder, tokenizer = classifier.model.encoder, classifier.tokenizer
+    features = cached_features(encoder, tokenizer, test_set.texts, classifier.max_length, "test")
+    probabilities = classifier.head(features).softmax(dim=1).numpy()
+
+    # 2. 五张图
+    with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
+        predicted = probabilities.argmax(axis=1)
+        draw_confusion(labels, predicted, names, folder / "confusion.png")
+        draw_calibration(probabilities, labels, names, folder / "calibration.png")
+        draw_map(features.numpy(), labels, names, folder / "map.png")
+        draw_attention(classifier, args.sentence, folder / "attention.png")
+    curve = args.weights.parent / "curve.png"
+    if curve.is_file():
+        print(f"\n训练曲线  {curve}")
+        print("    train.py 画的：训练精度还在涨、验证精度不再涨，就到头了")
+
+    # 小结：混淆矩阵看错在哪一类，校准图看能不能信它的概率，地图看特征够不够好
+    # 练习：用 --sentence 画一句有否定的话，看「不」被谁看着
+
+
+if __name__ == "__main__":
+    run(main)

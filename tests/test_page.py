@@ -1,0 +1,287 @@
+"""The page of serve.py in a real browser, with the browser's own network log and console
+
+Needs Chromium, Chrome or Edge and its driver; on Debian: apt-get install chromium chromium-driver
+"""
+
+import csv
+import json
+import shutil
+import time
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from classifier import SentimentClassifier
+from course.inference_api import serving
+from course.reviews import load_reviews, to_splits
+from serve import BatchingClassifier, make_sentiment_app
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER),
+    reason="no browser with a driver; on Debian: apt-get install chromium chromium-driver",
+)
+
+# The contrast of every text on the page with what is behind it (WCAG 2.2, relative luminance)
+CONTRASTS = """
+const parse = (css) => [...css.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
+const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255)
+  .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const found = [];
+for (const node of document.querySelectorAll("body *")) {
+  const own = [...node.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim());
+  if (!own || !node.checkVisibility()) continue;
+  const layers = [];
+  for (let e = node; e; e = e.parentElement) {
+    layers.unshift(parse(getComputedStyle(e).backgroundColor));
+  }
+  const back = layers.reduce((below, top) => over(top, below), [255, 255, 255]);
+  const front = parse(getComputedStyle(node).color);
+  const [high, low] = [light(front), light(back)].sort((a, b) => b - a);
+  found.push([(high + 0.05) / (low + 0.05), node.tagName + "." + node.className, node.textContent]);
+}
+return found;
+"""
+
+
+@pytest.fixture(scope="module")
+def classifier(trained) -> SentimentClassifier:
+    return SentimentClassifier(trained / "best.pth")
+
+
+@pytest.fixture(scope="module")
+def app(trained):
+    weights = trained / "best.pth"
+    return make_sentiment_app(BatchingClassifier(weights), weights)
+
+
+@pytest.fixture(scope="module")
+def url(app):
+    with serving(app) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, downloads):
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+    )
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, url):
+    """A fresh page; afterwards: the console is empty and no other host was asked"""
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(f"{url}/")
+    wait(browser, lambda: "验证精度" in text(browser, "about"))
+    yield browser
+    assert browser.get_log("browser") == []
+    asked = []
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
+            params = message["params"]
+            asked.append(params["request"]["url"] if "request" in params else params["url"])
+    assert any(address.endswith("/info") for address in asked)
+    for address in asked:
+        assert address.startswith((f"{url}/", f"blob:{url}/")), address
+
+
+def element(browser, name):
+    return browser.find_element(By.ID, name)
+
+
+def text(browser, name) -> str:
+    return element(browser, name).text
+
+
+def wait(browser, condition) -> None:
+    WebDriverWait(browser, 60, poll_frequency=0.05).until(lambda _: condition())
+
+
+def write(browser, name, value) -> None:
+    """What a learner pastes; send_keys of chromedriver cannot type emoji"""
+    browser.execute_script(
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
+        element(browser, name),
+        value,
+    )
+
+
+def pieces(browser) -> list[str]:
+    return browser.execute_script(
+        "return [...document.getElementById('sentence').children].map((node) => node.textContent)"
+    )
+
+
+def share(p: float) -> str:
+    return f"{100 * p:.1f} %"
+
+
+def test_type_a_review_and_see_why(page, classifier):
+    review = "房间很干净，<b>服务</b>也好"
+    element(page, "text").send_keys(review, Keys.ENTER)
+    wait(page, lambda: len(pieces(page)) > 1)
+    row = classifier.probabilities([review])[0].tolist()
+    best = max(range(2), key=row.__getitem__)
+    label = classifier.labels[best]
+    said = text(page, "verdict-label")
+    assert said == (label if row[best] >= 0.6 else f"拿不准，略偏{label}")
+    assert text(page, "verdict-score") == share(row[best])
+    for name, p in zip(classifier.labels, row, strict=True):
+        assert f"{name}\n{share(p)}" in text(page, "bars")
+    assert "".join(pieces(page)) == review  # and <b> is text, not HTML
+    page.find_element(By.CSS_SELECTOR, ".piece:nth-child(3)").click()
+    after = classifier.probabilities([review.replace("很", "[MASK]")])[0, best].item()
+    detail = text(page, "detail")
+    assert "遮住「很」" in detail and (share(after) in detail or "几乎不变" in detail)
+
+
+def test_the_examples_of_the_lecture(page, classifier):
+    for chip in page.find_elements(By.CSS_SELECTOR, "#examples button")[:2]:
+        chip.click()
+        sentence = chip.text
+        wait(page, lambda sentence=sentence: "".join(pieces(page)) == sentence)
+        p = classifier.probabilities([sentence]).max().item()
+        assert text(page, "verdict-score") == share(p)
+    assert element(page, "text").get_property("value") == "不可以"
+    assert text(page, "verdict-note") != ""  # three characters: a hint that this is little
+
+
+def test_bad_input_is_said_on_the_page(page):
+    element(page, "text").send_keys("  ", Keys.ENTER)
+    wait(page, lambda: "还没有写" in text(page, "one-error"))
+    write(page, "text", "长" * 10001)
+    page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
+    wait(page, lambda: "最多 10000" in text(page, "one-error"))
+    write(page, "text", "长" * 10000)
+    page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
+    wait(page, lambda: "模型没看到" in text(page, "legend"))
+    assert text(page, "one-error") == ""
+
+
+def test_upload_a_gbk_csv_and_download_the_result(page, classifier, mini_data, tmp_path, downloads):
+    reviews = [one for one, _ in to_splits(load_reviews(mini_data))["test"]]
+    texts = [*reviews, '带"引号"，\n和换行,逗号', "", "长" * 600, "=1+1"]
+    source = tmp_path / "评论.csv"
+    with source.open("w", encoding="gb18030", newline="") as file:
+        rows = [("编号", "text"), *((f"{i}", one) for i, one in enumerate(texts))]
+        csv.writer(file).writerows(rows)
+    element(page, "tab-one").send_keys(Keys.ARROW_RIGHT)
+    element(page, "file").send_keys(str(source))
+    wait(page, lambda: f"{len(texts)} 条" in text(page, "file-name"))
+    page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+    wait(page, lambda: element(page, "download").is_displayed())
+
+    assert text(page, "summary").startswith(f"{len(texts)} / {len(texts)} 条，1 条是空的")
+    probabilities, notes = classifier.judge(texts)
+    for i, name in enumerate(classifier.labels):
+        count = int((probabilities[~probabilities[:, 0].isnan()].argmax(dim=1) == i).sum())
+        assert f"{name}\n{count} 条" in text(page, "totals")
+    assert len(page.find_elements(By.CSS_SELECTOR, "#rows tr")) == len(texts)
+
+    element(page, "download").click()
+    target = downloads / "评论_predicted.csv"
+    wait(page, target.is_file)
+    time.sleep(0.2)
+    assert target.read_bytes().startswith(b"\xef\xbb\xbf")
+    with target.open(encoding="utf-8-sig", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["text"] for row in written] == texts
+    assert [row["编号"] for row in written] == [str(i) for i in range(len(texts))]
+    assert [row["note"] for row in written] == notes
+    for row, p in zip(written, probabilities.tolist(), strict=True):
+        if row["predicted_label"]:
+            assert [float(row["p_负向"]), float(row["p_正向"])] == pytest.approx(p, abs=1e-5)
+
+
+def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
+    element(page, "tab-many").click()
+    page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+    wait(page, lambda: "还没有评论" in text(page, "many-error"))
+    for name, content, message in (
+        ("a.xlsx", "x", "不认识"),
+        ("a.csv", 'text\n"x', "不成对"),
+        ("a.csv", "text\nx,y", "第 2 行有 2 格"),
+        ("a.csv", "text\n", "一条评论也没有"),
+    ):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        element(page, "file").send_keys(str(tmp_path / name))
+        wait(page, lambda message=message: message in text(page, "many-error"))
+    write(page, "lines", "很好\n\n<i>太差</i>\n")
+    page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+    wait(page, lambda: element(page, "download").is_displayed())
+    assert text(page, "summary") == "2 / 2 条" and "<i>太差</i>" in text(page, "rows")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_and_the_contrast_of_every_text(page, scheme):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        paper = page.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (int(paper.split("(")[1].split(",")[0]) > 128) == (scheme == "light")
+        # a review, an error above it, and every character shaded as deeply as can be
+        page.find_elements(By.CSS_SELECTOR, "#examples button")[0].click()
+        wait(page, lambda: len(pieces(page)) > 1)
+        element(page, "text").clear()
+        page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
+        page.execute_script(
+            "document.querySelectorAll('.piece').forEach((piece, i) => {"
+            " piece.style.setProperty('--alpha', 'var(--deepest)');"
+            " piece.className = i % 2 ? 'piece supports' : 'piece opposes'; });"
+            "document.getElementById('why').hidden = false"
+        )
+        check_phone(page)
+        element(page, "tab-many").click()
+        write(page, "lines", "很好\n太差\n" + "x" * 300)
+        page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+        wait(page, lambda: element(page, "download").is_displayed())
+        check_phone(page)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def check_phone(page) -> None:
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+    contrasts = page.execute_script(CONTRASTS)
+    assert len(contrasts) > 10
+    assert [found for found in contrasts if found[0] < 4.5] == []
+
+
+def test_a_server_that_is_gone_is_said(browser, app):
+    with serving(app) as url:
+        browser.get(f"{url}/")
+        wait(browser, lambda: "验证精度" in text(browser, "about"))
+    element(browser, "text").send_keys("很好", Keys.ENTER)
+    wait(browser, lambda: "连不上服务器" in text(browser, "one-error"))
+    assert not element(browser, "verdict").is_displayed()

@@ -1,0 +1,279 @@
+"""predict.py: sentences, a dialogue through a pipe, files of every kind, interruption, refusals"""
+
+import csv
+import datetime
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+from conftest import environment, run_script
+from pyarrow import parquet
+
+from classifier import SentimentClassifier
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
+from predict import CHUNK, predict_file
+from table_files import encoding_of, read_rows, survey
+
+PREDICT = "demo02_sentiment/predict.py"
+TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
+ADDED = ["predicted_label", "p_负向", "p_正向", "note"]
+
+
+@pytest.fixture(scope="module")
+def weights(trained):
+    return trained / "best.pth"
+
+
+@pytest.fixture(scope="module")
+def classifier(weights):
+    return SentimentClassifier(weights)
+
+
+@pytest.fixture(scope="module")
+def texts(mini_data) -> list[str]:
+    splits = to_splits(load_reviews(mini_data))
+    return [text for text, _ in splits["validation"] + splits["test"]] + TRICKY
+
+
+def write_table(path, rows, encoding="utf-8", delimiter=","):
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+def read_csv(path, delimiter=","):
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")  # Excel needs the BOM
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+def check(rows, texts, classifier, column="text"):
+    """Every text in its place, its probabilities those of the classifier, its note right"""
+    assert [row[column] or "" for row in rows] == texts
+    full = [text for text in texts if text.strip()]
+    expected = iter(classifier.probabilities(full).tolist())
+    for row, text in zip(rows, texts, strict=True):
+        if not text.strip():
+            assert not row["predicted_label"] and row["p_正向"] in ("", None)
+            assert row["note"] == "空"
+            continue
+        p = next(expected)
+        given = [float(row["p_负向"]), float(row["p_正向"])]
+        assert given == pytest.approx(p, abs=1e-5)
+        assert row["predicted_label"] == ["负向", "正向"][int(np.argmax(p))]
+        tokens = len(classifier.tokenizer(text, verbose=False)["input_ids"])
+        assert row["note"] == ("截断" if tokens > 500 else "")
+
+
+def test_sentences_on_the_command_line(repo, weights, classifier):
+    sentences = ["房间很干净", "服务太差，再也不来了", "长" * 600]
+    done = run_script(repo, PREDICT, *sentences, "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for line, sentence, p in zip(
+        lines, sentences, classifier.probabilities(sentences), strict=True
+    ):
+        assert line.startswith(classifier.labels[int(p.argmax())])
+        assert f"{float(p.max()):6.1%}" in line and sentence in line
+    assert "只看了前 500 个 token" in lines[2] and "只看了" not in lines[0]
+
+
+def test_a_dialogue_through_a_pipe_ends_at_the_empty_line(repo, weights):
+    done = subprocess.run(
+        [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
+        input="很好\n太差了\n\n不再看\n".encode() + b"\xff\n",
+        env=environment(repo),
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 2 and lines[0].endswith("很好") and lines[1].endswith("太差了")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "suffix", "delimiter"),
+    [
+        ("utf-8", ".csv", ","),
+        ("utf-8-sig", ".csv", ","),
+        ("gb18030", ".CSV", ","),
+        ("utf-16", ".tsv", "\t"),
+    ],
+)
+def test_tables(tmp_path, weights, classifier, texts, capsys, encoding, suffix, delimiter):
+    rows = [("编号", "评论", "label"), *((str(i), text, "1") for i, text in enumerate(texts))]
+    source = write_table(tmp_path / f"in{suffix}", rows, encoding, delimiter)
+    out = tmp_path / "out.csv"
+    predict_file(weights, source, "评论", out)
+    written = read_csv(out)
+    assert list(written[0]) == ["编号", "评论", "label", *ADDED]
+    assert [row["编号"] for row in written] == [str(i) for i in range(len(texts))]
+    check(written, texts, classifier, "评论")
+    printed = capsys.readouterr().out
+    assert f"{len(texts)} 条" in printed and "空的 2 条" in printed and "token 的 2 条" in printed
+    assert [path.name for path in tmp_path.iterdir() if path not in (source, out)] == []
+
+
+def test_a_text_file_has_one_review_a_line(tmp_path, weights, classifier, texts):
+    lines = [text for text in texts if "\n" not in text]
+    source = tmp_path / "in.txt"
+    source.write_text("\n".join(lines) + "\n", encoding="gb18030")
+    predict_file(weights, source, "text", tmp_path / "out.tsv")
+    check(read_csv(tmp_path / "out.tsv", "\t"), lines, classifier)
+
+
+def test_json_lines_keep_their_values(tmp_path, weights, classifier):
+    rows = [
+        {"text": "很好", "tags": ["a", "b"], "n": 1.5},
+        {"n": 2, "text": None},
+        {"text": "半个 emoji \ud83d"},
+        {"text": 12345, "deep": {"x": None}},
+    ]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    predict_file(weights, source, "text", tmp_path / "out.jsonl")
+    written = [
+        json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    ]
+    for row, given in zip([*rows, {}], written, strict=True):
+        assert {name: given[name] for name in row} == row
+    assert [row["note"] for row in written] == ["", "空", "", "", "空"]
+    assert written[1]["p_正向"] is None
+    expected = classifier.probabilities(["很好", "12345"])[:, 1].tolist()
+    assert [written[0]["p_正向"], written[3]["p_正向"]] == pytest.approx(expected, abs=1e-5)
+    predict_file(weights, source, "text", tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert table[0]["tags"] == '["a", "b"]' and table[1]["n"] == "2" and table[1]["tags"] is None
+
+
+def test_parquet_keeps_its_types(tmp_path, weights, classifier, texts):
+    n = len(texts)
+    table = pyarrow.table(
+        {
+            "text": [None if text == "" else text for text in texts],
+            "day": pyarrow.array([datetime.date(2024, 1, 1)] * n),
+            "when": pyarrow.array([datetime.datetime(2024, 1, 1, 12)] * n, pyarrow.timestamp("ns")),
+            "tags": [[i, i + 1] for i in range(n)],
+            "small": pyarrow.array([1] * n, pyarrow.int8()),
+        }
+    )
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    parquet.write_table(table, source, row_group_size=50)
+    predict_file(weights, source, "text", out)
+    written = parquet.read_table(out)
+    assert written.select(table.column_names).equals(table)
+    assert written.column_names == [*table.column_names, *ADDED]
+    check(written.to_pylist(), texts, classifier)
+
+
+def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
+    rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(6 * CHUNK + 100))]
+    source = write_table(tmp_path / "in.csv", rows)
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    predict_file(weights, source, "text", whole)
+
+    command = [sys.executable, str(repo / PREDICT), "--file", str(source), "--out", str(out)]
+    command += ["--weights", str(weights)]
+    progress = tmp_path / "out.csv.progress"
+    server = subprocess.Popen(
+        command, env=environment(repo), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not progress.exists() or progress.stat().st_size < CHUNK * 9:
+        assert server.poll() is None
+        time.sleep(0.002)
+    server.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+    server.wait()
+    assert not out.exists()
+    header = progress.read_bytes().index(b"\n") + 1
+    done = (progress.stat().st_size - header) // 9
+    assert CHUNK <= done < len(rows) - 1
+    with progress.open("ab") as file:
+        file.write(b"\x01\x02\x03")  # half a record: the machine went down while writing
+
+    # the input or the weights have changed: refuse, and say what to do
+    other = write_table(tmp_path / "other.csv", [*rows[:-1], ("别的",)])
+    with pytest.raises(CourseError, match="不能接着算") as refusal:
+        predict_file(weights, other, "text", out)
+    assert "删掉" in refusal.value.next_step
+    changed = tmp_path / "params"
+    shutil.copytree(weights.parent, changed)
+    state = torch.load(weights, weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in state.items()}, changed / "best.pth")
+    with pytest.raises(CourseError, match="不能接着算"):
+        predict_file(changed / "best.pth", source, "text", out)
+
+    again = subprocess.run(command, env=environment(repo), capture_output=True, encoding="utf-8")
+    assert again.returncode == 0, again.stderr
+    assert f"前 {done} 条已经算好" in again.stdout
+    assert out.read_bytes() == whole.read_bytes()
+    assert not progress.exists()
+
+
+def bad(tmp_path, name: str, content: bytes):
+    (tmp_path / name).write_bytes(content)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "out", "message"),
+    [
+        ("in.csv", b"a,b\n1,2\n", "text", "out.csv", "没有列 text，现有的列是 a、b"),
+        ("in.xlsx", b"PK", "text", "out.csv", "不认识 in.xlsx 的扩展名"),
+        ("in.csv", b"text\nx\n", "text", "out.doc", "不认识 out.doc 的扩展名"),
+        ("in.csv", b"text\nx\n", "text", "in.csv", "是同一个文件"),
+        ("in.csv", b"", "text", "out.csv", "一行数据也没有"),
+        ("in.csv", b"text\n", "text", "out.csv", "一行数据也没有"),
+        ("in.csv", b'text\n"x\n', "text", "out.csv", "读不了"),
+        ("in.csv", b"text,b\nx,y,z\n", "text", "out.csv", "第 2 行有 3 格"),
+        ("in.csv", b"text,text\nx,y\n", "text", "out.csv", "列名有重复"),
+        ("in.csv", b"text,note\nx,y\n", "text", "out.csv", "已经有列 note"),
+        ("in.csv", b"text\n\xff\xff\xff\n", "text", "out.csv", "认不出"),
+        ("in.jsonl", b'{"text": 1}\n[1]\n', "text", "out.csv", "第 2 行不是 JSON 对象"),
+        ("in.jsonl", b"{text}\n", "text", "out.csv", "第 1 行不是 JSON"),
+        ("in.parquet", b"hello", "text", "out.csv", "不是完整的 parquet"),
+        ("in.csv", b"text\nx\n", "text", "in.csv/out.csv", "写不了"),
+    ],
+)
+def test_a_bad_file_is_refused_before_the_work(
+    tmp_path, weights, name, content, column, out, message
+):
+    source = bad(tmp_path, name, content)
+    with pytest.raises(CourseError, match="下一步") as refusal:
+        predict_file(weights, source, column, tmp_path / out)
+    assert message in refusal.value.problem
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert source.read_bytes() == content
+
+
+def test_refusals_of_the_script(repo):
+    done = run_script(repo, PREDICT, "很好", "--file", "nothing.csv")
+    assert done.returncode == 1 and "只能给一样" in done.stderr and "下一步" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_named(tmp_path, weights):
+    with pytest.raises(CourseError, match=r"找不到文件 .*nothing\.csv"):
+        predict_file(weights, tmp_path / "nothing.csv", "text", tmp_path / "out.csv")
+
+
+def test_encodings_are_told_apart(tmp_path):
+    for encoding, found in (
+        ("utf-8", "utf-8-sig"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("gb18030", "gb18030"),
+        ("utf-16", "utf-16"),
+    ):
+        # the only Chinese character comes after the first block of 1 MB
+        path = bad(tmp_path, "in.txt", ("x" * (1 << 20) + "\n很好\n").encode(encoding))
+        assert encoding_of(path) == found
+        assert list(read_rows(path))[-1] == {"text": "很好"}
+        assert survey(path) == (2, ["text"])

@@ -1,0 +1,208 @@
+"""serve.py: the API with the real InferenceClient, batching, page headers, refusals, the script"""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+from huggingface_hub import InferenceClient
+from loopback_tools import loopback_environment
+from soak_serve import load
+
+from classifier import SentimentClassifier
+from course.errors import CourseError
+from course.inference_api import MAX_BYTES, serving
+from course.reviews import load_reviews, to_splits
+from serve import MAX_TEXTS, BatchingClassifier, make_sentiment_app
+
+
+@pytest.fixture(scope="module")
+def classifier(trained) -> BatchingClassifier:
+    return BatchingClassifier(trained / "best.pth")
+
+
+@pytest.fixture(scope="module")
+def url(classifier, trained):
+    with serving(make_sentiment_app(classifier, trained / "best.pth")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def reviews(mini_data) -> list[str]:
+    splits = to_splits(load_reviews(mini_data))
+    return [text for text, _ in splits["validation"] + splits["test"]]
+
+
+@pytest.fixture(scope="module")
+def expected(trained, reviews) -> list[dict[str, float]]:
+    """What predict.py says about the 200 reviews"""
+    plain = SentimentClassifier(trained / "best.pth")
+    rows = plain.probabilities(reviews).tolist()
+    return [dict(zip(plain.labels, row, strict=True)) for row in rows]
+
+
+def ask(url, path, payload, **more):
+    return requests.post(f"{url}/{path}", json=payload, timeout=60, **more)
+
+
+def test_api_and_page_agree_with_predict_on_200_reviews(url, reviews, expected):
+    client = InferenceClient(model=f"{url}/models/sentiment", token=None)
+    for text, p in zip(reviews, expected, strict=True):
+        answer = client.text_classification(text)
+        assert {row.label: row.score for row in answer} == pytest.approx(p, abs=1e-5)
+    for start in range(0, 200, 50):  # the page's second tab
+        answers = ask(url, "classify", {"texts": reviews[start : start + 50]}).json()
+        for answer, p in zip(answers, expected[start : start + 50], strict=True):
+            assert answer["probabilities"] == pytest.approx(p, abs=1e-5)
+            assert answer["label"] == max(p, key=p.get)
+    for text, p in zip(reviews[:5], expected[:5], strict=True):  # the page's explanation
+        answer = ask(url, "explain", {"text": text}).json()
+        assert answer["probabilities"] == pytest.approx(p, abs=1e-5)
+
+
+def test_empty_and_long_texts_keep_their_place(url):
+    answers = ask(url, "classify", {"texts": ["", "很好", " ", "长" * 600]}).json()
+    assert [answer["note"] for answer in answers] == ["空", "", "空", "截断"]
+    assert [answer["label"] is None for answer in answers] == [True, False, True, False]
+    assert [a["note"] for a in ask(url, "classify", {"texts": ["", ""]}).json()] == ["空", "空"]
+
+
+def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, monkeypatch):
+    """The worker is held in its first batch until fifteen more wait: those are one batch"""
+    batches, release = [], threading.Event()
+    plain = SentimentClassifier.logits
+
+    def logits(self, texts):
+        batches.append(len(texts))
+        assert release.wait(60)
+        return plain(self, texts)
+
+    monkeypatch.setattr(SentimentClassifier, "logits", logits)
+    answers = [None] * 16
+
+    def client(i):
+        answers[i] = ask(url, "models/sentiment", {"inputs": reviews[i]}).json()
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    while sum(batches) + classifier.waiting.qsize() < 16:
+        time.sleep(0.01)
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert len(batches) == 2 and sum(batches) == 16
+    monkeypatch.undo()
+    for text, answer in zip(reviews, answers, strict=False):
+        alone = ask(url, "models/sentiment", {"inputs": text}).json()
+        assert [row["label"] for row in answer[0]] == [row["label"] for row in alone[0]]
+        assert answer[0][0]["score"] == pytest.approx(alone[0][0]["score"], abs=1e-5)
+
+
+def test_a_failure_reaches_every_waiting_request_and_the_next_one_works(url, monkeypatch):
+    def fail(self, texts):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(SentimentClassifier, "logits", fail)
+    refused = ask(url, "models/sentiment", {"inputs": "很好"})
+    assert refused.status_code == 500 and "RuntimeError" in refused.json()["error"]
+    monkeypatch.undo()
+    assert ask(url, "models/sentiment", {"inputs": "很好"}).status_code == 200
+
+
+def test_two_seconds_of_32_clients(url, reviews, expected):
+    latencies, errors = load(url, reviews[:64], expected[:64], 2)
+    assert errors == [] and len(latencies) >= 32
+
+
+@pytest.mark.parametrize(
+    ("path", "payload", "word"),
+    [
+        ("models/sentiment", {"inputs": ""}, "空"),
+        ("models/sentiment", {"inputs": " \n "}, "空"),
+        ("models/sentiment", {"inputs": "x", "parameters": {"top": 1}}, "不认识的参数"),
+        ("models/sentiment", {"text": "x"}, "inputs"),
+        ("explain", {"text": "  "}, "空"),
+        ("explain", {"text": 5}, "text"),
+        ("classify", {"texts": []}, "texts"),
+        ("classify", {"texts": ["x"] * (MAX_TEXTS + 1)}, "texts"),
+        ("classify", {"texts": ["x", 1]}, "texts"),
+        ("classify", {"texts": ["x"], "more": 1}, "不认识的参数"),
+    ],
+)
+def test_bad_requests_are_json_422(url, path, payload, word):
+    response = ask(url, path, payload)
+    assert response.status_code == 422 and word in response.json()["error"]
+
+
+def test_other_refusals(url):
+    assert ask(url, "classify", {"texts": ["长" * MAX_BYTES]}).status_code == 413
+    assert ask(url, "models/other", {"inputs": "x"}).status_code == 404
+    foreign = requests.get(f"{url}/", headers={"Host": "evil.example"}, timeout=10)
+    assert foreign.status_code == 400
+    half = requests.post(
+        f"{url}/explain",
+        data=json.dumps({"text": "很好\ud83d"}),
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
+    assert half.status_code == 200 and half.json()["pieces"][-1]["text"] == "?"
+
+
+def test_info_health_and_the_page(url, trained, mini_bert):
+    info = requests.get(f"{url}/info", timeout=10).json()
+    run_info = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    assert info["encoder"] == str(mini_bert) and info["weights"] == str(trained / "best.pth")
+    assert info["validation_accuracy"] == run_info["best"]["validation_accuracy"]
+    assert info["labels"] == ["负向", "正向"] and info["max_length"] == 500
+    health = requests.get(f"{url}/health", timeout=10).json()
+    assert health == {"status": "ok", "models": {"sentiment": "text-classification"}}
+    page = requests.get(f"{url}/", timeout=10)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    for link in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        file = requests.get(f"{url}/{link}", timeout=10)
+        assert file.status_code == 200, link
+        assert file.headers["Cache-Control"] == "no-cache"  # an edited page is seen at once
+    assert "/classify" in requests.get(f"{url}/openapi.json", timeout=10).json()["paths"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_the_script_serves_until_it_is_stopped(repo, trained):
+    weights = str(trained / "best.pth")
+    server = subprocess.Popen(
+        [
+            *(sys.executable, str(repo / "demo02_sentiment/serve.py")),
+            *("--port", "0", "--weights", weights),
+        ],
+        env=loopback_environment(repo),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    out = ""
+    try:
+        while "Ctrl-C 停止" not in out:
+            line = server.stdout.readline()
+            assert line, out
+            out += line
+        url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
+        assert ask(url, "models/sentiment", {"inputs": "很好"}).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        out += server.communicate(timeout=30)[0]
+    finally:
+        server.kill()
+    assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
+
+
+def test_a_port_that_is_taken_or_cannot_be_is_said(classifier, trained):
+    app = make_sentiment_app(classifier, trained / "best.pth")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for port in (taken.getsockname()[1], 99999):
+            with pytest.raises(CourseError, match=f"端口 {port} 用不了"), serving(app, port):
+                pass
