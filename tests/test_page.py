@@ -278,6 +278,13 @@ def check_phone(page) -> None:
     assert [found for found in contrasts if found[0] < 4.5] == []
 
 
+def test_the_api_docs_are_drawn_without_the_network(page, url):
+    page.get(f"{url}/docs")
+    wait(page, lambda: page.find_elements(By.CLASS_NAME, "opblock"))
+    routes = [node.text for node in page.find_elements(By.CLASS_NAME, "opblock-summary-path")]
+    assert "/models/{name}" in "".join(routes).replace("\u200b", "")
+
+
 def test_a_server_that_is_gone_is_said(browser, app):
     with serving(app) as url:
         browser.get(f"{url}/")
