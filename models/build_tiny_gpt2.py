@@ -1,4 +1,4 @@
-"""造一个 tiny-gpt2-chinese：没有 GPU、没有 Hub，半小时教会一个小模型接着写
+"""造一个 tiny-gpt2-chinese：没有 GPU、没有 Hub，一两个小时教会一个小模型接着写
 
 教什么：预训练一个语言模型要的全部东西：一堆没有标签的文字、一本字典、一个目标（猜下一个字），
 和时间。真的 GPT-2 也是这样学的，只是文字多几千倍，模型大几十倍。
@@ -12,12 +12,12 @@
 
 会看到（2 个共享 CPU 核；训练按时间停，换台机器步数会不同）：
     语料 28,110 段，2,607,056 个 token
-    1077 步，2.2 百万 token（0.8 遍），37 分钟（31 CPU 分钟）→ models/tiny-gpt2-chinese
-    评论：困惑度 78.2，二元模型 102.4（31646 个 token，跳过 43）
-    人民日报：困惑度 107.0，二元模型 135.1（37602 个 token，跳过 18）
-    你好，我是一款语言模型，｜看起来的是太小了，有点小，不是不太爽，用了，但是一点有点，就有点心理，不是不少。
-    你好，我是一款语言模型，｜而且还是一个什么。
-    这本书｜看看书的是太小朋友，就是这么，不过的书，但还是一样的读完美的。但书中国的文字，比较容易懂，作品是一个
+    3240 步，6.6 百万 token，165 分钟（108 CPU 分钟），语料看了 2.5 遍 → models/tiny-gpt2-chinese
+    评论：困惑度 54.4，二元模型 102.4（31646 个 token，跳过 43）
+    人民日报：困惑度 69.9，二元模型 135.1（37602 个 token，跳过 18）
+    你好，我是一款语言模型，｜看起来不是太小了，有点郁闷！
+    这本书｜的情节，是让人感到她们的，最后都是一种更适合，而且还有一个人的书，但是一些不少得…
+    今天，国务院总理｜、中央政治局委员、中央军委员、国务院副总理李长李瑞环、张振东、李岚清等等会见了会议。
 """
 
 import itertools
@@ -268,7 +268,7 @@ def check(folder: Path) -> None:
 def main() -> None:
     parser = Parser(__doc__)
     minutes = number(float, 0, exclusive=True)
-    parser.add_argument("--minutes", type=minutes, default=30, help="学多少分钟，默认 30")
+    parser.add_argument("--minutes", type=minutes, default=120, help="学多少分钟，默认 120")
     out = MODELS / "tiny-gpt2-chinese"
     parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
     parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
