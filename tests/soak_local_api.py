@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -25,6 +27,25 @@ def resident_mb(pid: int) -> float:
     """Memory that the process holds, in MB (Linux)"""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+@contextmanager
+def memory_curve(pid: int, every: float) -> Iterator[list[float]]:
+    """A list that grows by resident_mb(pid) every `every` seconds while the block runs"""
+    curve: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(every):
+            curve.append(resident_mb(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield curve
+    finally:
+        done.set()
+        watcher.join()
 
 
 def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
@@ -79,12 +100,11 @@ def main() -> None:
             found = re.search(r"推理 API：(http://127\.0\.0\.1:\d+)", server.stdout.readline())
             url = found and found[1]
         load(url, 5)  # warm up: thread pools and allocator reach their size
-        before = resident_mb(server.pid)
-        total, errors = load(url, args.seconds)
-        after = resident_mb(server.pid)
+        with memory_curve(server.pid, args.seconds / 15) as curve:
+            total, errors = load(url, args.seconds)
         requests.get(f"{url}/health", timeout=10).raise_for_status()
         print(f"{total} answers in {args.seconds:g} s, {len(errors)} errors {errors[:3]}")
-        print(f"memory {before:.0f} MB -> {after:.0f} MB")
+        print(f"memory MB {' '.join(f'{mb:.0f}' for mb in curve)}")
     finally:
         server.terminate()
         print("server ended with", server.wait(timeout=30))

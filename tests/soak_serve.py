@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
-from soak_local_api import resident_mb
+from soak_local_api import memory_curve
 from transformers import pipeline
 
 from course.inference_api import make_app, serve_until_stopped
@@ -98,13 +98,6 @@ def measure(command: list[str], name: str, seconds: float, clients: int, texts, 
     server = subprocess.Popen(
         [sys.executable, "-u", *command], stdout=subprocess.PIPE, encoding="utf-8"
     )
-    memory: list[float] = []
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(max(0.5, seconds / 12)):
-            memory.append(resident_mb(server.pid))
-
     try:
         url = None
         while url is None:
@@ -113,13 +106,9 @@ def measure(command: list[str], name: str, seconds: float, clients: int, texts, 
             found = re.search(r"http://127\.0\.0\.1:\d+", line)
             url = found and found[0]
         load(url, texts, expected, min(5, seconds / 2), clients)  # warm up: pools, allocator
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        latencies, errors = load(url, texts, expected, seconds, clients)
-        done.set()
-        watcher.join()
+        with memory_curve(server.pid, max(0.5, seconds / 12)) as memory:
+            latencies, errors = load(url, texts, expected, seconds, clients)
     finally:
-        done.set()
         server.terminate()
         server.wait(timeout=30)
     p50, p99 = np.percentile(latencies, [50, 99])
