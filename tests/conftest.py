@@ -9,6 +9,7 @@ import csv
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,11 @@ from transformers import BertConfig, BertModel
 
 from course.paths import ROOT
 from course.reviews import build_splits
+
+# A shell that starts the tests in the background tells them to ignore Ctrl-C, and the scripts that
+# the tests start would inherit that: test their answer to Ctrl-C all the same
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = ROOT / "models" / "tiny-bert-chinese"
 
