@@ -372,7 +372,7 @@ def obtain_model(args: argparse.Namespace, lesson_repo: str) -> tuple[Path, Cour
     args 是 `add_arguments` 的参数；lesson_repo 是随仓库的小模型能顶替的名字。
     """
     source = to_source(args)
-    for folder in downloaded(args.repo.removeprefix("google-bert/")):
+    for folder in downloaded(args.repo):
         if has_weights(folder):
             print(f"已经下载好了：{folder}（想重新下载，先删掉它）")
             return folder, None

@@ -25,6 +25,7 @@ def has_weights(folder: Path) -> bool:
 
 def downloaded(name: str) -> list[Path]:
     """名为 name 的模型下载后可能在的文件夹：models/名字，或 cache_dir 的 snapshots 结构"""
+    name = name.removeprefix("google-bert/")
     ids = [name, f"google-bert/{name}"]  # 官方把 bert-base-chinese 挪进了 google-bert
     folders = [MODELS / model_id for model_id in ids]
     for model_id in ids:

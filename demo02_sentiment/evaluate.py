@@ -30,9 +30,8 @@ from sklearn.pipeline import make_pipeline
 
 from course.cleaning import normalize
 from course.cli import Parser, run
-from course.errors import CourseError
 from course.paths import PARAMS, command
-from features import cached_features
+from features import exam
 from my_dataset import MyDataset
 from net import load_trained
 
@@ -73,21 +72,11 @@ def main() -> None:
 
     # 1. 读回训练好的模型，和训练时的设置
     model, tokenizer, run_info = load_trained(args.weights)
-    data = args.data or run_info["data"]
-    train_set, test_set = MyDataset("train", data), MyDataset("test", data)
     names = run_info["label_names"]
-    if test_set.label_names != names:
-        raise CourseError(
-            f"训练时的标签是 {'、'.join(names)}，"
-            f"这份数据的标签是 {'、'.join(test_set.label_names)}",
-            command("demo02_sentiment/train.py", "--data 同一份数据"),
-        )
-    labels = np.array(test_set.labels)
 
     # 2. 测试集的概率：特征 → fc → softmax，形状 (条数, 类别数)
-    features = cached_features(
-        model.encoder, tokenizer, test_set.texts, run_info["max_length"], "test"
-    )
+    test_set, features = exam(model, tokenizer, run_info, args.data)
+    labels = np.array(test_set.labels)
     with torch.inference_mode():
         probabilities = model.fc(features.to(model.fc.weight.device)).softmax(dim=1).cpu().numpy()
     predicted = probabilities.argmax(axis=1)
@@ -98,6 +87,7 @@ def main() -> None:
     )
 
     # 3. 两个基线，用同样的训练集，考同样的测试集
+    train_set = MyDataset("train", args.data or run_info["data"])
     majority = np.bincount(train_set.labels).argmax()
     guesses = {
         f"全猜一类（{names[majority]}）": np.full(len(labels), majority),

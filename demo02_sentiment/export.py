@@ -34,7 +34,7 @@ from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import PARAMS
 from course.reviews import CHNSENTICORP
-from features import cached_features
+from features import exam
 from my_dataset import MyDataset
 from net import DEVICE
 
@@ -164,18 +164,13 @@ def main() -> None:
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 存下的特征，这里直接用）
     classifier = SentimentClassifier(args.weights)
-    data = args.data or classifier.run_info["data"]
-    test_set = MyDataset("test", data)
-    features = cached_features(
-        classifier.model.encoder,
-        classifier.tokenizer,
-        test_set.texts,
-        classifier.max_length,
-        "test",
+    test_set, features = exam(
+        classifier.model, classifier.tokenizer, classifier.run_info, args.data
     )
     predicted = classifier.head(features).argmax(dim=1)
     test = (predicted == torch.tensor(test_set.labels)).float().mean().item()
-    sizes = len(MyDataset("validation", data)), len(test_set)
+    validation_set = MyDataset("validation", args.data or classifier.run_info["data"])
+    sizes = len(validation_set), len(test_set)
 
     # 2. 换成标准的结构，存成标准的文件夹：模型、分词器、模型卡
     model = to_standard(classifier)

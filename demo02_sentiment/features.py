@@ -30,9 +30,9 @@ from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
-from course.paths import DATA
+from course.paths import DATA, command
 from my_dataset import MyDataset
-from net import DEVICE, MODEL, fingerprint, load_encoder
+from net import DEVICE, MODEL, Model, fingerprint, load_encoder
 
 MAX_LENGTH = 500  # 编码后最多多少个 token，超出的截掉；bert-base-chinese 的上限是 512
 BATCH_TOKENS = 2048  # 一批最多多少个 token：内存只由它决定，和评论多少、长短无关
@@ -175,6 +175,23 @@ def cached_features(
         save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
     print(f"特征：{name} {tuple(features.shape)}，存为 {path}")
     return features
+
+
+def exam(
+    model: Model, tokenizer: BertTokenizer, run_info: dict, data: str | None
+) -> tuple[MyDataset, torch.Tensor]:
+    """考训练好的分类器：(测试集, 它的特征 (N, hidden))；前三个参数来自 net.load_trained
+
+    data 是文件夹或 CSV，None 表示训练时的那份；标签和训练时不同时抛 CourseError。
+    """
+    dataset, names = MyDataset("test", data or run_info["data"]), run_info["label_names"]
+    if dataset.label_names != names:
+        raise CourseError(
+            f"训练时的标签是 {'、'.join(names)}，这份数据的标签是 {'、'.join(dataset.label_names)}",
+            command("demo02_sentiment/train.py", "--data 同一份数据"),
+        )
+    limit = run_info["max_length"]
+    return dataset, cached_features(model.encoder, tokenizer, dataset.texts, limit, "test")
 
 
 def main() -> None:

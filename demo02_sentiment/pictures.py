@@ -32,9 +32,8 @@ from classifier import SentimentClassifier
 from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import PARAMS, command
-from features import cached_features
-from my_dataset import MyDataset
+from course.paths import PARAMS
+from features import exam
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt
@@ -236,15 +235,10 @@ def main() -> None:
     # 1. 测试集的特征和概率，和 evaluate.py 用的相同，算过就直接读
     classifier = SentimentClassifier(args.weights)
     names = classifier.labels
-    test_set = MyDataset("test", args.data or classifier.run_info["data"])
-    if test_set.label_names != names:
-        raise CourseError(
-            f"训练时的标签是 {'、'.join(names)}，这份数据的是 {'、'.join(test_set.label_names)}",
-            command("demo02_sentiment/pictures.py", "--data 训练时的那份数据"),
-        )
+    test_set, features = exam(
+        classifier.model, classifier.tokenizer, classifier.run_info, args.data
+    )
     labels = np.array(test_set.labels)
-    encoder, tokenizer = classifier.model.encoder, classifier.tokenizer
-    features = cached_features(encoder, tokenizer, test_set.texts, classifier.max_length, "test")
     probabilities = classifier.head(features).softmax(dim=1).numpy()
 
     # 2. 五张图

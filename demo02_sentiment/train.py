@@ -163,15 +163,13 @@ def make_loaders(
     """
     order = torch.Generator().manual_seed(args.seed)  # 打乱的顺序只由种子定
     collate_tokens = partial(collate_fn, tokenizer=tokenizer, max_length=args.max_length)
-    train_labels, validation_labels = (
-        torch.tensor(dataset.labels).to(DEVICE) for dataset in (train_set, validation_set)
-    )
 
-    def feature_accuracy(features: torch.Tensor) -> float:
-        """验证集的特征 → 精度；不用打乱，一条也不能丢"""
-        with torch.no_grad():
-            out = model.fc(features.to(DEVICE))
-        return (out.argmax(dim=1) == validation_labels).float().mean().item()
+    def feature_dataset(features: torch.Tensor, dataset: MyDataset) -> FeatureDataset:
+        return FeatureDataset(features.to(DEVICE), torch.tensor(dataset.labels).to(DEVICE))
+
+    def score(forward: nn.Module, dataset: Dataset, collate: Callable) -> float:
+        """验证精度；验证集不用打乱，一条也不能丢"""
+        return accuracy(forward, DataLoader(dataset, args.batch_size, collate_fn=collate))
 
     if args.unfreeze:  # BERT 也在学，每批都要重算；长短相近的凑成一批，少补零
         lengths = [len(text) for text in train_set.texts]
@@ -182,30 +180,25 @@ def make_loaders(
             drop_last=True,
             collate_fn=partial(collate_tokens, padding="longest"),
         )
-        return (
-            model,
-            loader,
-            lambda: feature_accuracy(
-                encode(
-                    model.encoder, tokenizer, validation_set.texts, args.max_length, progress=False
-                )
-            ),
-        )
+
+        def validate() -> float:
+            texts, limit = validation_set.texts, args.max_length
+            features = encode(model.encoder, tokenizer, texts, limit, progress=False)
+            return score(model.fc, feature_dataset(features, validation_set), keep_batch)
+
+        return model, loader, validate
 
     if args.recompute:  # 课上的原样：喂 token，每轮都走一遍 BERT
         forward, collate = model, partial(collate_tokens, padding="max_length")
-        validation_loader = DataLoader(
-            validation_set, batch_size=args.batch_size, collate_fn=collate
-        )
-        validate = partial(accuracy, model, validation_loader)
     else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
-        features = {
-            name: cached_features(model.encoder, tokenizer, dataset.texts, args.max_length, name)
-            for name, dataset in (("train", train_set), ("validation", validation_set))
-        }
         forward, collate = model.fc, keep_batch
-        train_set = FeatureDataset(features["train"].to(DEVICE), train_labels)
-        validate = partial(feature_accuracy, features["validation"])
+        train_set, validation_set = (
+            feature_dataset(
+                cached_features(model.encoder, tokenizer, dataset.texts, args.max_length, name),
+                dataset,
+            )
+            for name, dataset in (("train", train_set), ("validation", validation_set))
+        )
         if DEVICE.type == "cpu":
             # fc 很小，一个线程几毫秒就算完；多个线程互相等的时间比算的时间还长
             torch.set_num_threads(1)
@@ -217,7 +210,7 @@ def make_loaders(
         collate_fn=collate,
         generator=order,
     )
-    return forward, loader, validate
+    return forward, loader, partial(score, forward, validation_set, collate)
 
 
 def save_epoch(model: Model, folder: Path, row: dict, is_best: bool, run_info: dict) -> None:

@@ -36,12 +36,11 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tqdm import tqdm
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from course.cli import Parser, number, run
+from course.cli import run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import MODELS
 from course.reviews import build_splits, unused_reviews
-from training import Training, replace_model
+from training import Training, read_arguments, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
@@ -381,17 +380,8 @@ def check(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = Parser(__doc__)
-    minutes = number(float, 0, exclusive=True)
-    parser.add_argument("--minutes", type=minutes, default=33, help="学生学多少分钟，默认 33")
-    out = MODELS / "tiny-bert-chinese"
-    parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
-    parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
-    parser.add_argument("--check", action="store_true", help="不训练，只量 --out 的验证集精度")
-    args = parser.parse_args()
+    args = read_arguments("build_tiny_bert.py", __doc__, "tiny-bert-chinese", minutes=33)
     if args.check:
-        if not (args.out / "config.json").is_file():
-            raise CourseError(f"{args.out} 里没有模型", "python models/build_tiny_bert.py 先造一个")
         check(args.out)
         return
 

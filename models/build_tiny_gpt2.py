@@ -33,13 +33,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
-from course.cli import Parser, number, run
-from course.errors import CourseError
+from course.cli import run
 from course.models import load_tokenizer
 from course.paths import MODELS
 from course.reviews import build_splits, unused_reviews
 from course.text_models import GenerationParameters, Generator
-from training import Training, replace_model
+from training import Training, read_arguments, replace_model
 
 SEED = 0
 LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
@@ -266,26 +265,16 @@ def check(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = Parser(__doc__)
-    minutes = number(float, 0, exclusive=True)
-    parser.add_argument("--minutes", type=minutes, default=120, help="学多少分钟，默认 120")
-    out = MODELS / "tiny-gpt2-chinese"
-    parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
-    parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
-    parser.add_argument("--check", action="store_true", help="不训练，只检查 --out")
-    args = parser.parse_args()
+    args = read_arguments("build_tiny_gpt2.py", __doc__, "tiny-gpt2-chinese", minutes=120)
     if not args.check:
         vocab = MODELS / "tiny-bert-chinese"  # 两个小模型用同一本字典
         documents = to_ids(pretraining_texts(), load_tokenizer(vocab))
         total = sum(map(len, documents))
         print(f"语料 {len(documents):,} 段，{total:,} 个 token")
-        args.work.mkdir(parents=True, exist_ok=True)
         model, training = train(documents, args.minutes, args.work)
         write_model(model, vocab, args.out)
         rounds = training.state["tokens"] / total
         print(f"{training.report()}，语料看了 {rounds:.1f} 遍 → {args.out}")
-    elif not (args.out / "config.json").is_file():
-        raise CourseError(f"{args.out} 里没有模型", "python models/build_tiny_gpt2.py 先造一个")
     check(args.out)
 
 
