@@ -18,8 +18,8 @@ EXPORT = "demo02_sentiment/export.py"
 
 
 @pytest.fixture(scope="module")
-def exported(repo, trained):
-    folder = trained / "我的模型"
+def exported(repo, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "我的模型"
     done = run_script(repo, EXPORT, "--weights", trained / "best.pth", "--out", folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
