@@ -192,9 +192,10 @@ def make_loaders(
         forward, collate = model, partial(collate_tokens, padding="max_length")
     else:  # BERT 冻结，特征每轮都一样，只算一次：喂特征，只走 fc
         forward, collate = model.fc, keep_batch
+        dtype, limit = torch.bfloat16 if args.bf16 else torch.float32, args.max_length
         train_set, validation_set = (
             feature_dataset(
-                cached_features(model.encoder, tokenizer, dataset.texts, args.max_length, name),
+                cached_features(model.encoder, tokenizer, dataset.texts, limit, name, dtype),
                 dataset,
             )
             for name, dataset in (("train", train_set), ("validation", validation_set))
@@ -251,10 +252,13 @@ def parse_args():
     add("--encoder-lr", type=rate, default=None, help="微调时 BERT 的学习率，默认按宽度定")
     add("--patience", type=number(int, 0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
     add("--seed", type=number(int, 0), default=SEED, help=f"随机种子，默认 {SEED}")
+    add("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
     add("--recompute", action="store_true", help="课上的原样：每轮都让 BERT 重算一遍")
     args = parser.parse_args()
     if args.unfreeze and args.recompute:
         raise CourseError("--unfreeze 本来就每轮重算 BERT", "去掉 --recompute")
+    if args.bf16 and (args.unfreeze or args.recompute):
+        raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")
     args.epochs = args.epochs or (UNFREEZE_EPOCH if args.unfreeze else EPOCH)
     args.batch_size = args.batch_size or (UNFREEZE_BATCH_SIZE if args.unfreeze else BATCH_SIZE)
     return args

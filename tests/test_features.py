@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from transformers import BertTokenizer
+from transformers.activations import ACT2FN
 
 import features
 from course.errors import CourseError
@@ -53,20 +54,62 @@ def test_equal_to_the_lectures_pass_row_by_row(encoder, tokenizer, texts):
     assert (ours[3] - ours[4]).abs().max() > 1e-3  # different reviews differ by far more than that
 
 
-def test_last_layer_for_cls_only_is_the_whole_last_layer_at_cls(encoder):
-    input_ids = torch.randint(1000, 8000, (5, 17))
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, monkeypatch):
+    monkeypatch.setattr(features, "ONEDNN", onednn and features.ONEDNN)
+    encoder = copy.deepcopy(encoder)
+    for layer in encoder.encoder.layer:
+        layer.intermediate.intermediate_act_fn = ACT2FN[activation]
+    # equal and different lengths, more than one batch, and one batch that is exactly full
+    lengths = [17, 17, 3, 40, 1, 500, 12, features.BATCH_TOKENS, 60, 60, 60]
+    sequences = [torch.randint(1000, 8000, (n,)).tolist() for n in lengths]
     with torch.inference_mode():
-        whole = encoder(input_ids=input_ids).last_hidden_state[:, 0]
-        torch.testing.assert_close(cls_features(encoder, input_ids), whole, atol=5e-6, rtol=0)
+        alone = [encoder(input_ids=torch.tensor([s])).last_hidden_state[0, 0] for s in sequences]
+    for some in (sequences, sequences[:3]):  # several batches, and a single one
+        ours = cls_features(encoder, some)
+        torch.testing.assert_close(ours, torch.stack(alone[: len(some)]), atol=5e-6, rtol=0)
 
 
-def test_batches_hold_equal_lengths_within_the_budget_and_every_row_once():
-    sequences = [[0] * n for n in (3, 5, 3, 500, 5, 3, 2049)] + [[0] * 7] * 1000
-    batches = make_batches(sequences)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(sequences)))
-    for batch in batches:
-        assert len({len(sequences[i]) for i in batch}) == 1
-        assert len(batch) == 1 or len(batch) * len(sequences[batch[0]]) <= features.BATCH_TOKENS
+def test_few_shapes_reach_onednn(encoder, monkeypatch):
+    shapes = set()
+    embed = encoder.embeddings.forward
+
+    def spy(input_ids, position_ids):
+        shapes.add(tuple(input_ids.shape))
+        return embed(input_ids=input_ids, position_ids=position_ids)
+
+    monkeypatch.setattr(encoder.embeddings, "forward", spy)
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
+    cls_features(encoder, [[100] * n for n in lengths])
+    assert len(shapes) <= 3 and all(n % features.SHAPE == 0 for _, n in shapes)
+
+
+def test_batches_are_full_within_the_budget_and_hold_every_row_once():
+    lengths = [3, 5, 3, 500, 5, 3, features.BATCH_TOKENS + 1, *[7] * 1000, *range(20, 400)]
+    batches = make_batches([[0] * n for n in lengths])
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    totals = [sum(lengths[i] for i in batch) for batch in batches]
+    assert totals[0] == features.BATCH_TOKENS + 1 and len(batches[0]) == 1
+    assert max(totals[1:]) <= features.BATCH_TOKENS
+    assert sum(totals) > 0.97 * features.BATCH_TOKENS * len(batches)
+    for batch in batches:  # equal lengths side by side: attention takes them together
+        assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
+
+
+def test_bf16_is_close_and_stored_apart(cache, encoder, tokenizer, texts, capsys):
+    exact = cached_features(encoder, tokenizer, texts, 100, "test")
+    capsys.readouterr()
+    near = cached_features(encoder, tokenizer, texts, 100, "test", torch.bfloat16)
+    assert "是近似的" in capsys.readouterr().out
+    assert len(list(cache.iterdir())) == 2 and near.dtype == torch.float32
+    assert 1e-4 < (near - exact).abs().max() < 0.1
+    assert torch.cosine_similarity(near, exact).min() > 0.999
+
+
+def test_an_empty_batch_of_texts_gives_no_rows(encoder, tokenizer):
+    assert encode(encoder, tokenizer, [], progress=False).shape == (0, 32)
 
 
 def test_encoding_restores_the_number_of_threads(encoder, tokenizer):

@@ -13,9 +13,9 @@ import pytest
 import requests
 from huggingface_hub import InferenceClient
 from loopback_tools import loopback_environment
-from soak_serve import load
 
 from classifier import SentimentClassifier
+from clients import ask_for
 from course.errors import CourseError
 from course.inference_api import MAX_BYTES, serving
 from course.reviews import load_reviews, to_splits
@@ -117,7 +117,7 @@ def test_a_failure_reaches_every_waiting_request_and_the_next_one_works(url, mon
 
 
 def test_two_seconds_of_32_clients(url, reviews, expected):
-    latencies, errors = load(url, reviews[:64], expected[:64], 2)
+    latencies, errors = ask_for(url, reviews[:64], expected[:64], 2)
     assert errors == [] and len(latencies) >= 32
 
 

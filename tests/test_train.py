@@ -215,6 +215,8 @@ BAD_INPUT = {
     "more layers than there are": (["--unfreeze", "9", "--data", "{data}"], "这个 BERT 只有 4 层"),
     "unfreeze what": (["--unfreeze", "last"], "--unfreeze"),
     "unfreeze and recompute": (["--unfreeze", "1", "--recompute"], "去掉 --recompute"),
+    "bf16 and recompute": (["--bf16", "--recompute"], "去掉 --bf16"),
+    "bf16 and unfreeze": (["--bf16", "--unfreeze", "1"], "去掉 --bf16"),
 }
 
 

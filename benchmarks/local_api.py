@@ -1,56 +1,29 @@
-"""A minute of 8 clients against 07_local_api.py: no error, no mixed answers, flat memory
+"""07_local_api.py 撑不撑得住：8 个客户同时来问，一个错都没有、答案不串、内存不涨
 
-Not part of the test run (test_inference_api.py takes a few seconds of the same):
-
-    python tests/soak_local_api.py --seconds 60
+python benchmarks/local_api.py --seconds 60    （tests/test_inference_api.py 跑其中的几秒）
 """
 
-import argparse
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import requests
 from huggingface_hub import InferenceClient
 
+from clients import memory_curve
+from course.cli import Parser, number, run
 from course.paths import ROOT
 
 NAME = "uer/gpt2-chinese-cluecorpussmall"
 
 
-def resident_mb(pid: int) -> float:
-    """Memory that the process holds, in MB (Linux)"""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-
-@contextmanager
-def memory_curve(pid: int, every: float) -> Iterator[list[float]]:
-    """A list that grows by resident_mb(pid) every `every` seconds while the block runs"""
-    curve: list[float] = []
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(every):
-            curve.append(resident_mb(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield curve
-    finally:
-        done.set()
-        watcher.join()
-
-
 def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
-    """`clients` threads ask for `seconds`: (answers, errors). Every answer is checked: its seed is
-    fixed, so the first answer to a prompt is the right one for ever"""
+    """clients 个线程不停地问 seconds 秒：(答了几个, 出的错和串了的)
+
+    种子是定的，同一个问题永远是同一个答案，第一次的答案就是标准。
+    """
     stop = time.monotonic() + seconds
     answers, errors, first = [0] * clients, [], {}
 
@@ -73,7 +46,7 @@ def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
                     same = first.setdefault(prompt, text) == text
                 if not same:
                     errors.append(f"mixed: {prompt}")
-            except Exception as error:  # whatever goes wrong is what we look for
+            except Exception as error:  # 找的就是错，不管哪一种
                 errors.append(repr(error))
             answers[i] += 1
 
@@ -86,8 +59,9 @@ def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser = Parser(__doc__)
+    positive = number(float, 0, exclusive=True)
+    parser.add_argument("--seconds", type=positive, default=60, help="问几秒，默认 60")
     args = parser.parse_args()
     server = subprocess.Popen(
         [sys.executable, "-u", str(ROOT / "demo01_hf_basics/07_local_api.py"), "--port", "0"],
@@ -99,16 +73,16 @@ def main() -> None:
         while url is None:
             found = re.search(r"推理 API：(http://127\.0\.0\.1:\d+)", server.stdout.readline())
             url = found and found[1]
-        load(url, 5)  # warm up: thread pools and allocator reach their size
+        load(url, 5)  # 热身：线程池和内存池长到位
         with memory_curve(server.pid, args.seconds / 15) as curve:
             total, errors = load(url, args.seconds)
         requests.get(f"{url}/health", timeout=10).raise_for_status()
-        print(f"{total} answers in {args.seconds:g} s, {len(errors)} errors {errors[:3]}")
-        print(f"memory MB {' '.join(f'{mb:.0f}' for mb in curve)}")
+        print(f"{args.seconds:g} 秒答了 {total} 个，{len(errors)} 个错 {errors[:3]}")
+        print(f"内存 MB：{' '.join(f'{mb:.0f}' for mb in curve)}")
     finally:
         server.terminate()
-        print("server ended with", server.wait(timeout=30))
+        print(f"服务的退出码 {server.wait(timeout=30)}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,0 +1,540 @@
+"""算特征有多快：同一个 BERT、同样的评论、同样要 [CLS]，和别的做法比
+
+谁和谁比（轮流跑 A B C A B C …，取中位数；比值在同一回合里算，机器忽快忽慢对谁都一样）：
+    lecture                 课上的写法：每条补到 500 个 token，fp32，no_grad
+    ours fp32 / bf16        demo02_sentiment/features.py 的 encode
+    sentence-transformers   SentenceTransformer.encode，fp32 / bf16（它自己按长度排序）
+    pipeline                transformers 的 pipeline("feature-extraction")，一次一条，不补零
+    Trainer.predict         按长度排好序，一批 32 条
+    ONNX Runtime            fp32（图优化过）/ int8（动态量化），排好序，一批 32 条
+    OpenVINO                fp32 / bf16，排好序，一批 32 条
+没装的对手跳过；要装：python -m pip install -r benchmarks/requirements.txt
+每种做法在自己的进程里跑，内存才分得清；权重默认随机（速度与权重无关），不用下载。
+
+怎么运行：
+    python benchmarks/encode.py --reviews 64 --rounds 2                 约 10 分钟
+    python benchmarks/encode.py --engines lecture "ours fp32" "ours bf16"    只比这几个
+    python benchmarks/encode.py --lengths chnsenticorp --reviews 256 --rounds 5
+    … --agreement --model bert-base-chinese --engines "ours fp32" "ours bf16"    bf16 改变几条预测
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from common import child_command, machine, memory, print_table
+from course.cli import Parser, number, run
+from course.errors import CourseError
+from course.models import find_model, load_tokenizer
+from course.paths import MODELS
+from course.reviews import load_reviews
+
+MAX_LENGTH = 500  # 课上的长度
+LECTURE_BATCH = 16  # 课上的写法一批几条；每条都补到 500，快慢与内容、条数无关，所以只跑这么多条
+BATCH_SIZE = 32  # 对手的批次大小
+CHNSENTICORP = (76, 0.849)  # ChnSentiCorp 字数的中位数、对数的标准差：平均 109、p99 543 都对得上
+
+
+def pick_reviews(count: int, lengths: str, duplicates: float) -> list[str]:
+    """count 条评论，长度分布与整份数据相同（等间隔地取），其中 duplicates 的比例是重复的
+
+    lengths 是 "ours"（本课的评论）或 "chnsenticorp"（对数正态，把本课的评论接起来再截断）。
+    """
+    texts = sorted(load_reviews()["train"]["text"], key=len)
+    unique = count - round(count * duplicates)
+    points = [(i + 0.5) / unique for i in range(unique)]
+    if lengths == "ours":
+        chosen = [texts[int(point * len(texts))] for point in points]
+    else:
+        median, sigma = CHNSENTICORP
+        normal = statistics.NormalDist()
+        stream = "".join(texts[:: len(texts) // 2000])
+        chosen, start = [], 0
+        for point in points:
+            size = round(median * math.exp(sigma * normal.inv_cdf(point)))
+            chosen.append((stream[start:] + stream)[:size])
+            start = (start + size) % len(stream)
+    order = np.random.default_rng(0).permutation(count)
+    chosen += [chosen[i * len(chosen) // (count - unique)] for i in range(count - unique)]
+    return [chosen[i] for i in order]
+
+
+def useful_flop(length: int, config: BertConfig) -> float:
+    """一条 length 个 token 的评论，得到 [CLS] 特征非做不可的浮点运算（乘和加各算一次）
+
+    每层每个 token：4 个 hidden × hidden 的矩阵、2 个 hidden × intermediate 的矩阵，注意力
+    4 × 句长 × hidden；最后一层只有 key、value 要算全部 token，其余只算 [CLS]。
+    """
+    hidden, wide = config.hidden_size, config.intermediate_size
+    token = 8 * hidden**2 + 4 * hidden * wide
+    layer = length * token + 4 * length**2 * hidden
+    last = 4 * length * hidden**2 + (token - 4 * hidden**2) + 4 * length * hidden
+    return (config.num_hidden_layers - 1) * layer + last
+
+
+# ---- 各种做法：folder 是模型文件夹，返回 texts → (N, hidden) 的函数 ----------------------------
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> BertModel:
+    model = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
+    return model.to(dtype).eval()
+
+
+def lecture(folder: Path) -> Callable:
+    model, tokenizer = load(folder), load_tokenizer(folder)
+
+    def encode(texts: list[str]) -> np.ndarray:
+        batch = tokenizer(
+            texts, truncation=True, padding="max_length", max_length=MAX_LENGTH, return_tensors="pt"
+        )
+        with torch.no_grad():
+            return model(**batch).last_hidden_state[:, 0].numpy()
+
+    return encode
+
+
+def ours(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+    import features  # demo02_sentiment/features.py，见 child_command
+
+    model, tokenizer = load(folder), load_tokenizer(folder)
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return features.encode(model, tokenizer, texts, MAX_LENGTH, False, dtype).numpy()
+
+    return encode
+
+
+def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    bert = Transformer(str(folder), max_seq_length=MAX_LENGTH)
+    pooling = Pooling(bert.get_word_embedding_dimension(), pooling_mode="cls")
+    model = SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype)
+
+    def encode(texts: list[str]) -> np.ndarray:
+        out = model.encode(texts, batch_size=BATCH_SIZE, convert_to_tensor=True)
+        return out.float().numpy()
+
+    return encode
+
+
+def hf_pipeline(folder: Path) -> Callable:
+    from transformers import pipeline
+
+    extract = pipeline(
+        "feature-extraction",
+        model=load(folder),
+        tokenizer=load_tokenizer(folder),
+        device="cpu",
+        tokenize_kwargs={"truncation": True, "max_length": MAX_LENGTH},
+        return_tensors=True,
+    )
+    return lambda texts: torch.cat([out[:, 0] for out in extract(texts)]).numpy()
+
+
+def in_sorted_batches(tokenizer, forward: Callable) -> Callable:
+    """按长度排序、一批 32 条、补到批里最长：forward(一批的 numpy 输入) → (N, hidden)"""
+
+    def encode(texts: list[str]) -> np.ndarray:
+        ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        features = []
+        for start in range(0, len(order), BATCH_SIZE):
+            rows = [{"input_ids": ids[i]} for i in order[start : start + BATCH_SIZE]]
+            batch = tokenizer.pad(rows, return_tensors="np")
+            features.append(forward(batch["input_ids"], batch["attention_mask"]))
+        back = np.argsort(order)
+        return np.concatenate(features)[back]
+
+    return encode
+
+
+class Cls(nn.Module):
+    """BERT → [CLS] 特征，给 Trainer 和导出用"""
+
+    def __init__(self, model: BertModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        return out.last_hidden_state[:, 0]
+
+
+def trainer(folder: Path) -> Callable:
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+
+    class ForTrainer(Cls):
+        def forward(self, input_ids, attention_mask, token_type_ids=None):
+            return {"logits": super().forward(input_ids, attention_mask)}
+
+    tokenizer = load_tokenizer(folder)
+    arguments = TrainingArguments(
+        output_dir=tempfile.gettempdir(),  # predict 什么也不往里写
+        per_device_eval_batch_size=BATCH_SIZE,
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    model = Trainer(ForTrainer(load(folder)), arguments, DataCollatorWithPadding(tokenizer))
+
+    def encode(texts: list[str]) -> np.ndarray:
+        ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        out = model.predict([{"input_ids": ids[i]} for i in order]).predictions
+        return out[np.argsort(order)]
+
+    return encode
+
+
+def example() -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.randint(1000, 8000, (2, 40))
+    return ids, torch.ones_like(ids)
+
+
+def onnx_runtime(folder: Path, int8: bool = False) -> Callable:
+    with tempfile.TemporaryDirectory() as temporary:
+        session = onnx_session(load(folder), Path(temporary) / "model.onnx", int8)
+    names = [node.name for node in session.get_inputs()]
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return session.run(None, dict(zip(names, (ids, mask), strict=True)))[0]
+
+    return in_sorted_batches(load_tokenizer(folder), forward)
+
+
+def onnx_session(model: BertModel, path: Path, int8: bool):
+    """导出成 ONNX、优化图、（int8 时）量化，装进 ONNX Runtime"""
+    import onnxruntime
+    from onnxruntime.quantization import quantize_dynamic
+    from onnxruntime.transformers import optimizer
+
+    axes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
+    torch.onnx.export(
+        Cls(model),
+        example(),
+        path,
+        dynamo=True,
+        dynamic_shapes=(axes, axes),
+        input_names=["ids", "mask"],
+        verbose=False,
+    )
+    config = model.config
+    better = optimizer.optimize_model(
+        str(path), "bert", config.num_attention_heads, config.hidden_size, opt_level=1
+    )
+    better.save_model_to_file(str(path))
+    if int8:
+        quantize_dynamic(str(path), str(path))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+
+
+def open_vino(folder: Path, precision: str = "f32") -> Callable:
+    import openvino
+
+    model = openvino.convert_model(Cls(load(folder)), example_input=example())
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    compiled = openvino.compile_model(model, "CPU", settings)
+    return in_sorted_batches(
+        load_tokenizer(folder), lambda ids, mask: compiled([ids, mask])[0].copy()
+    )
+
+
+BF16 = torch.bfloat16
+ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的精度, 是不是对手)
+    "lecture": (lecture, torch.float32, False),
+    "ours fp32": (ours, torch.float32, False),
+    "ours bf16": (lambda folder: ours(folder, BF16), BF16, False),
+    "sentence-transformers fp32": (sentence_transformers, torch.float32, True),
+    "sentence-transformers bf16": (lambda folder: sentence_transformers(folder, BF16), BF16, True),
+    "pipeline fp32": (hf_pipeline, torch.float32, True),
+    "Trainer.predict fp32": (trainer, torch.float32, True),
+    "ONNX Runtime fp32": (onnx_runtime, torch.float32, True),
+    "ONNX Runtime int8": (lambda folder: onnx_runtime(folder, int8=True), None, True),
+    "OpenVINO fp32": (open_vino, torch.float32, True),
+    "OpenVINO bf16": (lambda folder: open_vino(folder, "bf16"), BF16, True),
+}
+
+
+# ---- 子进程：装好一种做法，主进程说跑就跑一遍 --------------------------------------------------
+
+
+def matmul_peak(dtype: torch.dtype | None) -> float:
+    """此刻每秒能做多少 GFLOP 矩阵乘法：每个核各自乘 (512, 768) × (768, 3072)，相加；None → nan"""
+    if dtype is None:
+        return float("nan")
+    from features import merge
+
+    threads, times = torch.get_num_threads(), 8
+
+    def work(_) -> float:
+        torch.set_num_threads(1)
+        multiply = merge([nn.Linear(768, 3072)], dtype, reuse=True)
+        x = torch.randn(512, 768).to(dtype)
+        multiply(x)
+        started = time.perf_counter()
+        for _ in range(times):
+            multiply(x)
+        return times * 2 * 512 * 768 * 3072 / (time.perf_counter() - started) / 1e9
+
+    with torch.inference_mode(), ThreadPoolExecutor(threads) as pool:
+        rate = sum(pool.map(work, range(threads)))
+    torch.set_num_threads(threads)
+    return rate
+
+
+def worker(name: str, folder: Path, out: Path) -> None:
+    """一行一个请求（评论列表），一行一个回答，特征存为 out；库打印的别的东西去 stderr"""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    build, dtype, _ = ENGINES[name]
+
+    def answer(**fields) -> None:
+        print(json.dumps(fields), file=answers, flush=True)
+
+    try:
+        encode = build(folder)
+    except ModuleNotFoundError as error:
+        answer(missing=error.name)
+        return
+    answer(base=memory("VmRSS"))
+    for line in sys.stdin:
+        texts = json.loads(line)
+        before = matmul_peak(dtype)
+        wall, cpu = time.perf_counter(), time.process_time()
+        features = encode(texts)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        peak = (before + matmul_peak(dtype)) / 2
+        np.save(out, features)
+        answer(wall=wall, cpu=cpu, peak=peak, memory=memory("VmHWM"))
+
+
+class Engine:
+    """一种做法的子进程"""
+
+    def __init__(self, name: str, folder: Path, out: Path, threads: int):
+        self.name, self.out = name, out
+        command, environment = child_command(
+            __file__, "--worker", name, "--model", str(folder), "--out", str(out)
+        )
+        environment["OMP_NUM_THREADS"] = str(threads)
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+        )
+        self.state = self.read()
+
+    def read(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise CourseError(
+                f"{self.name} 的进程退出了，退出码 {self.process.wait()}",
+                f"在 --engines 里去掉 {self.name}，或看看它依赖的包装对没有",
+            )
+        return json.loads(line)
+
+    def run(self, texts: list[str]) -> dict:
+        self.process.stdin.write(json.dumps(texts) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def features(self) -> np.ndarray:
+        return np.load(self.out)
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+# ---- 主进程 ------------------------------------------------------------------------------------
+
+
+def make_folder(model: str | None, folder: Path) -> Path:
+    """模型文件夹：--model 给的，或完整大小的 bert-base-chinese 结构、随机权重"""
+    if model:
+        return find_model(model)
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=21128)).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((MODELS / "tiny-bert-chinese" / name).read_bytes())
+    return folder
+
+
+def median_ratio(slow: list[dict], fast: list[dict], scale: float = 1) -> float:
+    """同一回合里的时间相除，再取中位数"""
+    return statistics.median(scale * a["wall"] / b["wall"] for a, b in zip(slow, fast, strict=True))
+
+
+def agreement(exact: Engine, near: Engine) -> str:
+    """在验证集的 fp32 特征上学一个分类头，看测试集的 fp32 和 bf16 特征，预测有几条不同"""
+    splits = load_reviews()
+    features = {}
+    for engine, split in ((exact, "validation"), (exact, "test"), (near, "test")):
+        engine.run(list(splits[split]["text"]))
+        features[engine, split] = engine.features()
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    head.fit(features[exact, "validation"], splits["validation"]["label"])
+    first, second = (head.predict(features[engine, "test"]) for engine in (exact, near))
+    accuracies = [(guess == np.array(splits["test"]["label"])).mean() for guess in (first, second)]
+    return (
+        f"测试集 {len(first)} 条，bf16 和 fp32 的预测相同的有 {(first == second).mean():.2%}；"
+        f"精度 fp32 {accuracies[0]:.2%}，bf16 {accuracies[1]:.2%}"
+    )
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    count = number(int, 1)
+    parser.add_argument("--reviews", type=count, default=256, help="几条评论，默认 256")
+    parser.add_argument("--rounds", type=count, default=5, help="几个回合，默认 5")
+    parser.add_argument("--threads", type=count, default=os.cpu_count(), help="默认全部核")
+    parser.add_argument("--lengths", choices=["ours", "chnsenticorp"], default="ours")
+    parser.add_argument(
+        "--duplicates", type=number(float, 0), default=0, help="重复的比例，如 0.14"
+    )
+    parser.add_argument("--model", default=None, help="模型名或文件夹，默认完整大小、随机权重")
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--agreement", action="store_true", help="bf16 和 fp32 的预测有几条不同")
+    parser.add_argument("--worker", choices=list(ENGINES), help="内部用：子进程")
+    parser.add_argument("--out", type=Path, help="内部用：子进程把特征存在哪里")
+    args = parser.parse_args()
+    if args.agreement and not {"ours fp32", "ours bf16"} <= set(args.engines):
+        raise CourseError(
+            "--agreement 要两种都跑", '--engines "ours fp32" "ours bf16"，或不写 --engines'
+        )
+    if args.worker:
+        worker(args.worker, Path(args.model), args.out)
+        return
+
+    texts = pick_reviews(args.reviews, args.lengths, min(args.duplicates, 0.9))
+    with tempfile.TemporaryDirectory() as temporary:
+        report(args, texts, make_folder(args.model, Path(temporary) / "bert"), Path(temporary))
+
+
+def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
+    """装好各种做法，轮流跑，打印两张表"""
+    tokenizer, config = load_tokenizer(folder), BertConfig.from_pretrained(folder)
+    ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    unique = set(map(tuple, ids))
+    flop = sum(useful_flop(len(sequence), config) for sequence in unique)
+    print(f"{machine()}，{args.threads} 个线程")
+    print(
+        f"{config.num_hidden_layers} 层 × {config.hidden_size}，{len(texts)} 条评论，"
+        f"{len(unique)} 条不同，平均 {np.mean([*map(len, ids)]):.0f} 个 token，{args.rounds} 个回合"
+    )
+    engines = {}
+    for name in dict.fromkeys(["lecture", *args.engines]):
+        engine = Engine(name, folder, temporary / f"{name}.npy", args.threads)
+        if "missing" in engine.state:
+            print(f"跳过 {name}：没有安装 {engine.state['missing']}")
+            engine.stop()
+        else:
+            engines[name] = engine
+    print(flush=True)
+
+    # 课上的写法只跑几条，从短到长等间隔地取；别的做法的同样几行和它比，看算得对不对
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    few = [order[int((i + 0.5) * len(ids) / LECTURE_BATCH)] for i in range(LECTURE_BATCH)]
+    one = [texts[order[len(order) // 2]]]  # 一条中等长度的
+    runs = {name: [] for name in engines}
+    ones = {name: [] for name in engines}
+    features = {}
+    for number_of_round in range(args.rounds + 1):
+        for name, engine in engines.items():
+            chosen = [texts[i] for i in few] if name == "lecture" else texts
+            if number_of_round == 0:  # 热身，不算时间
+                engine.run(chosen[:LECTURE_BATCH])
+                continue
+            runs[name].append(engine.run(chosen))
+            features[name] = engine.features()
+            ones[name].append(engine.run(one))
+    same = agreement(engines["ours fp32"], engines["ours bf16"]) if args.agreement else ""
+    for engine in engines.values():
+        engine.stop()
+
+    scale = len(texts) / LECTURE_BATCH
+    peers = [name for name in engines if ENGINES[name][2]]
+    lecture_runs, reference = runs["lecture"], features["lecture"]
+    table = []
+    for name in engines:
+        own = 1 if name != "lecture" else scale
+        wall = statistics.median(r["wall"] for r in runs[name]) * own
+        ratio = median_ratio(lecture_runs, runs[name], scale / own)
+        share = statistics.median(flop / own / r["wall"] / 1e9 / r["peak"] for r in runs[name])
+        exact = [p for p in peers if ENGINES[p][1] == torch.float32]
+        best = exact if ENGINES[name][1] == torch.float32 else peers
+        to_peer = [median_ratio(runs[p], runs[name]) for p in best if p != name]
+        mine = features[name] if name == "lecture" else features[name][few]
+        cosine = (mine * reference).sum(1) / np.linalg.norm(mine, axis=1)
+        cosine = cosine / np.linalg.norm(reference, axis=1)
+        used = max(r["memory"] for r in runs[name]) - engines[name].state["base"]
+        table.append(
+            [
+                name,
+                f"{len(texts) / wall:.2f}",
+                f"{ratio:.2f} ×",
+                f"{min(to_peer):.2f} ×" if to_peer and name != "lecture" else "",
+                f"{flop / wall / 1e9:.0f}",
+                "" if math.isnan(share) else f"{share:.0%}",
+                f"+{used:.0f} MB",
+                f"{np.abs(mine - reference).max():.1e}",
+                f"{cosine.min():.6f}",
+            ]
+        )
+    print_table(
+        [
+            "engine",
+            "reviews/s",
+            "× lecture",
+            "× best peer",
+            "useful GFLOP/s",
+            "of matmul peak",
+            "peak memory beyond the loaded engine",
+            "largest difference",
+            "smallest cosine",
+        ],
+        table,
+    )
+    print(f"一条评论（{len(tokenizer(one[0])['input_ids'])} 个 token）：\n")
+    print_table(
+        ["engine", "ms", "× lecture"],
+        [
+            [
+                name,
+                f"{statistics.median(r['wall'] for r in ones[name]) * 1000:.0f}",
+                f"{median_ratio(ones['lecture'], ones[name]):.1f} ×",
+            ]
+            for name in engines
+        ],
+    )
+    print(same)
+
+
+if __name__ == "__main__":
+    run(main)

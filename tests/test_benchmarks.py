@@ -1,0 +1,105 @@
+"""The benchmarks at their smallest, run as a user would: the figures are not judged, the rest is"""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import environment
+from loopback_tools import loopback_environment
+
+from course.paths import ROOT
+
+
+def run_benchmark(script: str, *args: object, environment=environment) -> str:
+    """Its output. In place, not in the copy of the repo: it writes nothing and needs the data"""
+    env = environment(ROOT) | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), *map(str, args)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tables(out: str) -> list[list[dict[str, str]]]:
+    """Every Markdown table of the output: a list of rows, each {header: cell}"""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", out, re.MULTILINE):
+        header, _, *rows = [line.strip("| ").split(" | ") for line in block.splitlines()]
+        found.append([dict(zip(header, row, strict=False)) for row in rows])
+    return found
+
+
+def test_encode_compares_engines_and_checks_their_features(mini_bert):
+    out = run_benchmark(
+        "encode.py",
+        *("--model", mini_bert, "--reviews", 20, "--rounds", 1, "--threads", 1),
+        *("--duplicates", 0.2, "--lengths", "chnsenticorp"),
+        *("--engines", "ours fp32", "ours bf16", "OpenVINO fp32"),
+    )
+    assert "20 条评论，16 条不同" in out
+    engines, one = tables(out)
+    rows = {row["engine"]: row for row in engines}
+    assert list(rows)[:3] == ["lecture", "ours fp32", "ours bf16"]
+    assert ("OpenVINO fp32" in rows) != ("跳过 OpenVINO fp32：没有安装 openvino" in out)
+    assert rows["lecture"]["× lecture"] == "1.00 ×"
+    assert float(rows["ours fp32"]["largest difference"]) < 5e-6
+    assert 1e-5 < float(rows["ours bf16"]["largest difference"]) < 0.1
+    assert float(rows["ours bf16"]["smallest cosine"]) > 0.999
+    for row in rows.values():
+        assert float(row["reviews/s"]) > 0
+    assert [row["engine"] for row in one] == list(rows)
+
+
+def test_train_gives_the_same_weights_by_every_way(mini_bert):
+    out = run_benchmark(
+        "train.py",
+        *("--reviews", 1000, "--rounds", 1, "--epochs", 3, "--run", 12, "--compare"),
+        *("--rows", 500, 5000, "--lecture", 1),
+    )
+    ways, on_disk = tables(out)
+    key = "weights after 3 epochs: largest difference to plain loop"
+    differences = {row["way"]: float(row[key]) for row in ways}
+    assert list(differences) == ["plain loop", "our train.py", "fused AdamW", "by hand"]
+    assert differences["our train.py"] == 0 and max(differences.values()) < 1e-6
+    assert float(re.search(r"两份权重最大差 (\S+)", out)[1]) < 1e-6
+    assert [row["rows"] for row in on_disk] == ["500", "5,000"]
+
+
+@pytest.mark.parametrize("median, mean, p99", [(76, 109, 543)])
+def test_drawn_lengths_are_those_of_chnsenticorp(median, mean, p99):
+    """In a process whose `common` and `features` are found, without touching this one's sys.path"""
+    code = (
+        "import encode, torch; n = torch.tensor([len(t) for t in "
+        "encode.pick_reviews(2000, 'chnsenticorp', 0)]).float();"
+        "print(n.median().item(), n.mean().item(), n.quantile(0.99).item())"
+    )
+    places = os.pathsep.join(str(ROOT / name) for name in ("benchmarks", "demo02_sentiment", ""))
+    env = environment(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | {"PYTHONPATH": places},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    got = [float(x) for x in done.stdout.split()]
+    assert got == pytest.approx([median, mean, p99], rel=0.03), done.stderr
+
+
+def test_serve_compares_with_the_plain_pipeline(trained):
+    out = run_benchmark(
+        "serve.py",
+        *("--seconds", 2, "--clients", 4, "--rounds", 1, "--weights", trained / "best.pth"),
+        environment=loopback_environment,
+    )
+    (servers,) = tables(out)
+    assert [row["server"] for row in servers] == ["serve.py", "pipeline"]
+    for row in servers:
+        assert row["errors"] == "0" and float(row["requests/s"]) > 1
+    assert servers[1]["÷ pipeline"] == "1.00 ×"
