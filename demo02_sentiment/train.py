@@ -313,9 +313,9 @@ def main() -> None:
     )
 
     # 4. 优化器只管要训练的参数：fc，和放开的那些层；交叉熵自带 softmax，forward 里不要再写一遍
-    optimizer = AdamW(
-        [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}], lr=args.lr
-    )
+    # fused=True：一次更新全部参数，结果一样，快一些
+    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}]
+    optimizer = AdamW(groups, lr=args.lr, fused=True)
     loss_fn = nn.CrossEntropyLoss()
     steps, schedule = args.epochs * batches, None
     if args.unfreeze:
