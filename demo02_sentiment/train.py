@@ -23,7 +23,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +31,8 @@ import matplotlib
 import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import BertTokenizer, get_linear_schedule_with_warmup
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from course.cli import Parser, number, run
 from course.errors import CourseError
@@ -84,6 +83,30 @@ class FeatureDataset(Dataset):
 def keep_batch(batch: tuple) -> tuple:
     """FeatureDataset 给的已经是一整批，DataLoader 不用再拼"""
     return batch
+
+
+class LengthBatches(Sampler):
+    """长短相近的评论凑成一批，少补零；每轮的凑法和先后都重新打乱
+
+    批与批的先后一定要打乱：只按长短排，一连几十批都是长评论，接着几十批短的，而长短和标签有关，
+    fc 就会跟着来回摇摆。凑不满的一批舍去。
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, generator: torch.Generator):
+        self.lengths = torch.tensor(lengths)
+        self.batch_size, self.generator = batch_size, generator
+
+    def __len__(self) -> int:
+        return len(self.lengths) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(len(self.lengths), generator=self.generator)
+        order = order[: len(self) * self.batch_size]
+        batches: list[torch.Tensor] = []
+        for part in order.split(50 * self.batch_size):  # 每次从随机的 50 批里凑，不会每轮都一样
+            batches += part[self.lengths[part].argsort()].split(self.batch_size)
+        for i in torch.randperm(len(batches), generator=self.generator).tolist():
+            yield batches[i].tolist()
 
 
 def collate_fn(batch: list[tuple[str, int]], tokenizer, max_length: int, padding: str) -> tuple:
@@ -171,13 +194,11 @@ def make_loaders(
         """验证精度；验证集不用打乱，一条也不能丢"""
         return accuracy(forward, DataLoader(dataset, args.batch_size, collate_fn=collate))
 
-    if args.unfreeze:  # BERT 也在学，每批都要重算；长短相近的凑成一批，少补零
+    if args.unfreeze:  # BERT 也在学，每批都要重算
         lengths = [len(text) for text in train_set.texts]
         loader = DataLoader(
             train_set,
-            batch_size=args.batch_size,
-            sampler=LengthGroupedSampler(args.batch_size, lengths=lengths, generator=order),
-            drop_last=True,
+            batch_sampler=LengthBatches(lengths, args.batch_size, order),
             collate_fn=partial(collate_tokens, padding="longest"),
         )
 

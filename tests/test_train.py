@@ -1,6 +1,7 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from conftest import environment, run_here, run_script, write_csv
 from safetensors.torch import load_file
 
 from course.reviews import load_reviews, to_splits
+from train import LengthBatches
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -113,6 +115,24 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     assert score.returncode == 0, score.stderr
     correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
     assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
+
+
+def test_batches_of_similar_lengths_come_in_any_order():
+    lengths = torch.randint(10, 500, (3210,), generator=torch.Generator().manual_seed(1)).tolist()
+    batches = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
+    first, second = list(batches), list(batches)
+    for epoch in (first, second):
+        assert len(epoch) == len(batches) == 100 and all(len(batch) == 32 for batch in epoch)
+        assert len({i for batch in epoch for i in batch}) == 3200  # no review twice
+    assert first != second
+    again = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
+    assert list(again) == first
+    means = [sum(lengths[i] for i in batch) / 32 for batch in first]
+    spread = max(max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in first)
+    assert spread < 60 and max(means) - min(means) > 350
+    # not sorted from one batch to the next: as often up as down, more or less
+    ups = sum(a < b for a, b in itertools.pairwise(means))
+    assert 35 <= ups <= 65
 
 
 def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
