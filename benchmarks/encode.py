@@ -319,6 +319,7 @@ def worker(name: str, folder: Path, out: Path) -> None:
     except ModuleNotFoundError as error:
         answer(missing=error.name)
         return
+    encode(["热身"])  # 权重是内存映射的，用过一次才真的在内存里
     answer(base=memory("VmRSS"))
     for line in sys.stdin:
         texts = json.loads(line)
