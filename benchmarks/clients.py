@@ -1,15 +1,38 @@
 """一群客户同时来问一个服务：答案对不对、要等多久、服务占多少内存（tests/ 也用）"""
 
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import requests
 
 from common import memory
+from course.errors import CourseError
 
 TOLERANCE = 1e-5  # 概率差得比它多，就是答错了，或把别人的答案给了这个客户
+
+
+@contextmanager
+def started(script: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """启动一个服务的脚本，给出 (它打印的网址, 进程号)，块结束时停掉它；没有启动时抛 CourseError"""
+    line = [sys.executable, "-u", script, *arguments]
+    server = subprocess.Popen(line, stdout=subprocess.PIPE, encoding="utf-8")
+    try:
+        url = None
+        while url is None:
+            printed = server.stdout.readline()
+            if not printed:
+                raise CourseError("服务没有启动", " ".join(line))
+            url = re.search(r"http://127\.0\.0\.1:\d+", printed)
+        yield url[0], server.pid
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 @contextmanager
@@ -61,9 +84,6 @@ def ask_for(
                 errors.append(repr(error))
             waits[i].append(time.perf_counter() - started)
 
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
     return [wait for one in waits for wait in one], errors

@@ -3,16 +3,13 @@
 python benchmarks/local_api.py --seconds 60    （tests/test_inference_api.py 跑其中的几秒）
 """
 
-import re
-import subprocess
-import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import requests
 from huggingface_hub import InferenceClient
 
-from clients import memory_curve
+from clients import memory_curve, started
 from course.cli import Parser, number, run
 from course.paths import ROOT
 
@@ -50,11 +47,8 @@ def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
                 errors.append(repr(error))
             answers[i] += 1
 
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
     return sum(answers), errors
 
 
@@ -63,25 +57,14 @@ def main() -> None:
     positive = number(float, 0, exclusive=True)
     parser.add_argument("--seconds", type=positive, default=60, help="问几秒，默认 60")
     args = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "demo01_hf_basics/07_local_api.py"), "--port", "0"],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    try:
-        url = None
-        while url is None:
-            found = re.search(r"推理 API：(http://127\.0\.0\.1:\d+)", server.stdout.readline())
-            url = found and found[1]
+    script = str(ROOT / "demo01_hf_basics" / "07_local_api.py")
+    with started(script, "--port", "0") as (url, pid):
         load(url, 5)  # 热身：线程池和内存池长到位
-        with memory_curve(server.pid, args.seconds / 15) as curve:
+        with memory_curve(pid, args.seconds / 15) as curve:
             total, errors = load(url, args.seconds)
         requests.get(f"{url}/health", timeout=10).raise_for_status()
-        print(f"{args.seconds:g} 秒答了 {total} 个，{len(errors)} 个错 {errors[:3]}")
-        print(f"内存 MB：{' '.join(f'{mb:.0f}' for mb in curve)}")
-    finally:
-        server.terminate()
-        print(f"服务的退出码 {server.wait(timeout=30)}")
+    print(f"{args.seconds:g} 秒答了 {total} 个，{len(errors)} 个错 {errors[:3]}")
+    print(f"内存 MB：{' '.join(f'{mb:.0f}' for mb in curve)}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@
 """
 
 import csv
-import re
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from transformers import pipeline
 
-from clients import ask_for, memory_curve
+from clients import ask_for, memory_curve, started
 from common import machine, print_table
 from course.cli import Parser, number, run
 from course.errors import CourseError
@@ -53,9 +52,8 @@ def lesson(script: str, *arguments: object) -> None:
     line = [sys.executable, str(LESSON / script), *map(str, arguments)]
     done = subprocess.run(line, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        raise CourseError(
-            f"{script} 没有成功：{done.stderr[-300:].strip()}", f"先单独运行 {script}"
-        )
+        said = done.stderr[-300:].strip()
+        raise CourseError(f"{script} 没有成功：{said}", command(f"demo02_sentiment/{script}"))
 
 
 def predict(texts: list[str], weights: Path, folder: Path) -> list[dict[str, float]]:
@@ -72,23 +70,10 @@ def predict(texts: list[str], weights: Path, folder: Path) -> list[dict[str, flo
 
 def measure(line: list[str], texts: list[str], expected: list[dict[str, float]], args) -> dict:
     """启动一个服务，让客户们问 args.seconds 秒，再停掉它"""
-    server = subprocess.Popen(
-        [sys.executable, "-u", *line], stdout=subprocess.PIPE, encoding="utf-8"
-    )
-    try:
-        url = None
-        while url is None:
-            printed = server.stdout.readline()
-            if not printed:
-                raise CourseError("服务没有启动", " ".join(line))
-            url = re.search(r"http://127\.0\.0\.1:\d+", printed)
-        url = url[0]
+    with started(*line) as (url, pid):
         ask_for(url, texts, expected, min(5, args.seconds / 2), args.clients)  # 热身
-        with memory_curve(server.pid, args.seconds / 12) as curve:
+        with memory_curve(pid, args.seconds / 12) as curve:
             waits, errors = ask_for(url, texts, expected, args.seconds, args.clients)
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
     p50, p99 = np.percentile(waits, [50, 99]) * 1000
     return {
         "rate": len(waits) / args.seconds,
