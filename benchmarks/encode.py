@@ -285,13 +285,13 @@ def matmul_peak(dtype: torch.dtype | None) -> float:
     """此刻每秒能做多少 GFLOP 矩阵乘法：每个核各自乘 (512, 768) × (768, 3072)，相加；None → nan"""
     if dtype is None:
         return float("nan")
-    from features import merge
+    from features import prepare
 
     threads, times = torch.get_num_threads(), 8
 
     def work(_) -> float:
         torch.set_num_threads(1)
-        multiply = merge([nn.Linear(768, 3072)], dtype, reuse=True)
+        multiply = prepare(nn.Linear(768, 3072), dtype, reuse=True)
         x = torch.randn(512, 768).to(dtype)
         multiply(x)
         started = time.perf_counter()

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -62,52 +63,46 @@ def check_max_length(max_length: int, encoder: BertModel) -> None:
         )
 
 
-def make_batches(sequences: list[list[int]]) -> list[list[int]]:
-    """把 token 序列的编号分批：一批的总 token 数不超过 BATCH_TOKENS，又尽量装满
+def make_batches(lengths: list[int]) -> list[list[int]]:
+    """N 条句子各有几个 token → 把它们的编号分成批：一批不超过 BATCH_TOKENS 个 token，又尽量装满
 
-    像装箱：先放最长的，剩下的空位每次放进放得下的里面最长的。长短不一也不用补零，见 cls_features。
+    像装箱：先放最长的，剩下的空位每次放进放得下的里面最长的；比一批还长的自己占一批。
     """
-    by_length: dict[int, list[int]] = {}
-    for i, sequence in enumerate(sequences):
-        by_length.setdefault(len(sequence), []).append(i)
-    lengths = sorted(by_length)
+    rest = sorted((length, i) for i, length in enumerate(lengths))
     batches = []
-    while lengths:
-        batch, room = [], BATCH_TOKENS
-        at = len(lengths) - 1  # 最长的先来：内存不够的话马上就知道；比一批还长的自己占一批
+    while rest:
+        batch, room, at = [], BATCH_TOKENS, len(rest) - 1  # 最长的先来：内存不够马上就知道
         while at >= 0:
-            batch.append(by_length[lengths[at]].pop())
-            room -= lengths[at]
-            if not by_length[lengths[at]]:
-                del lengths[at]
-            at = bisect_right(lengths, room) - 1
+            length, i = rest.pop(at)
+            batch.append(i)
+            room -= length
+            at = bisect_right(rest, room, key=itemgetter(0)) - 1
         batches.append(batch)
     return batches
 
 
-def merge(
-    linears: list[nn.Linear], dtype: torch.dtype, reuse: bool, activation: Callable | None = None
+def prepare(
+    linear: nn.Linear, dtype: torch.dtype, reuse: bool, activation: Callable | None = None
 ) -> Callable:
-    """输入相同的几个 Linear 并成一个函数：x (token 数, in) → (token 数, out 之和)，再过 activation
+    """Linear 和它后面的激活合成一个函数：x (token 数, in) → (token 数, out)，用 dtype 乘
 
-    reuse：这个函数要用很多次，值得先把权重重排成矩阵乘法顺着读的样子，交给 oneDNN（PyTorch
-    自带的矩阵库，F.linear 默认用的是 MKL）：AMD 上快一到两成。名字以 _ 开头的是 PyTorch 内部的
-    接口，requirements.txt 固定了版本才敢用。
+    reuse：要用很多次，值得先把权重重排成矩阵乘法顺着读的样子，交给 oneDNN（PyTorch 自带的矩阵库，
+    F.linear 算 fp32 用的是 MKL）：AMD 上快一到两成。名字以 _ 开头的是 PyTorch 内部的接口，
+    requirements.txt 固定了版本才敢用。
     """
-    pairs = [(linear.weight.to(dtype), linear.bias.to(dtype)) for linear in linears]
-    if reuse and ONEDNN and pairs[0][0].device.type == "cpu":
-        weight, bias = map(torch.cat, zip(*pairs, strict=True))
+    weight, bias = linear.weight.to(dtype), linear.bias.to(dtype)
+    if reuse and ONEDNN and weight.device.type == "cpu":
         weight = torch.ops.mkldnn._reorder_linear_weight(weight)
         fused = isinstance(activation, GELUActivation)  # oneDNN 乘完顺手就算，不用再读写一遍
-        options = ("gelu", [], "none") if fused else ("none", [], "")
+        after = ("gelu", [], "none") if fused else ("none", [], "")
         activation = None if fused else activation
 
         def multiply(x: torch.Tensor) -> torch.Tensor:
-            return torch.ops.mkldnn._linear_pointwise(x.to(dtype), weight, bias, *options)
+            return torch.ops.mkldnn._linear_pointwise(x.to(dtype), weight, bias, *after)
     else:
 
         def multiply(x: torch.Tensor) -> torch.Tensor:
-            return torch.cat([F.linear(x.to(dtype), *pair) for pair in pairs], dim=-1)
+            return F.linear(x.to(dtype), weight, bias)
 
     return (lambda x: activation(multiply(x))) if activation else multiply
 
@@ -119,15 +114,13 @@ def attend(
 
     runs 里每一段是等长的几条句子（条数，句长），一段算一次；query 每条句子可以只有一个位置。
     """
-    count = sum(rows for rows, _ in runs)
-    asked = [rows * (1 if len(query) == count else length) for rows, length in runs]
-    seen = [rows * length for rows, length in runs]
+    sizes = [rows * length for rows, length in runs]
+    asked = sizes if len(query) == len(key) else [rows for rows, _ in runs]
     out = []
-    for (rows, _), *parts in zip(
-        runs, query.split(asked), key.split(seen), value.split(seen), strict=True
-    ):
-        # (条数 × 句长, hidden) → (条数, 头数, 句长, 每头维数)
-        q, k, v = [x.unflatten(-1, (heads, -1)).unflatten(0, (rows, -1)) for x in parts]
+    parts = (query.split(asked), key.split(sizes), value.split(sizes))
+    for (rows, _), *qkv in zip(runs, *parts, strict=True):
+        # (条数 × 句长, hidden) → (条数, 头数, 句长, 每头维数)，注意力之后再变回来
+        q, k, v = (x.unflatten(-1, (heads, -1)).unflatten(0, (rows, -1)) for x in qkv)
         context = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
         out.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
     return torch.cat(out)
@@ -135,56 +128,44 @@ def attend(
 
 @torch.inference_mode()
 def cls_features(
-    encoder: BertModel, sequences: list[list[int]], dtype: torch.dtype = torch.float32
-) -> torch.Tensor:
-    """N 条长短不一的 token 序列 → [CLS] 特征 (N, hidden)；dtype 是矩阵乘法的精度
+    encoder: BertModel, batches: list[list[np.ndarray]], dtype: torch.dtype = torch.float32
+) -> list[torch.Tensor]:
+    """几批长短不一的 token 序列 → 每批的 [CLS] 特征 (条数, hidden)；dtype 是矩阵乘法的精度
 
     和 `encoder(…).last_hidden_state[:, 0]` 相等（只差浮点误差），但不补零：一批句子首尾相接，
     排成 (token 数, hidden)。Linear 和 LayerNorm 本来就一个 token 一个 token 地算，不管句子在
     哪里断开；只有注意力按句子切开。最后一层只有 [CLS] 有人用，所以除了 key 和 value（[CLS] 要
     "看"整句话）只算 [CLS] 一个位置。
     """
-    heads, layers = encoder.config.num_attention_heads, encoder.encoder.layer
-    batches = make_batches(sequences)
-    many = len(batches) > 1
-    hiddens, runs = [], []  # 每批一个 (token 数, hidden)，和一份 [(条数, 句长), …]
+    layers, many = encoder.encoder.layer, len(batches) > 1
+    hiddens, firsts, runs = [], [], []  # 每批一个：向量 (token 数, hidden)，[CLS] 的位置，见 attend
     for batch in batches:
-        lengths = [len(sequences[i]) for i in batch]
-        if many and sum(lengths) % SHAPE:  # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存
-            lengths.append(SHAPE - sum(lengths) % SHAPE)
-        ids = torch.zeros(1, sum(lengths), dtype=torch.long)
-        real = np.concatenate([sequences[i] for i in batch])
-        ids[0, : len(real)] = torch.from_numpy(real)
-        positions = torch.cat([torch.arange(n) for n in lengths])[None].to(encoder.device)
-        ids = ids.to(encoder.device)
+        if many and (rest := -sum(map(len, batch)) % SHAPE):
+            # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存
+            batch = [*batch, np.zeros(rest, np.int32)]
+        lengths = [len(ids) for ids in batch]
+        ids = torch.from_numpy(np.concatenate(batch))[None].to(encoder.device)
+        positions = torch.cat([torch.arange(length) for length in lengths])[None].to(ids.device)
         hiddens.append(encoder.embeddings(input_ids=ids, position_ids=positions)[0])
+        firsts.append(torch.tensor([0, *lengths[:-1]], device=ids.device).cumsum(0))
         runs.append([(len(list(same)), length) for length, same in groupby(lengths)])
 
     for layer in layers:  # 一层的权重准备好，各批都用过，再换下一层
         last = layer is layers[-1]
-        attention, reuse = layer.attention, many and not last
-        to_query = merge([attention.self.query], dtype, reuse)
-        to_key_value = merge([attention.self.key, attention.self.value], dtype, many)
-        to_out = merge([attention.output.dense], dtype, reuse)
-        intermediate = layer.intermediate
-        widen = merge([intermediate.dense], dtype, reuse, intermediate.intermediate_act_fn)
-        narrow = merge([layer.output.dense], dtype, reuse)
+        look, after = layer.attention.self, layer.attention.output
+        wide, reuse = layer.intermediate, many and not last
+        key, value = prepare(look.key, dtype, many), prepare(look.value, dtype, many)
+        query, mix = prepare(look.query, dtype, reuse), prepare(after.dense, dtype, reuse)
+        widen = prepare(wide.dense, dtype, reuse, wide.intermediate_act_fn)
+        narrow = prepare(layer.output.dense, dtype, reuse)
         for i, hidden in enumerate(hiddens):
-            rows = hidden
-            if last:  # 每条句子的第一个位置
-                firsts = [n for rows, length in runs[i] for n in [length] * rows]
-                firsts = torch.tensor([0, *firsts[:-1]], device=hidden.device).cumsum(0)
-                rows = hidden[firsts]
-            query = to_query(rows).float()  # 注意力和 LayerNorm 总用 fp32：占时间少，对精度要紧
-            key, value = to_key_value(hidden).float().chunk(2, dim=-1)
-            context = to_out(attend(query, key, value, runs[i], heads)).to(hidden.dtype)
-            rows = attention.output.LayerNorm(rows + context)
-            hiddens[i] = layer.output.LayerNorm(rows + narrow(widen(rows)).to(hidden.dtype))
-
-    features = torch.empty(len(sequences), hiddens[0].shape[-1], dtype=hiddens[0].dtype)
-    for batch, hidden in zip(batches, hiddens, strict=True):
-        features[batch] = hidden[: len(batch)].cpu()  # 废话的那一行不要
-    return features
+            rows = hidden[firsts[i]] if last else hidden
+            # 注意力和 LayerNorm 总用 fp32：bf16 的注意力在 CPU 上反而慢，LayerNorm 不占多少时间
+            q, k, v = query(rows).float(), key(hidden).float(), value(hidden).float()
+            context = attend(q, k, v, runs[i], encoder.config.num_attention_heads)
+            rows = after.LayerNorm(rows + mix(context).to(rows.dtype))
+            hiddens[i] = layer.output.LayerNorm(rows + narrow(widen(rows)).to(rows.dtype))
+    return [hidden[: len(batch)].cpu() for batch, hidden in zip(batches, hiddens, strict=True)]
 
 
 def encode(
@@ -216,18 +197,19 @@ def encode(
     unique = [np.frombuffer(ids, np.int32) for ids in number]
     features = torch.empty(len(unique), encoder.config.hidden_size, dtype=encoder.dtype)
 
-    def work(group: list[int]) -> int:
-        sequences = [unique[i] for i in group]
-        features[group] = cls_features(encoder, sequences, dtype)
-        return sum(map(len, sequences))
+    def work(group: list[list[int]]) -> int:
+        outs = cls_features(encoder, [[unique[i] for i in batch] for batch in group], dtype)
+        for batch, out in zip(group, outs, strict=True):
+            features[batch] = out
+        return sum(len(unique[i]) for batch in group for i in batch)
 
     # CPU 上每个核各算各的批次，谁也不等谁；若让几个核合算一批，有一个核被别的程序占着，
     # 大家都要等它，实测慢几倍。显卡只要一个线程喂它就够
     threads = torch.get_num_threads()
-    batches = make_batches(unique)
+    batches = make_batches([len(ids) for ids in unique])
     cores = max(1, min(threads if encoder.device.type == "cpu" else 1, len(batches)))
     parts = cores * ceil(len(batches) / (GROUP * cores))  # 每个核轮到的次数相同
-    groups = [[i for batch in batches[part::parts] for i in batch] for part in range(parts)]
+    groups = [batches[part::parts] for part in range(parts)]
     pool = ThreadPoolExecutor(
         cores, initializer=torch.set_num_threads, initargs=(threads // cores,)
     )

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertTokenizer
@@ -63,12 +64,17 @@ def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, mon
         layer.intermediate.intermediate_act_fn = ACT2FN[activation]
     # equal and different lengths, more than one batch, and one batch that is exactly full
     lengths = [17, 17, 3, 40, 1, 500, 12, features.BATCH_TOKENS, 60, 60, 60]
-    sequences = [torch.randint(1000, 8000, (n,)).tolist() for n in lengths]
+    sequences = [np.random.randint(1000, 8000, n, np.int32) for n in lengths]
     with torch.inference_mode():
-        alone = [encoder(input_ids=torch.tensor([s])).last_hidden_state[0, 0] for s in sequences]
-    for some in (sequences, sequences[:3]):  # several batches, and a single one
-        ours = cls_features(encoder, some)
-        torch.testing.assert_close(ours, torch.stack(alone[: len(some)]), atol=5e-6, rtol=0)
+        alone = [
+            encoder(input_ids=torch.from_numpy(s)[None]).last_hidden_state[0, 0] for s in sequences
+        ]
+    several = [[5, 3, 10], [7], [0, 1, 2, 4, 6, 8, 9]]
+    for batches in (several, [[0, 1, 2]]):
+        ours = cls_features(encoder, [[sequences[i] for i in batch] for batch in batches])
+        for batch, rows in zip(batches, ours, strict=True):
+            expected = torch.stack([alone[i] for i in batch])
+            torch.testing.assert_close(rows, expected, atol=5e-6, rtol=0)
 
 
 def test_few_shapes_reach_onednn(encoder, monkeypatch):
@@ -82,13 +88,14 @@ def test_few_shapes_reach_onednn(encoder, monkeypatch):
     monkeypatch.setattr(encoder.embeddings, "forward", spy)
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
-    cls_features(encoder, [[100] * n for n in lengths])
+    sequences = [np.full(n, 100, np.int32) for n in lengths]
+    cls_features(encoder, [[sequences[i] for i in batch] for batch in make_batches(lengths)])
     assert len(shapes) <= 3 and all(n % features.SHAPE == 0 for _, n in shapes)
 
 
 def test_batches_are_full_within_the_budget_and_hold_every_row_once():
     lengths = [3, 5, 3, 500, 5, 3, features.BATCH_TOKENS + 1, *[7] * 1000, *range(20, 400)]
-    batches = make_batches([[0] * n for n in lengths])
+    batches = make_batches(lengths)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     totals = [sum(lengths[i] for i in batch) for batch in batches]
     assert totals[0] == features.BATCH_TOKENS + 1 and len(batches[0]) == 1
