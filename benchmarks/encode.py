@@ -91,9 +91,16 @@ def useful_flop(length: int, config: BertConfig) -> float:
 # ---- 各种做法：folder 是模型文件夹，返回 texts → (N, hidden) 的函数 ----------------------------
 
 
+def in_memory(model: nn.Module) -> nn.Module:
+    """权重是内存映射的，每个数都读一遍才真的在内存里，量"模型之外"的内存才对"""
+    for parameter in model.parameters():
+        parameter.sum()
+    return model
+
+
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> BertModel:
     model = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
-    return model.to(dtype).eval()
+    return in_memory(model.to(dtype).eval())
 
 
 def lecture(folder: Path) -> Callable:
@@ -113,9 +120,13 @@ def ours(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
     import features  # demo02_sentiment/features.py，见 child_command
 
     model, tokenizer = load(folder), load_tokenizer(folder)
+    kept = list(features.prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
 
     def encode(texts: list[str]) -> np.ndarray:
-        return features.encode(model, tokenizer, texts, MAX_LENGTH, False, dtype).numpy()
+        prepared = kept if len(texts) == 1 else None
+        return features.encode(
+            model, tokenizer, texts, MAX_LENGTH, progress=False, dtype=dtype, prepared=prepared
+        ).numpy()
 
     return encode
 
@@ -127,6 +138,7 @@ def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> C
     bert = Transformer(str(folder), max_seq_length=MAX_LENGTH)
     pooling = Pooling(bert.get_word_embedding_dimension(), pooling_mode="cls")
     model = SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype)
+    in_memory(model)
 
     def encode(texts: list[str]) -> np.ndarray:
         out = model.encode(texts, batch_size=BATCH_SIZE, convert_to_tensor=True)
@@ -285,13 +297,13 @@ def matmul_peak(dtype: torch.dtype | None) -> float:
     """此刻每秒能做多少 GFLOP 矩阵乘法：每个核各自乘 (512, 768) × (768, 3072)，相加；None → nan"""
     if dtype is None:
         return float("nan")
-    from features import prepare
+    from features import multiplier
 
     threads, times = torch.get_num_threads(), 8
 
     def work(_) -> float:
         torch.set_num_threads(1)
-        multiply = prepare(nn.Linear(768, 3072), dtype, reuse=True)
+        multiply = multiplier([nn.Linear(768, 3072)], dtype)
         x = torch.randn(512, 768).to(dtype)
         multiply(x)
         started = time.perf_counter()
@@ -319,7 +331,7 @@ def worker(name: str, folder: Path, out: Path) -> None:
     except ModuleNotFoundError as error:
         answer(missing=error.name)
         return
-    encode(["热身"])  # 权重是内存映射的，用过一次才真的在内存里
+    encode(["热身"])
     answer(base=memory("VmRSS"))
     for line in sys.stdin:
         texts = json.loads(line)
@@ -433,7 +445,12 @@ def main() -> None:
         worker(args.worker, Path(args.model), args.out)
         return
 
-    texts = pick_reviews(args.reviews, args.lengths, min(args.duplicates, 0.9))
+    if args.duplicates > 0.9:
+        raise CourseError(
+            f"--duplicates {args.duplicates} 太大，至少留一成不重复的", "--duplicates 0.14"
+        )
+
+    texts = pick_reviews(args.reviews, args.lengths, args.duplicates)
     with tempfile.TemporaryDirectory() as temporary:
         report(args, texts, make_folder(args.model, Path(temporary) / "bert"), Path(temporary))
 

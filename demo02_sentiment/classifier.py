@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from course.text_models import InputError
-from features import encode
+from features import encode, prepare
 from net import load_trained
 
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
@@ -43,6 +43,8 @@ class SentimentClassifier:
         self.model, self.tokenizer, self.run_info = load_trained(weights)
         self.labels: list[str] = self.run_info["label_names"]
         self.max_length: int = self.run_info["max_length"]
+        # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
+        self.prepared = list(prepare(self.model.encoder))
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """[CLS] 特征 (N, hidden) → logits (N, 类别数)，在 CPU 上"""
@@ -53,7 +55,9 @@ class SentimentClassifier:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
         texts = [readable(text) for text in texts]
         encoder, limit = self.model.encoder, self.max_length
-        return self.head(encode(encoder, self.tokenizer, texts, limit, progress=False))
+        return self.head(
+            encode(encoder, self.tokenizer, texts, limit, progress=False, prepared=self.prepared)
+        )
 
     def probabilities(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""

@@ -11,7 +11,7 @@ from transformers.activations import ACT2FN
 import features
 from course.errors import CourseError
 from course.models import load_tokenizer
-from features import cached_features, cls_features, encode, make_batches
+from features import cached_features, cls_features, encode, make_batches, prepare
 from net import load_encoder
 
 
@@ -71,7 +71,8 @@ def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, mon
         ]
     several = [[5, 3, 10], [7], [0, 1, 2, 4, 6, 8, 9]]
     for batches in (several, [[0, 1, 2]]):
-        ours = cls_features(encoder, [[sequences[i] for i in batch] for batch in batches])
+        rows = [[sequences[i] for i in batch] for batch in batches]
+        ours = cls_features(encoder, rows, prepare(encoder))
         for batch, rows in zip(batches, ours, strict=True):
             expected = torch.stack([alone[i] for i in batch])
             torch.testing.assert_close(rows, expected, atol=5e-6, rtol=0)
@@ -89,7 +90,8 @@ def test_few_shapes_reach_onednn(encoder, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
     sequences = [np.full(n, 100, np.int32) for n in lengths]
-    cls_features(encoder, [[sequences[i] for i in batch] for batch in make_batches(lengths)])
+    batches = [[sequences[i] for i in batch] for batch in make_batches(lengths)]
+    cls_features(encoder, batches, prepare(encoder))
     assert len(shapes) <= 3 and all(n % features.SHAPE == 0 for _, n in shapes)
 
 
