@@ -210,6 +210,9 @@ def new_student(seed: int, pooler: bool = False) -> BertModel:
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         intermediate_size=FFN,
+        # 不用 dropout：小模型怕的是学不会，不是死记硬背；微调时也不用，见第二课的消融
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
     return BertModel(config, add_pooling_layer=pooler)
 
@@ -300,9 +303,6 @@ def pretrain(
     wide = lessons[0][1].shape[1]
     text_head, token_head = torch.nn.Linear(HIDDEN, wide), torch.nn.Linear(HIDDEN, wide)
     model = torch.nn.ModuleList([student, text_head, token_head])
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # 每条评论只看几遍，怕的是学不会，不是死记硬背
     matrices = [p for p in student.encoder.parameters() if p.ndim == 2]
     training = Training(model, matrices, MUON_LR, ADAM_LR, work / "student.pt")
     if training.state["step"] == 0:
