@@ -90,8 +90,11 @@ def multiplier(
     MKL）：AMD 上快一到五成，一次乘的 token 越少越明显。名字以 _ 开头的是 PyTorch 内部的接口，
     requirements.txt 固定了版本才敢用。
     """
-    weight = torch.cat([linear.weight for linear in linears]).to(dtype)
-    bias = torch.cat([linear.bias for linear in linears]).to(dtype)
+    weight, bias = linears[0].weight, linears[0].bias
+    if len(linears) > 1:
+        weight = torch.cat([linear.weight for linear in linears])
+        bias = torch.cat([linear.bias for linear in linears])
+    weight, bias = weight.to(dtype), bias.to(dtype)
     multiply, after = F.linear, ()
     if ONEDNN and weight.device.type == "cpu":
         weight = torch.ops.mkldnn._reorder_linear_weight(weight)
