@@ -39,8 +39,9 @@ FOLDER = PARAMS / "ablation"
 ROWS = {  # 名字: (做法, train.py 的参数)
     "random": ("随机权重的 BERT，冻结", []),
     "frozen": ("预训练的 BERT，冻结", []),
-    "last1": ("微调最后一层", ["--unfreeze", "1"]),
-    "last2": ("微调最后两层", ["--unfreeze", "2"]),
+    # 放开的层少，步子可以比默认的大些
+    "last1": ("微调最后一层", ["--unfreeze", "1", "--encoder-lr", "9e-5"]),
+    "last2": ("微调最后两层", ["--unfreeze", "2", "--encoder-lr", "9e-5"]),
     "all": ("全量微调", ["--unfreeze", "all"]),
 }
 
