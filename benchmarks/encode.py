@@ -137,8 +137,7 @@ def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> C
 
     bert = Transformer(str(folder), max_seq_length=MAX_LENGTH)
     pooling = Pooling(bert.get_word_embedding_dimension(), pooling_mode="cls")
-    model = SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype)
-    in_memory(model)
+    model = in_memory(SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype))
 
     def encode(texts: list[str]) -> np.ndarray:
         out = model.encode(texts, batch_size=BATCH_SIZE, convert_to_tensor=True)

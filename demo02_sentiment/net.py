@@ -100,7 +100,8 @@ class Model(nn.Module):
     def train(self, mode: bool = True) -> "Model":
         """和平常一样切换训练 / 评估，但冻结的那些层永远留在评估模式
 
-        BERT 里有 dropout：训练模式下同一句话每次算出来都不同，特征就不能只算一次了。
+        BERT 里有 dropout（bert-base-chinese 是 0.1，随仓库的小 BERT 是 0）：训练模式下同一句话
+        每次算出来都不同，特征就不能只算一次了。
         """
         super().train(mode)
         self.encoder.eval()
