@@ -210,7 +210,8 @@ def new_student(seed: int, pooler: bool = False) -> BertModel:
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         intermediate_size=FFN,
-        # 不用 dropout：小模型怕的是学不会，不是死记硬背；微调时也不用，见 demo02_sentiment/README.md
+        # 不用 dropout：小模型怕的是学不会，不是死记硬背
+        # 微调时也不用，见 demo02_sentiment/README.md
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
