@@ -4,7 +4,7 @@
     plain loop    DataLoader(TensorDataset) + AdamW，没有优化过的写法
     sliced        FeatureDataset 一次切好一批，其余和课上一样，权重一位不差
     our train.py  同上，优化器是 AdamW(fused=True)：本课的循环
-    by hand       梯度用手写的公式，写进预先备好的数组，没有自动求导，权重也一位不差
+    by hand       梯度用手写的公式，numpy 写进预先备好的数组，没有自动求导
 四种写法打乱的顺序相同，所以权重也应该相同，表里给出和 plain loop 最大差多少。
 然后：课上的一轮（每条补到 500 个 token，完整大小的 BERT 重算一遍）；by hand 真的跑完 --run 轮；
 1,000 … 1,000,000 条特征放在硬盘上，内存映射着训练。
@@ -16,6 +16,7 @@
     python benchmarks/train.py --compare       再让 plain loop 也跑完那么多轮，比权重，约 1 小时
 """
 
+import math
 import os
 import statistics
 import subprocess
@@ -101,51 +102,55 @@ def block_orders(rows: int, epochs: int) -> Iterator[np.ndarray]:
         yield np.concatenate([generator.permutation(block) for block in blocks])
 
 
-@torch.inference_mode()
 def by_hand(features: np.ndarray, labels: np.ndarray, orders: Iterator[np.ndarray]) -> np.ndarray:
     """同样的训练，梯度手写：交叉熵对 logits 的梯度是 (softmax - 标签的 one-hot) / 批次大小
 
     features (N, HIDDEN) 可以是内存映射的；orders 每轮给一个顺序。AdamW 照 Loshchilov & Hutter
-    2019（arXiv:1711.05101）算法 2，默认值与 PyTorch 相同。每一步都用 autograd 和 AdamW 里面用的
-    那个算子，次序也一样，所以舍入也一样，权重一位不差。加、乘、除一个数，numpy 和 torch 舍入相同，
-    numpy 调用起来更快；sqrt、exp 和矩阵乘法两边的末位不同，只能用 torch 的。
+    2019（arXiv:1711.05101）算法 2，默认值与 PyTorch 相同。
     """
     beta1, beta2, epsilon, decay = 0.9, 0.999, 1e-8, 0.01
-    weights = torch.from_numpy(flat(make_head()))
-    gradient, mean, square, change = (torch.zeros_like(weights) for _ in range(4))
-    # 下面这些都是同一段内存的另一种看法，改它们就是改整条
-    weight, bias = weights[:-LABELS].view(LABELS, HIDDEN).t(), weights[-LABELS:]
-    weight_gradient, bias_gradient = gradient[:-LABELS].view(LABELS, HIDDEN), gradient[-LABELS:]
-    weights_, square_, change_ = weights.numpy(), square.numpy(), change.numpy()
-    # 损失是 log_softmax 里标签那一列的平均取负，所以它对 log_softmax 的梯度早就知道
-    down = -np.eye(LABELS, dtype=np.float32)[labels] / np.float32(BATCH_SIZE)
-    x, y = np.empty((BATCH_SIZE, HIDDEN), np.float32), np.empty((BATCH_SIZE, LABELS), np.float32)
-    batch, batch_down = torch.from_numpy(x), torch.from_numpy(y)
-    logits, log_p = torch.empty(BATCH_SIZE, LABELS), torch.empty(BATCH_SIZE, LABELS)
+    weights = flat(make_head())
+    gradient, mean, square, change = (np.zeros_like(weights) for _ in range(4))
+    # weights 和 gradient 里 fc.weight、fc.bias 的那两段，改它们就是改整条
+    weight, bias = weights[:-LABELS].reshape(LABELS, HIDDEN), weights[-LABELS:, None]
+    weight_gradient = gradient[:-LABELS].reshape(LABELS, HIDDEN)
+    one_hot = np.eye(LABELS, dtype=np.float32)[labels]
+    x = np.empty((BATCH_SIZE, HIDDEN), np.float32)
+    y = np.empty((BATCH_SIZE, LABELS), np.float32)
+    out = np.empty((LABELS, BATCH_SIZE), np.float32)  # 一列一条：按列求和、求最大值，内存连着读
+    total = np.empty(BATCH_SIZE, np.float32)
     step = 0
     for order in orders:
         for start in range(0, len(order) - BATCH_SIZE + 1, BATCH_SIZE):
             rows = order[start : start + BATCH_SIZE]
-            features.take(rows, axis=0, out=x, mode="clip")
-            down.take(rows, axis=0, out=y, mode="clip")
-            # 前向
-            torch.addmm(bias, batch, weight, out=logits)
-            torch.log_softmax(logits, 1, out=log_p)
-            # 反向：logits 用完了，就地换成它的梯度
-            torch._log_softmax_backward_data(batch_down, log_p, 1, torch.float32, out=logits)
-            torch.mm(logits.t(), batch, out=weight_gradient)
-            torch.sum(logits, 0, out=bias_gradient)
-            # AdamW
+            np.take(features, rows, axis=0, out=x, mode="clip")
+            np.take(one_hot, rows, axis=0, out=y, mode="clip")
+            # 前向：logits → softmax（先减最大值，免得 exp 溢出）
+            np.dot(weight, x.T, out=out)
+            out += bias
+            out -= np.maximum.reduce(out, axis=0, out=total)
+            np.exp(out, out=out)
+            out /= np.add.reduce(out, axis=0, out=total)
+            # 梯度
+            out -= y.T
+            out *= 1 / BATCH_SIZE
+            np.dot(out, x, out=weight_gradient)
+            np.add.reduce(out, axis=1, out=gradient[-LABELS:])
+            # AdamW：mean 和 square 少乘了 1 - beta，补在 scale 和步长里，省几次来回
             step += 1
-            weights_ *= 1 - LEARNING_RATE * decay
-            mean.lerp_(gradient, 1 - beta1)
-            square_ *= beta2
-            square.addcmul_(gradient, gradient, value=1 - beta2)
-            torch.sqrt(square, out=change)
-            change_ /= (1 - beta2**step) ** 0.5
-            change_ += epsilon
-            weights.addcdiv_(mean, change, value=-LEARNING_RATE / (1 - beta1**step))
-    return weights_
+            weights *= 1 - LEARNING_RATE * decay
+            mean *= beta1
+            mean += gradient
+            gradient *= gradient
+            square *= beta2
+            square += gradient
+            scale = math.sqrt((1 - beta2) / (1 - beta2**step))
+            np.sqrt(square, out=change)
+            change += epsilon / scale
+            np.divide(mean, change, out=change)
+            change *= LEARNING_RATE * (1 - beta1) / (1 - beta1**step) / scale
+            weights -= change
+    return weights
 
 
 def lecture_epoch(rows: int, batch: int) -> float:
