@@ -331,7 +331,11 @@ def worker(name: str, folder: Path, out: Path) -> None:
         answer(missing=error.name)
         return
     encode(["热身"])
-    answer(base=memory("VmRSS"))
+    base = memory("VmRSS")
+    answer()
+    # 第一个请求热身，只量内存：量峰值的矩阵也要占内存，不能混在一起
+    encode(json.loads(sys.stdin.readline()))
+    answer(memory=memory("VmHWM") - base)
     for line in sys.stdin:
         texts = json.loads(line)
         before = matmul_peak(dtype)
@@ -340,7 +344,7 @@ def worker(name: str, folder: Path, out: Path) -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         peak = (before + matmul_peak(dtype)) / 2
         np.save(out, features)
-        answer(wall=wall, cpu=cpu, peak=peak, memory=memory("VmHWM"))
+        answer(wall=wall, cpu=cpu, peak=peak)
 
 
 class Engine:
@@ -481,14 +485,12 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
     one = [texts[order[len(order) // 2]]]  # 一条中等长度的
     runs = {name: [] for name in engines}
     ones = {name: [] for name in engines}
+    chosen = {name: [texts[i] for i in few] if name == "lecture" else texts for name in engines}
+    used = {name: engine.run(chosen[name])["memory"] for name, engine in engines.items()}
     features = {}
-    for number_of_round in range(args.rounds + 1):
+    for _ in range(args.rounds):
         for name, engine in engines.items():
-            chosen = [texts[i] for i in few] if name == "lecture" else texts
-            if number_of_round == 0:  # 热身，不算时间
-                engine.run(chosen[:LECTURE_BATCH])
-                continue
-            runs[name].append(engine.run(chosen))
+            runs[name].append(engine.run(chosen[name]))
             features[name] = engine.features()
             ones[name].append(engine.run(one))
     same = agreement(engines["ours fp32"], engines["ours bf16"]) if args.agreement else ""
@@ -510,7 +512,6 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
         mine = features[name] if name == "lecture" else features[name][few]
         cosine = (mine * reference).sum(1) / np.linalg.norm(mine, axis=1)
         cosine = cosine / np.linalg.norm(reference, axis=1)
-        used = max(r["memory"] for r in runs[name]) - engines[name].state["base"]
         table.append(
             [
                 name,
@@ -519,7 +520,7 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
                 f"{min(to_peer):.2f} ×" if to_peer and name != "lecture" else "",
                 f"{flop / wall / 1e9:.0f}",
                 "" if math.isnan(share) else f"{share:.0%}",
-                f"+{used:.0f} MB",
+                f"+{used[name]:.0f} MB",
                 f"{np.abs(mine - reference).max():.1e}",
                 f"{cosine.min():.6f}",
             ]
