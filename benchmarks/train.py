@@ -13,7 +13,7 @@
 怎么运行：
     python benchmarks/train.py --rounds 2 --epochs 2 --run 0 --rows 1000 10000    约 1 分钟
     python benchmarks/train.py                                                    约 20 分钟
-    python benchmarks/train.py --compare       再让 plain loop 也跑完那么多轮，比权重，约 1 小时
+    python benchmarks/train.py --compare       再让 plain loop 也跑完那么多轮，比权重，约 2 小时
 """
 
 import math
