@@ -1,8 +1,11 @@
 """找模型和分词器：只看本地文件夹，从不联网"""
 
+import hashlib
+import json
 from pathlib import Path
 
-from transformers import AutoConfig, BertTokenizer
+import torch
+from transformers import AutoConfig, BertModel, BertTokenizer
 
 from course.errors import CourseError
 from course.paths import MODELS, ROOT, command
@@ -78,19 +81,53 @@ def check_folder(folder: Path) -> Path:
     return folder
 
 
-def load_tokenizer(folder: Path) -> BertTokenizer:
-    """读分词器，并核对字典大小
-
-    `BertTokenizer.from_pretrained` 有个陷阱：文件夹里没有字典时它不报错，悄悄给一个只有
-    5 个 token 的空字典，句子全变成 [UNK]。所以和 config.json 的 vocab_size 对一遍，
-    不一致就抛 CourseError。
-    """
+def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer:
     tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-    expected = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
-    if len(tokenizer) != expected:
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) != config.vocab_size:
         raise CourseError(
-            f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有 {expected} 个，"
+            f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有 {config.vocab_size} 个，"
             "多半是 vocab.txt 缺失或不完整",
             f"补上 {folder / 'vocab.txt'}，或重新下载这个模型（见 models/README.md）",
         )
+    limit = config.max_position_embeddings
+    if max_length and max_length > limit:
+        raise CourseError(
+            f"max_length {max_length} 超过了这个 BERT 的上限 {limit}", f"--max-length {limit}"
+        )
+    tokenizer.model_max_length = max_length or min(tokenizer.model_max_length, limit)
     return tokenizer
+
+
+def load_bert(folder: Path) -> BertModel:
+    again = "重新下载这个模型，或换一个文件夹 --model"
+    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if kind != "bert":
+        raise CourseError(f"{folder} 是 {kind} 模型，本课要的是 BERT", "--model bert-base-chinese")
+    try:
+        encoder, info = BertModel.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise CourseError(f"读不了 {folder} 里的权重，文件可能不完整：{error}", again) from error
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", again)
+    return encoder
+
+
+def licence_of(name):
+    return {"bert-base-chinese": "apache-2.0", "tiny-bert-chinese": "mit"}.get(name)
+
+
+def fingerprint(encoder: BertModel, tokenizer: BertTokenizer) -> str:
+    digest = hashlib.sha256()
+    digest.update(encoder.config.to_json_string().encode("utf-8"))
+    digest.update(str(encoder.dtype).encode("utf-8"))
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules["truncation"] = rules["padding"] = None
+    digest.update(json.dumps(rules).encode("utf-8"))
+    for name, tensor in encoder.state_dict().items():
+        digest.update(name.encode("utf-8"))
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
