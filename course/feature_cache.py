@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.utils.data import Dataset
 from transformers import BertModel, BertTokenizer
 
 from course import packed_bert
@@ -83,3 +84,28 @@ def cached_features(
         save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
     print(f"特征：{name} {tuple(features.shape)}，存为 {path}")
     return features
+
+
+class FeatureDataset(Dataset):
+    """算好的特征也是一个 Dataset：第 i 条是 (特征 (hidden,), 标签)，都在 device 上"""
+
+    def __init__(
+        self, features: torch.Tensor, labels: list[int], device: torch.device | str = "cpu"
+    ):
+        self.features = features.to(device)
+        self.labels = torch.tensor(labels, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.features[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """DataLoader 一次要一整批时用它：一次切好 (批, hidden) 和 (批,)，不用一条条拼"""
+        return self.features[indices], self.labels[indices]
+
+
+def keep_batch(batch: tuple) -> tuple:
+    """FeatureDataset 给的已经是一整批，DataLoader 不用再拼；当 collate_fn 用"""
+    return batch

@@ -33,9 +33,9 @@ from transformers import get_linear_schedule_with_warmup
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import number, run
 from course.errors import CourseError
+from course.feature_cache import FeatureDataset, keep_batch
 from course.models import find_model, load_tokenizer
 from course.packed_bert import encode
-from features import FeatureDataset, keep_batch
 from my_dataset import MyDataset
 from net import DEVICE, Model
 from train import accuracy, collate_fn, count_batches, make_parser
@@ -204,7 +204,7 @@ def main() -> None:
             model.eval()
             features = encode(model.encoder, tokenizer, validation_set.texts)
             validation_loader = DataLoader(
-                FeatureDataset(features, validation_set.labels),
+                FeatureDataset(features, validation_set.labels, DEVICE),
                 args.batch_size,
                 collate_fn=keep_batch,
             )

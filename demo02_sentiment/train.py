@@ -32,10 +32,9 @@ from torch.utils.data import DataLoader
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import Parser, number, run
 from course.errors import CourseError
-from course.feature_cache import cached_features
+from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
-from features import FeatureDataset, keep_batch
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 
@@ -92,6 +91,7 @@ def main() -> None:
             FeatureDataset(
                 cached_features(model.encoder, tokenizer, dataset.texts, name, dtype),
                 dataset.labels,
+                DEVICE,
             )
             for name, dataset in (("train", train_set), ("validation", validation_set))
         )
