@@ -8,6 +8,7 @@ import torch
 from transformers.activations import ACT2FN
 
 from course import packed_bert
+from course.errors import CourseError
 from course.models import load_bert, load_tokenizer
 from course.packed_bert import cls_features, encode, make_batches, prepare
 from features import cls_features as sorted_batches
@@ -116,3 +117,8 @@ def test_encoding_restores_the_number_of_threads(encoder, tokenizer):
 def test_train_mode_is_refused(encoder, tokenizer):
     with pytest.raises(RuntimeError, match="eval mode"):
         encode(copy.deepcopy(encoder).train(), tokenizer, ["好"])
+
+
+def test_max_length_beyond_the_positions_is_refused(mini_bert):
+    with pytest.raises(CourseError, match="上限 512"):
+        load_tokenizer(mini_bert, 513)
