@@ -36,7 +36,7 @@ from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write, remove
 from course.paths import PARAMS, command
-from table_files import (
+from course.table_files import (
     FORMATS,
     OUTPUTS,
     cell,

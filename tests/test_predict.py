@@ -19,8 +19,8 @@ from pyarrow import parquet
 from classifier import SentimentClassifier
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
+from course.table_files import encoding_of, read_rows, survey
 from predict import CHUNK, predict_file
-from table_files import encoding_of, read_rows, survey
 
 PREDICT = "demo02_sentiment/predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -274,6 +274,7 @@ def test_encodings_are_told_apart(tmp_path):
     ):
         # the only Chinese character comes after the first block of 1 MB
         path = bad(tmp_path, "in.txt", ("x" * (1 << 20) + "\n很好\n").encode(encoding))
-        assert encoding_of(path) == found
+        with path.open("rb") as file:
+            assert encoding_of(file) == found and file.tell() == 0
         assert list(read_rows(path))[-1] == {"text": "很好"}
         assert survey(path) == (2, ["text"])
