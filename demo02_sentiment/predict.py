@@ -136,7 +136,7 @@ def main() -> None:
         walk_the_road(classifier, EXAMPLE)
         ask_and_answer(classifier)
 
-    # 小结：预测 = 训练时的前半截（分词、BERT、fc），再加 softmax；没有 loss，没有 backward。
+    # 小结：预测 = 训练时的前半截（分词、BERT、fc），再加 softmax；没有 loss，没有 backward
     # 分词、max_length、BERT 要和训练时一样，run.json 记着这三样，换了 BERT 会报错而不是乱答
     #
     # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；serve.py 的网页会把它画出来

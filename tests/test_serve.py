@@ -1,5 +1,6 @@
 """serve.py: the API with the real InferenceClient, batching, page headers, refusals, the script"""
 
+import io
 import json
 import re
 import signal
@@ -9,10 +10,12 @@ import sys
 import threading
 import time
 
+import pyarrow
 import pytest
 import requests
 from huggingface_hub import InferenceClient
 from loopback_tools import loopback_environment
+from pyarrow import parquet
 
 from batching import BatchingClassifier
 from classifier import SentimentClassifier
@@ -181,7 +184,11 @@ def test_a_file_is_read_and_the_column_of_the_reviews_is_guessed(url):
 
 
 def test_a_file_that_cannot_be_used_is_said(url):
+    packed = io.BytesIO()  # 40 MB of text in a few KB
+    parquet.write_table(pyarrow.table({"text": ["很好" * 10_000] * 2000}), packed)
+    assert len(packed.getvalue()) < MAX_BYTES
     for name, body, word in (
+        ("a.parquet", packed.getvalue(), "predict.py --file"),
         ("a.xlsx", b"PK", "不认识 a.xlsx 的扩展名"),
         ("a.csv", b"", "一行数据也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
