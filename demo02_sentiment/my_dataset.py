@@ -20,6 +20,7 @@ from course.errors import CourseError
 from course.reviews import load_reviews
 
 DATA = None  # None = 自带的评论；也可以是文件夹或 CSV 的路径，见 02_load_dataset.py
+MAX_LENGTH = 500  # 编码后最多多少个 token，超出的截掉；bert-base-chinese 的上限是 512
 
 read_once = cache(load_reviews)  # train、validation、test 各建一个 MyDataset，文件只读一次
 
