@@ -27,7 +27,14 @@ from tqdm import tqdm
 from course.cli import Parser, number
 from course.errors import CourseError
 from course.files import atomic_write, remove
-from course.models import check_folder, downloaded, find_model, has_weights, load_tokenizer
+from course.models import (
+    check_folder,
+    downloaded,
+    find_model,
+    has_weights,
+    load_tokenizer,
+    real_model,
+)
 from course.network import unreachable, within
 from course.paths import DATA, MODELS
 from course.reviews import CHNSENTICORP, LABEL_NAMES, check, to_dataset
@@ -37,7 +44,6 @@ SOURCES = {
     "hf-mirror": "https://hf-mirror.com",
     "modelscope": "https://modelscope.cn",
 }
-ALIASES = {"bert-base-chinese": "google-bert/bert-base-chinese"}  # 课上的名字 → 现在的名字
 PROBE_SECONDS = 5  # 探路最多等几秒
 LIST_SECONDS = 30  # 问清楚有哪些文件，最多等几秒
 PATIENCE = 20  # 下载时这么多秒没有新数据，就算断了一次
@@ -323,7 +329,8 @@ def choose(files: list[RemoteFile], repo: str, source: Source) -> list[RemoteFil
 
 def download_model(repo: str, source: Source) -> Path:
     """下载一个模型，核对，返回装着 config.json 的文件夹；任何失败都是 CourseError"""
-    repo = ALIASES.get(repo, repo)
+    known = real_model(repo)
+    repo = known.name if known else repo
     files = choose(list_files(repo, "model", source), repo, source)
     if source.name == "modelscope":
         folder = MODELS / repo
