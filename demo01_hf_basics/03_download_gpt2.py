@@ -22,9 +22,9 @@
 import sys
 
 from course.cli import Parser, run
-from course.download import add_arguments, obtain_model
-from course.folder_tour import tour
+from course.hub import add_arguments, obtain_model
 from course.paths import command
+from folder_tour import tour
 
 # 这个仓库的权重有新旧两种格式，只下一种；分词器是 Bert 的（字典也是），不是 GPT-2 原来的
 REPO = "uer/gpt2-chinese-cluecorpussmall"
@@ -36,11 +36,11 @@ def main() -> None:
     args = parser.parse_args()
 
     # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    folder, failure = obtain_model(args, REPO)
+    got = obtain_model(args, REPO)
 
     # 2. 文件夹里每个文件是做什么的
-    tour(folder)
-    if failure:
+    tour(got.folder)
+    if got.failure:
         sys.exit(1)
     print(f"\n接着运行：{command('demo01_hf_basics/04_generate_text.py')}，它会自动用上这个模型")
 

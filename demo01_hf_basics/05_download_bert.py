@@ -22,9 +22,9 @@
 import sys
 
 from course.cli import Parser, run
-from course.download import add_arguments, obtain_model
-from course.folder_tour import tour
+from course.hub import add_arguments, obtain_model
 from course.paths import command
+from folder_tour import tour
 
 # 课上的名字是 bert-base-chinese；官方后来把它挪到了 google-bert 名下，两个名字是同一个模型
 REPO = "google-bert/bert-base-chinese"
@@ -36,11 +36,11 @@ def main() -> None:
     args = parser.parse_args()
 
     # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    folder, failure = obtain_model(args, REPO)
+    got = obtain_model(args, REPO)
 
     # 2. 文件夹里每个文件是做什么的
-    tour(folder)
-    if failure:
+    tour(got.folder)
+    if got.failure:
         sys.exit(1)
     print(f"\n接着运行：{command('demo01_hf_basics/06_classify_text.py')}，它会自动用上这个模型")
 

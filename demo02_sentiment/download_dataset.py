@@ -7,8 +7,8 @@
 """
 
 from course.cli import Parser, run
-from course.download import add_arguments, download_reviews, to_source
 from course.errors import CourseError
+from course.hub import add_arguments, download_reviews, make_source
 from course.reviews import CHNSENTICORP, load_reviews
 
 REPO = "lansinuote/ChnSentiCorp"
@@ -18,7 +18,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, REPO)
     args = parser.parse_args()
-    source = to_source(args)
+    source = make_source(args.source, args.endpoint, args.patience)
 
     if (CHNSENTICORP / "dataset_dict.json").is_file():
         print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")

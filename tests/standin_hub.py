@@ -4,8 +4,10 @@
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
 bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_file` and
-`after_file` are called with the bytes of a file around its sending. `log` holds (method, path,
-headers) of every request.
+`after_file` are called with the bytes of a file around its sending; `redirect` sends every API
+request on to that address (308), `redirect_files` every file. ModelScope alone: `as_list` gives the
+listing without {"Files": …}, `page` gives so many entries a page, `failure` is the message of a 200
+that is none. `log` holds (method, path, headers) of every request.
 """
 
 import hashlib
@@ -34,6 +36,8 @@ class StandIn:
         self.lie = 0
         self.corrupt = False
         self.before_file = self.after_file = None
+        self.redirect = self.redirect_files = ""
+        self.as_list, self.page, self.failure = False, 0, ""
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
         stand_in = self
@@ -88,6 +92,12 @@ class StandIn:
             handler.close_connection = True
         elif path == "":
             self.send(handler, 200, {})
+        elif self.redirect and path.startswith("api/"):
+            self.send(handler, 308, Location=self.redirect + handler.path)
+        elif (
+            self.redirect_files and handler.command == "GET" and not path.startswith("api/models/")
+        ):
+            self.send(handler, 307, Location=self.redirect_files + handler.path)
         elif self.gated:
             self.send(handler, 401, {"error": "gated"}, X_Error_Code="GatedRepo")
         elif self.status:
@@ -102,6 +112,9 @@ class StandIn:
             files = self.repos.get((kind, repo))
             if files is None:
                 self.send(handler, 404, {"Code": 404})
+            elif self.failure:
+                body = {"Code": 10010205001, "Message": self.failure, "Success": False}
+                self.send(handler, 200, body | {"Data": None})
             elif rest in (["repo", "files"], ["repo", "tree"]):
                 listing = [
                     {
@@ -112,7 +125,12 @@ class StandIn:
                     }
                     for name, data in files.items()
                 ]
-                self.send(handler, 200, {"Code": 200, "Data": {"Files": listing}})
+                listing.append({"Path": "a-folder", "Type": "tree", "Size": 0})
+                if self.page:
+                    start = (int(query["PageNumber"]) - 1) * self.page
+                    listing = listing[start : start + self.page]
+                data = listing if self.as_list else {"Files": listing}
+                self.send(handler, 200, {"Code": 200, "Success": True, "Data": data})
             else:
                 self.send_file(handler, files[query["FilePath"]])
             return

@@ -15,11 +15,12 @@ from loopback_tools import TOKEN, Rude, loopback_environment, make_gpt2, run_loo
 from safetensors.torch import load_file
 from standin_hub import COMMIT, StandIn
 
-from course import download, models
-from course.download import PROBE_SECONDS, Source, download_model, download_reviews
+from course import hub as hub_module
+from course import models
 from course.errors import CourseError
-from course.folder_tour import tour
+from course.hub import LIST_SECONDS, PROBE_SECONDS, download_model, download_reviews, make_source
 from course.models import find_model
+from folder_tour import tour
 
 GPT = "uer/gpt2-chinese-cluecorpussmall"
 BERT = "google-bert/bert-base-chinese"
@@ -66,16 +67,16 @@ def hub(repos):
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """models/ and data/ of this test"""
-    for module in (download, models):
+    for module in (hub_module, models):
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(download, "DATA", tmp_path / "data")
-    monkeypatch.setattr(download, "CHNSENTICORP", tmp_path / "data" / "ChnSentiCorp")
+    monkeypatch.setattr(hub_module, "DATA", tmp_path / "data")
+    monkeypatch.setattr(hub_module, "CHNSENTICORP", tmp_path / "data" / "ChnSentiCorp")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     return tmp_path
 
 
-def source(hub, name="hf", patience=2.0) -> Source:
-    return Source(name, hub.url, patience)
+def source(hub, name="hf", patience=2.0):
+    return make_source(name, hub.url, patience)
 
 
 def test_full_download_in_the_layout_of_the_official_client(hub, folders, gpt2_files, capsys):
@@ -148,6 +149,37 @@ def test_modelscope(hub, folders, gpt2_files):
     assert all("Authorization" not in headers for _, _, headers in hub.log)
 
 
+def test_a_modelscope_listing_in_pages_and_as_a_plain_list(hub, folders, gpt2_files):
+    hub.page, hub.as_list = 2, True
+    folder = download_model(GPT, source(hub, "modelscope"))
+    assert {path.name for path in folder.iterdir()} == set(gpt2_files) - {"tf_model.h5"}
+    pages = [path for _, path, _ in hub.log if "PageNumber" in path]
+    assert len(pages) == len(gpt2_files) // 2 + 2  # one entry is a folder; the last page is empty
+
+
+def test_a_modelscope_failure_with_status_200(hub, folders):
+    hub.failure = "record not found"
+    with pytest.raises(CourseError, match=f"上的 {GPT} 打不开：record not found") as caught:
+        download_model(GPT, source(hub, "modelscope"))
+    assert "--source hf" in caught.value.next_step
+
+
+def test_a_mirror_that_sends_us_back_to_the_blocked_hub(hub, folders, gpt2_files):
+    with StandIn(hub.repos) as blocked:
+        hub.redirect = blocked.url
+        folder = download_model(GPT, source(hub, "hf-mirror"))  # it can be reached: fine
+        assert (folder / "vocab.txt").read_bytes() == gpt2_files["vocab.txt"]
+        blocked.silent = True
+        start = time.perf_counter()
+        with pytest.raises(CourseError, match=f"转到了 {blocked.url}，那里连不上"):
+            download_model(GPT, source(hub, "hf-mirror"))
+        assert time.perf_counter() - start < 3 * PROBE_SECONDS
+        hub.redirect, hub.redirect_files, blocked.silent = "", blocked.url, False
+        blocked.silent = True  # the list is answered, the files are elsewhere and do not come
+        with pytest.raises(CourseError, match=f"转到了 {blocked.url.removeprefix('http://')}"):
+            download_model(BERT, source(hub, "hf-mirror", patience=1))
+
+
 @pytest.mark.parametrize("name", ["hf", "modelscope"])
 def test_reviews(hub, folders, parquet_files, splits, name):
     from datasets import load_from_disk
@@ -167,7 +199,7 @@ def test_refusals_are_one_sentence(hub, folders, name, status, word):
     start = time.perf_counter()
     with pytest.raises(CourseError, match=word) as caught:
         download_model(GPT, source(hub, name))
-    assert time.perf_counter() - start < PROBE_SECONDS + download.LIST_SECONDS + 5
+    assert time.perf_counter() - start < PROBE_SECONDS + LIST_SECONDS + 5
     assert "--source hf-mirror" in caught.value.next_step
     assert TOKEN not in str(caught.value)
 
@@ -258,7 +290,7 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
         done = run_loopback(clone, f"demo01_hf_basics/{script}.py", HF_TOKEN=TOKEN)
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert "没有下载成：连不上 https://huggingface.co" in done.stdout
-        assert "--source hf-mirror、--source modelscope" in done.stdout
+        assert "--source modelscope、--source hf-mirror" in done.stdout
         assert f"tiny-{model}-chinese/" in done.stdout and "字典：21128 项" in done.stdout
         assert TOKEN not in done.stdout + done.stderr
     done = run_loopback(clone, "demo02_sentiment/download_dataset.py")
@@ -321,4 +353,4 @@ def test_a_web_page_instead_of_a_hub(folders):
     with Rude((200, {"Content-Type": "text/html"}, b"<html>login</html>")) as portal:
         for name in ("hf", "modelscope"):
             with pytest.raises(CourseError, match="失败"):
-                download_model(GPT, Source(name, portal.url, 2.0))
+                download_model(GPT, make_source(name, portal.url, 2.0))
