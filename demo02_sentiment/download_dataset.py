@@ -1,9 +1,10 @@
-"""工具  下载课上的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
+"""工具（不是课）  下载第二讲的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
 
 下载好之后，第二个 demo 的每个脚本都会自动用它；删掉 data/ChnSentiCorp 就换回自带的评论。
 
-怎么运行：python demo02_sentiment/download_dataset.py
+怎么运行：python demo02_sentiment/download_dataset.py                       从官方 Hub
           python demo02_sentiment/download_dataset.py --source hf-mirror    从国内的镜像站
+魔搭上没有查到它；都连不上就不用换，自带的评论够学完全部课程。
 """
 
 from course.cli import Parser, run

@@ -1,19 +1,25 @@
 """Downloads from a stand-in Hub on 127.0.0.1: the real client, and the faults of a real network"""
 
-import io
 import shutil
 import subprocess
 import sys
 import threading
 import time
 
-import pandas as pd
 import pytest
-import torch
 from conftest import run_script
-from loopback_tools import TOKEN, Rude, loopback_environment, make_gpt2, run_loopback
-from safetensors.torch import load_file
-from standin_hub import COMMIT, StandIn
+from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
+from standin_hub import (
+    BERT,
+    COMMIT,
+    GPT,
+    REVIEWS,
+    StandIn,
+    folder_bytes,
+    gpt2_repo,
+    only_bin,
+    reviews_repo,
+)
 
 from course import hub as hub_module
 from course import models
@@ -22,31 +28,15 @@ from course.hub import LIST_SECONDS, PROBE_SECONDS, download_model, download_rev
 from course.models import find_model
 from folder_tour import tour
 
-GPT = "uer/gpt2-chinese-cluecorpussmall"
-BERT = "google-bert/bert-base-chinese"
-REVIEWS = "lansinuote/ChnSentiCorp"
-
-
-def folder_bytes(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
 
 @pytest.fixture(scope="module")
 def gpt2_files(tmp_path_factory):
-    files = folder_bytes(make_gpt2(tmp_path_factory.mktemp("hub") / "gpt2"))
-    return files | {"tf_model.h5": b"other framework", "README.md": b"# card"}
+    return gpt2_repo(tmp_path_factory.mktemp("hub") / "gpt2")
 
 
 @pytest.fixture(scope="module")
 def parquet_files(splits):
-    files = {}
-    for name, size in (("train", 400), ("validation", 100), ("test", 100)):
-        buffer = io.BytesIO()
-        rows = splits[name][:size]
-        table = {"text": [text for text, _ in rows], "label": [label for _, label in rows]}
-        pd.DataFrame(table).to_parquet(buffer)
-        files[f"data/{name}-00000-of-00001-abc.parquet"] = buffer.getvalue()
-    return files
+    return reviews_repo(splits)
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +120,7 @@ def test_an_interrupted_run_is_continued_by_the_next(hub, folders, gpt2_files):
 
 
 def test_bin_only_repository(hub, folders, repos, gpt2_files):
-    files = dict(gpt2_files)
-    buffer = io.BytesIO()
-    weights = folders / "w.safetensors"
-    weights.write_bytes(files.pop("model.safetensors"))
-    torch.save(load_file(weights), buffer)
-    hub.repos = repos | {("model", GPT): files | {"pytorch_model.bin": buffer.getvalue()}}
+    hub.repos = repos | {("model", GPT): only_bin(gpt2_files)}
     folder = download_model(GPT, source(hub))
     assert (folder / "pytorch_model.bin").is_file() and find_model(GPT) == folder
 
