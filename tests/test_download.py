@@ -24,7 +24,14 @@ from standin_hub import (
 from course import hub as hub_module
 from course import models
 from course.errors import CourseError
-from course.hub import LIST_SECONDS, PROBE_SECONDS, download_model, download_reviews, make_source
+from course.hub import (
+    LIST_SECONDS,
+    PROBE_SECONDS,
+    download_model,
+    download_reviews,
+    make_source,
+    name_for_cache_dir,
+)
 from course.models import find_model
 from folder_tour import tour
 
@@ -129,6 +136,7 @@ def test_modelscope(hub, folders, gpt2_files):
     hub.cut, hub.cuts = 300_000, 1
     folder = download_model(GPT, source(hub, "modelscope"))
     assert folder == folders / "models" / GPT and find_model(GPT) == folder
+    assert name_for_cache_dir(folder) == str(folder)  # no cache_dir layout: load it by its path
     assert (folder / "model.safetensors").read_bytes() == gpt2_files["model.safetensors"]
     assert len(hub.ranges()) == 1
     assert all("Authorization" not in headers for _, _, headers in hub.log)
@@ -282,7 +290,8 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
     assert done.returncode == 1 and "会用自带的评论" in done.stderr
 
 
-def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
+def test_download_then_everything_works_offline_with_the_very_files(clone, hub, repos, gpt2_files):
+    hub.repos = repos | {("model", GPT): only_bin(gpt2_files)}  # as on the real Hub
     for script in (
         "demo01_hf_basics/03_download_gpt2.py",
         "demo01_hf_basics/05_download_bert.py",
@@ -293,6 +302,8 @@ def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
         assert hub.url in done.stdout  # it says where it went
     offline = {}
     for script, *args in (
+        ("demo01_hf_basics/03_download_gpt2.py",),
+        ("demo01_hf_basics/05_download_bert.py",),
         ("demo01_hf_basics/04_generate_text.py", "--length", 5),
         ("demo01_hf_basics/06_classify_text.py",),
         ("demo02_sentiment/train.py", "--epochs", 2),
@@ -301,6 +312,11 @@ def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "随仓库的小模型" not in done.stdout
         offline[script] = done.stdout
+    # the lecture's own call finds what our downloader left: by name, and never asking the Hub
+    for script, name in (("03_download_gpt2", GPT), ("05_download_bert", BERT)):
+        out = offline[f"demo01_hf_basics/{script}.py"]
+        assert f'from_pretrained("{name}", cache_dir="models", local_files_only=True)' in out
+        assert "字典 21128 项" in out and ".locks/" in out
     assert "Embedding(21128, 32" in offline["demo01_hf_basics/06_classify_text.py"]
 
 
