@@ -18,10 +18,12 @@ PAGES = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 
 def test_the_index_lists_every_page_in_order():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[\d  [^]]+\]\((\S+?)\)", index, re.MULTILINE)
-    assert listed == [page.name for page in PAGES]
+    listed = re.findall(r"^\| \[[^]]+\]\((\S+?)\)", index, re.MULTILINE)
+    assert listed[: len(PAGES)] == [page.name for page in PAGES]
     for number, page in enumerate(PAGES):
         assert page.read_text(encoding="utf-8").startswith(f"# {number}  "), page.name
+    for page in DOCS.glob("*.md"):  # those without a number: errata, glossary, quizzes
+        assert page.name == "README.md" or page.name in index, f"{page.name} is not listed"
 
 
 def test_every_picture_is_shown_with_words_for_who_cannot_see_it():
