@@ -11,3 +11,7 @@ class CourseError(Exception):
         super().__init__(f"{problem}\n下一步：{next_step}")
         self.problem = problem
         self.next_step = next_step
+
+
+class InputError(ValueError):
+    """请求里的文字或参数不合要求，API 会回 422"""

@@ -1,21 +1,100 @@
-"""找模型和分词器：只看本地文件夹，从不联网"""
+"""找模型、读模型和分词器：只看本地文件夹，从不联网"""
 
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from transformers import AutoConfig, BertTokenizer
+import torch
+from transformers import AutoConfig, BertModel, BertTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 from course.errors import CourseError
 from course.paths import MODELS, ROOT, command
 
-# 真模型的名字 → 没下载时顶替它的小模型（随仓库一起到手）
-SHIPPED = {
-    "bert-base-chinese": "tiny-bert-chinese",
-    "uer/gpt2-chinese-cluecorpussmall": "tiny-gpt2-chinese",
-}
-DOWNLOADERS = {  # 真模型的名字 → 下载它的脚本
-    "bert-base-chinese": "demo01_hf_basics/05_download_bert.py",
-    "uer/gpt2-chinese-cluecorpussmall": "demo01_hf_basics/03_download_gpt2.py",
-}
+AGAIN = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+@dataclass(frozen=True)
+class RealModel:
+    """一个真模型，和没下载它时顶替它的小模型
+
+    name 是 Hub 上的全名；aliases 是还在用的别的名字；stand_in 是 models/ 里顶替它的文件夹；
+    download 是下载它的脚本；licence 是模型卡上的许可证，没写就是 None；
+    on_modelscope 是魔搭上有没有同名的仓库。
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    stand_in: str
+    download: str
+    licence: str | None
+    on_modelscope: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """所有的名字，从短到长"""
+        return (*self.aliases, self.name)
+
+
+REAL_MODELS = (
+    RealModel(
+        "google-bert/bert-base-chinese",
+        ("bert-base-chinese",),  # 从前的名字，官方后来把它挪到了 google-bert 名下
+        "tiny-bert-chinese",
+        "demo01_hf_basics/05_download_bert.py",
+        "apache-2.0",
+        on_modelscope=True,
+    ),
+    RealModel(
+        "uer/gpt2-chinese-cluecorpussmall",
+        (),
+        "tiny-gpt2-chinese",
+        "demo01_hf_basics/03_download_gpt2.py",
+        None,
+        on_modelscope=False,  # 没有查到
+    ),
+)
+STAND_IN_LICENCE = "mit"  # 随仓库的小模型都是
+
+
+def real_model(name: str) -> RealModel | None:
+    """名字（全名或别名）→ 表里的那一行，不在表里就是 None"""
+    return next((model for model in REAL_MODELS if name in model.names), None)
+
+
+def model_name(folder: str | Path) -> str:
+    """模型文件夹 → 给人看的名字，如 models/models--组织--名字/snapshots/版本号 → 组织/名字
+
+    别的文件夹就是它自己的名字；给一个模型名，原样返回它的最后一段。
+    """
+    path = Path(folder)
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return path.name
+
+
+def licence_of(folder: str | Path) -> str | None:
+    """模型文件夹（或名字）→ 许可证，如 "apache-2.0"；不认识的、模型卡没写的是 None"""
+    name = model_name(folder).split("/")[-1]
+    for model in REAL_MODELS:
+        if name == model.stand_in:
+            return STAND_IN_LICENCE
+        if name == model.name.split("/")[-1]:
+            return model.licence
+    return None
+
+
+# 1. 找文件夹
+
+
+def cache_folder(name: str) -> Path:
+    """from_pretrained(name, cache_dir="models") 把模型放在哪：models/models--组织--名字"""
+    return MODELS / f"models--{name.replace('/', '--')}"
 
 
 def has_weights(folder: Path) -> bool:
@@ -25,12 +104,11 @@ def has_weights(folder: Path) -> bool:
 
 def downloaded(name: str) -> list[Path]:
     """名为 name 的模型下载后可能在的文件夹：models/名字，或 cache_dir 的 snapshots 结构"""
-    name = name.removeprefix("google-bert/")
-    ids = [name, f"google-bert/{name}"]  # 官方把 bert-base-chinese 挪进了 google-bert
-    folders = [MODELS / model_id for model_id in ids]
-    for model_id in ids:
-        cache = MODELS / f"models--{model_id.replace('/', '--')}" / "snapshots"
-        folders += sorted(cache.glob("*"))
+    model = real_model(name)
+    names = model.names if model else (name,)
+    folders = [MODELS / each for each in names]
+    for each in names:
+        folders += sorted((cache_folder(each) / "snapshots").glob("*"))
     return [folder for folder in folders if (folder / "config.json").is_file()]
 
 
@@ -40,7 +118,6 @@ def find_model(name: str) -> Path:
     顺序：你给的文件夹 → models/ 里下载好的 → 随仓库的小模型（会打印一行说明）。
     找不到、文件夹不对时抛 CourseError。
     """
-    name = name.removeprefix("google-bert/")
     for folder in (Path(name), ROOT / name):
         if folder.is_dir():
             return check_folder(folder.resolve())
@@ -48,12 +125,12 @@ def find_model(name: str) -> Path:
         if has_weights(folder):
             return folder
         print(f"注意：{folder} 里没有权重文件，下载可能中断了，先跳过它")
-    if name in SHIPPED:
+    if model := real_model(name):
         print(
-            f"模型：models/ 里还没有 {name}，先用随仓库的小模型 {SHIPPED[name]}"
-            f"（换成真的：{command(DOWNLOADERS[name])}）"
+            f"模型：models/ 里还没有 {model.names[0]}，先用随仓库的小模型 {model.stand_in}"
+            f"（换成真的：{command(model.download)}）"
         )
-        return check_folder(MODELS / SHIPPED[name])
+        return check_folder(MODELS / model.stand_in)
     if (MODELS / name / "config.json").is_file():
         return check_folder(MODELS / name)
     raise CourseError(
@@ -78,19 +155,99 @@ def check_folder(folder: Path) -> Path:
     return folder
 
 
-def load_tokenizer(folder: Path) -> BertTokenizer:
-    """读分词器，并核对字典大小
+# 2. 读分词器和权重
+
+
+def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer:
+    """读分词器，并核对字典大小；max_length 是 truncation=True 时最多留几个 token
+
+    max_length 记在 tokenizer.model_max_length 里，跟着分词器走；不给就用文件夹里写的，但不超过
+    模型的 max_position_embeddings（文件夹里没写时，transformers 填的是一个天文数字）。
 
     `BertTokenizer.from_pretrained` 有个陷阱：文件夹里没有字典时它不报错，悄悄给一个只有
     5 个 token 的空字典，句子全变成 [UNK]。所以和 config.json 的 vocab_size 对一遍，
-    不一致就抛 CourseError。
+    不一致就抛 CourseError；max_length 超过模型的位置编码个数时也抛。
     """
     tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-    expected = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
-    if len(tokenizer) != expected:
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) != config.vocab_size:
         raise CourseError(
-            f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有 {expected} 个，"
-            "多半是 vocab.txt 缺失或不完整",
+            f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有"
+            f" {config.vocab_size} 个，多半是 vocab.txt 缺失或不完整",
             f"补上 {folder / 'vocab.txt'}，或重新下载这个模型（见 models/README.md）",
         )
+    limit = config.max_position_embeddings
+    if max_length is not None and max_length > limit:
+        raise CourseError(
+            f"max_length {max_length} 超过了这个 BERT 的上限 {limit}", f"--max-length {limit}"
+        )
+    tokenizer.model_max_length = max_length or min(tokenizer.model_max_length, limit)
     return tokenizer
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """with quiet(): 里面读模型时，transformers 不打印进度条（Loading weights）和 LOAD REPORT
+
+    LOAD REPORT 是一张表：MISSING 是文件里没有、随机造的权重，UNEXPECTED 是文件里有、这里用不到
+    的权重，比如真的 bert-base-chinese 里预训练时的完形填空层 cls.*。出了 with 就恢复原样。
+    """
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_model(kind: type[M], folder: Path, may_miss: tuple[str, ...] = (), **options: object) -> M:
+    """kind.from_pretrained(folder, **options)，安静地，一个权重都不缺，评估模式
+
+    from_pretrained 遇到缺的权重会悄悄用随机数补上。这里除了名字以 may_miss 里某一项开头的，
+    缺一个就抛 CourseError；文件坏了也抛。
+    """
+    try:
+        with quiet():
+            model, info = kind.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True, **options
+            )
+    except Exception as error:  # 权重文件坏法很多，各库的异常没有共同的类型
+        raise CourseError(
+            f"读不了 {folder} 里的权重，文件可能不完整（{type(error).__name__}）", AGAIN
+        ) from error
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_miss))
+    if missing:
+        raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", AGAIN)
+    return model.eval()
+
+
+def load_bert(folder: Path) -> BertModel:
+    """读一个 BERT 文件夹，fp32；不是 BERT、缺了权重、坏了都抛 CourseError
+
+    只有 pooler.* 可以缺：有的 BERT 不存它，而我们用 [CLS] 的特征，不用它的输出。
+    """
+    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if kind != "bert":
+        raise CourseError(f"{folder} 是 {kind} 模型，本课要的是 BERT", "--model bert-base-chinese")
+    return load_model(BertModel, folder, ("pooler.",), dtype=torch.float32)
+
+
+def fingerprint(encoder: BertModel, tokenizer: BertTokenizer) -> str:
+    """encoder 的权重、结构、数值类型（dtype）和分词器合起来的 SHA-256：哪个变了，特征就会变
+
+    max_length（model_max_length）不算在内：它只管截到哪里，由用特征的人自己记。
+    """
+    digest = hashlib.sha256()
+    digest.update(encoder.config.to_json_string().encode("utf-8"))
+    digest.update(str(encoder.dtype).encode("utf-8"))
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    # 这两项是上一次调用留下的状态，每次调用都会重设，不算分词器本身的规则
+    rules["truncation"] = rules["padding"] = None
+    digest.update(json.dumps(rules).encode("utf-8"))
+    for name, tensor in encoder.state_dict().items():
+        digest.update(name.encode("utf-8"))
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

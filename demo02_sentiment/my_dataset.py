@@ -1,7 +1,8 @@
 """第 3 课  自定义 Dataset：一份评论数据变成"第 i 条是什么"
 
-教什么：PyTorch 的 Dataset 只要求两件事，`len(dataset)` 和 `dataset[i]`。这里每条返回
-(评论文本, 标签)，不在这里做分词，分词等到 DataLoader 凑齐一批再做，一次做一批更快。
+教什么：PyTorch 的 Dataset 只要求三个方法：`__init__` 备好数据，`__len__` 说有几条，`__getitem__`
+说第 i 条是什么。这里每条是 (评论文本, 标签)；不在这里分词，等 DataLoader 凑齐一批再分，
+一次分一批更快，也才知道这一批要补齐到多长。
 
 怎么运行：python demo02_sentiment/my_dataset.py
 
@@ -17,22 +18,26 @@ from torch.utils.data import Dataset
 
 from course.cli import Parser, run
 from course.errors import CourseError
-from course.reviews import load_reviews
+from course.reviews import find_reviews, load_reviews, sha256
 
 DATA = None  # None = 自带的评论；也可以是文件夹或 CSV 的路径，见 02_load_dataset.py
+MAX_LENGTH = 500  # 一条评论编码后最多多少个 token，超出的截断；BERT 的上限是 512
 
 read_once = cache(load_reviews)  # train、validation、test 各建一个 MyDataset，文件只读一次
+sha256_once = cache(lambda source: sha256(read_once(source)))
 
 
 class MyDataset(Dataset):
     """一份（split）评论：`dataset[i]` → (text, label)，label 是 0 … num_labels - 1 的整数
 
     split：train、validation 或 test，写错时抛 CourseError 并列出能用的名字。
-    data：`load_reviews` 认得的文件夹或 CSV，None 表示自带的评论。
+    data：`load_reviews` 认得的文件夹或文件，None 表示自带的评论。
+    属性 source 是实际用的那份数据的路径，sha256 是三份全部内容的 SHA-256。
     """
 
     def __init__(self, split: str, data: str | None = DATA):
-        dataset = read_once(data)
+        self.source = find_reviews(data)
+        dataset = read_once(self.source)  # 就是 load_from_disk(文件夹)，也认 CSV
         # 名字写错要当场说，否则要等到很久以后取数据时才冒出一个看不懂的 KeyError
         if split not in dataset:
             raise CourseError(
@@ -49,13 +54,18 @@ class MyDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[str, int]:
         return self.texts[index], self.labels[index]
 
+    @property
+    def sha256(self) -> str:
+        return sha256_once(self.source)
+
 
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--data", default=DATA, help="文件夹或 CSV，默认自带的评论")
     args = parser.parse_args()
 
-    # 写完 Dataset 一定要先单独跑一遍，看看取出来的是不是想要的样子
+    # 写完 Dataset 一定要先单独跑一遍，看看取出来的是不是想要的样子：
+    # len(dataset) 调的是 __len__，dataset[i] 调的是 __getitem__
     for split in ("train", "validation", "test"):
         dataset = MyDataset(split, args.data)
         counts = [
@@ -69,6 +79,8 @@ def main() -> None:
             print(f"  {(shown, label)}  {dataset.label_names[label]}")
 
     # 小结：Dataset 只回答"有几条""第 i 条是什么"；怎么凑批次是 DataLoader 的事
+    #       为什么要自己写一遍：以后的训练框架只要填配置，数据读错了它照样训练；知道里面是什么，
+    #       才看得出是哪一步错了
     # 练习：打印训练集里最长的一条评论，数一数它有多少个字，再看 MAX_LENGTH = 500 会截掉多少
 
 

@@ -28,17 +28,15 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
+from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
 from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import PARAMS
-from features import exam
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt
 
-WEIGHTS = PARAMS / "best.pth"
 SENTENCE = "房间很干净，服务也好，下次还来"
 BINS = 10  # 校准图把概率分成几档
 MAX_TOKENS = 40  # 注意力图最多画多少个 token，再多就看不清字了
@@ -234,19 +232,14 @@ def main() -> None:
 
     # 1. 测试集的特征和概率，和 evaluate.py 用的相同，算过就直接读
     classifier = SentimentClassifier(args.weights)
-    names = classifier.labels
-    test_set, features = exam(
-        classifier.model, classifier.tokenizer, classifier.run_info, args.data
-    )
-    labels = np.array(test_set.labels)
-    probabilities = classifier.head(features).softmax(dim=1).numpy()
+    exam = classifier.exam("test", args.data)
+    labels, names = exam.labels, classifier.labels
 
     # 2. 五张图
     with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
-        predicted = probabilities.argmax(axis=1)
-        draw_confusion(labels, predicted, names, folder / "confusion.png")
-        draw_calibration(probabilities, labels, names, folder / "calibration.png")
-        draw_map(features.numpy(), labels, names, folder / "map.png")
+        draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
+        draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")
+        draw_map(exam.features, labels, names, folder / "map.png")
         draw_attention(classifier, args.sentence, folder / "attention.png")
     curve = args.weights.parent / "curve.png"
     if curve.is_file():

@@ -180,7 +180,7 @@ def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
     task = {
         "input_sha256": sha256(source),
         "weights_sha256": sha256(weights),
-        "encoder_sha256": classifier.run_info["encoder_sha256"],
+        "encoder_sha256": classifier.record["encoder_sha256"],
         "column": column,
         "labels": labels,
         "max_length": classifier.max_length,

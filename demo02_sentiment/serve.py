@@ -115,7 +115,7 @@ def make_sentiment_app(classifier: SentimentClassifier, weights: Path):
     """07 的 API，加上网页和网页要用的三个地址"""
     app = make_app({NAME: classifier})
     app.title = "评论情感"
-    run_info = classifier.run_info
+    run_info = classifier.record
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -172,12 +172,12 @@ def main() -> None:
 
     # 3. 一直服务到 Ctrl-C
     def announce(url: str) -> None:
-        best = classifier.run_info["best"]
+        best = classifier.record["best"]
         print(f"\n网页  {url}")
         print(f"API   POST {url}/models/{NAME}   {classifier.task}")
         print(f"      GET  {url}/health   活着吗    GET {url}/info   模型的介绍")
         print(f"      浏览器打开 {url}/docs   可以直接点着试的文档")
-        print(f"模型 {classifier.run_info['model']}，权重 {args.weights}")
+        print(f"模型 {classifier.record['model']}，权重 {args.weights}")
         print(f"验证精度 {best['validation_accuracy']:.4f}，Ctrl-C 停止", flush=True)
 
     serve_until_stopped(app, args.port, announce)

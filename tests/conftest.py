@@ -22,8 +22,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from course.models import load_tokenizer
 from course.paths import ROOT
 from course.reviews import build_splits
+from net import DEVICE
 
 # A shell that starts the tests in the background tells them to ignore Ctrl-C, and the scripts that
 # the tests start would inherit that: test their answer to Ctrl-C all the same
@@ -146,3 +148,20 @@ def trained(repo, mini_bert, mini_data, tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return params
+
+
+def read_log(params: Path) -> list[dict[str, float]]:
+    with (params / "log.csv").open(encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+TEXTS = ["房间很干净", "服务太差了，失望，再也不来了", "一般"]
+
+
+def encode(folder: Path, texts: list[str] = TEXTS):
+    """A batch of tokens on the device that the lessons use"""
+    return load_tokenizer(folder)(texts, padding=True, return_tensors="pt").to(DEVICE)

@@ -8,10 +8,10 @@ from conftest import TINY
 from transformers import BertModel
 
 from classifier import MAX_PIECES, MIN_PIECES, SentimentClassifier
-from course.models import load_tokenizer
+from course.errors import InputError
+from course.models import fingerprint, load_tokenizer
 from course.reviews import load_reviews, to_splits
-from course.text_models import InputError
-from net import Model, fingerprint
+from net import Model
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Finding models offline, and what the shipped tiny BERT must be"""
 
+import copy
 import hashlib
+import json
 import runpy
 import shutil
 
@@ -8,15 +10,29 @@ import pytest
 import torch
 from conftest import TINY, make_bert
 from sklearn.linear_model import LogisticRegression
-from transformers import BertModel
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    BertModel,
+)
+from transformers.utils import logging
 
 from course import models
 from course.cleaning import normalize, runs
 from course.errors import CourseError
-from course.models import find_model, load_tokenizer
+from course.models import (
+    REAL_MODELS,
+    find_model,
+    fingerprint,
+    licence_of,
+    load_bert,
+    load_model,
+    load_tokenizer,
+    model_name,
+)
 from course.paths import ROOT
 from features import encode
-from net import load_encoder
 
 
 @pytest.fixture
@@ -81,6 +97,111 @@ def test_silent_five_token_tokenizer_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def copy_of(folder, to):
+    shutil.copytree(folder, to)
+    return to
+
+
+def edit_json(path, **changes):
+    old = json.loads(path.read_text(encoding="utf-8"))
+    new = {key: value for key, value in (old | changes).items() if value is not None}
+    path.write_text(json.dumps(new), encoding="utf-8")
+
+
+def test_the_one_table_of_real_models():
+    for model in REAL_MODELS:
+        assert (ROOT / "models" / model.stand_in / "config.json").is_file()
+        assert model.name in (ROOT / model.download).read_text(encoding="utf-8")
+        card = (ROOT / "models" / model.stand_in / "README.md").read_text(encoding="utf-8")
+        assert f"license: {licence_of(model.stand_in)}\n" in card
+    cached = "models/models--google-bert--bert-base-chinese/snapshots/0123abc"
+    assert model_name(cached) == "google-bert/bert-base-chinese"
+    assert model_name("models/bert-base-chinese") == "bert-base-chinese"
+    for place in (cached, "models/bert-base-chinese", "models/google-bert/bert-base-chinese"):
+        assert licence_of(place) == "apache-2.0"
+    assert licence_of("uer/gpt2-chinese-cluecorpussmall") is None  # its card states none
+    assert licence_of("my/own-model") is None
+
+
+def test_max_length_travels_with_the_tokenizer(mini_bert, tmp_path):
+    long_text = "好" * 600
+    tokenizer = load_tokenizer(mini_bert)
+    assert len(tokenizer(long_text, truncation=True)["input_ids"]) == 512
+    tokenizer = load_tokenizer(mini_bert, 15)
+    assert tokenizer.model_max_length == 15
+    assert len(tokenizer(long_text, truncation=True)["input_ids"]) == 15
+    # a folder that states no limit: the model's own, and not 10^30
+    folder = copy_of(mini_bert, tmp_path / "bert")
+    edit_json(folder / "tokenizer_config.json", model_max_length=None)
+    assert load_tokenizer(folder).model_max_length == 512
+    edit_json(folder / "tokenizer_config.json", model_max_length=100)  # the smaller one counts
+    assert load_tokenizer(folder).model_max_length == 100
+
+
+def test_unusable_berts_are_refused(tmp_path, mini_bert):
+    broken = copy_of(mini_bert, tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    with pytest.raises(CourseError, match="文件可能不完整"):
+        load_bert(broken)
+    weights.write_bytes((mini_bert / "model.safetensors").read_bytes())
+    edit_json(broken / "config.json", num_hidden_layers=3)
+    with pytest.raises(CourseError, match="缺少 16 个权重"):  # one whole layer
+        load_bert(broken)
+    edit_json(broken / "config.json", model_type="gpt2")
+    with pytest.raises(CourseError, match="是 gpt2 模型"):
+        load_bert(broken)
+
+
+def test_only_the_pooler_may_be_missing(tmp_path, mini_bert):
+    model = load_bert(mini_bert)
+    assert model.dtype == torch.float32 and not model.training
+    model.pooler = nn.Identity()
+    folder = copy_of(mini_bert, tmp_path / "no-pooler")
+    model.save_pretrained(folder)
+    assert load_bert(folder).pooler is not None
+    kind, parts = AutoModelForSequenceClassification, ("classifier.", "bert.pooler.")
+    assert isinstance(load_model(kind, folder, parts), BertForSequenceClassification)
+    with pytest.raises(CourseError, match=r"缺少 2 个权重，如 classifier\.bias"):
+        load_model(kind, folder, ("bert.pooler.",))
+
+
+def test_loading_is_quiet_and_leaves_the_logs_as_they_were(mini_bert, tmp_path, capfd, caplog):
+    logging.enable_progress_bar()
+    logging.set_verbosity_warning()
+    load_model(BertForSequenceClassification, mini_bert, ("classifier.",))  # LOAD REPORT, bars
+    printed = capfd.readouterr()
+    assert printed.out + printed.err + caplog.text == ""
+    with pytest.raises(CourseError):
+        load_model(BertForSequenceClassification, tmp_path)
+    assert logging.is_progress_bar_enabled()
+    assert logging.get_verbosity() == logging.WARNING
+    BertForSequenceClassification.from_pretrained(mini_bert)  # and who wants them has them
+    assert "Loading weights" in capfd.readouterr().err and "LOAD REPORT" in caplog.text
+
+
+def test_fingerprint_sees_every_change_of_the_encoder(mini_bert):
+    encoder, tokenizer = load_bert(mini_bert), load_tokenizer(mini_bert)
+    original = fingerprint(encoder, tokenizer)
+    tokenizer(["很长的一句话"], truncation=True, max_length=3, padding="max_length")
+    assert fingerprint(encoder, tokenizer) == original  # a call leaves no trace
+    assert fingerprint(encoder, load_tokenizer(mini_bert, 15)) == original
+    assert fingerprint(copy.deepcopy(encoder).bfloat16(), tokenizer) != original
+    other = copy.deepcopy(encoder)
+    other.config.layer_norm_eps = 1e-5
+    assert fingerprint(other, tokenizer) != original
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        other.encoder.layer[1].output.dense.bias[3] += 1e-6
+    assert fingerprint(other, tokenizer) != original
+
+
+def test_fingerprint_of_the_shipped_model_stays():
+    """params/ folders of learners hold it: another value would refuse every one of them"""
+    expected = "cc377d2c89003c0e1af2f62ca76651ce76439123e1f75b9b9fc9f3c2cebd59c7"
+    assert fingerprint(load_bert(TINY), load_tokenizer(TINY)) == expected
+
+
 def test_tiny_bert_is_a_complete_standard_bert_folder():
     vocabulary = (TINY / "vocab.txt").read_bytes()
     assert hashlib.md5(vocabulary).hexdigest() == "3b5b76c4aef48ecf8cb3abaafe960f09"
@@ -116,7 +237,7 @@ def test_tiny_bert_beats_the_same_architecture_with_random_weights(tmp_path, spl
     )
     accuracy = {}
     for name, folder in (("tiny", TINY), ("random", random)):
-        encoder, tokenizer = load_encoder(folder).eval(), load_tokenizer(folder)
+        encoder, tokenizer = load_bert(folder), load_tokenizer(folder)
         train, validation = (
             encode(encoder, tokenizer, [t for t, _ in splits[s][:n]], 128, progress=False)
             for s, n in (("train", 1200), ("validation", 600))

@@ -1,7 +1,5 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
-import csv
-import itertools
 import json
 import os
 import re
@@ -13,22 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, run_here, run_script, write_csv
-from safetensors.torch import load_file
-
-from course.reviews import load_reviews, to_splits
-from train import LengthBatches
+from conftest import environment, load, read_log, run_here, run_script, write_csv
 
 TRAIN = "demo02_sentiment/train.py"
-
-
-def read_log(params: Path) -> list[dict[str, float]]:
-    with (params / "log.csv").open(encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def load(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)
 
 
 def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained, mini_bert):
@@ -79,60 +64,6 @@ def test_recompute_gives_the_same_losses_and_weights(repo, mini_bert, mini_data,
     for cached, literal in zip(*states, strict=True):
         for name in cached:
             torch.testing.assert_close(cached[name], literal[name], atol=1e-5, rtol=0)
-
-
-def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
-    repo, mini_bert, mini_data, tmp_path
-):
-    done = run_script(
-        repo,
-        TRAIN,
-        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path),
-        *("--unfreeze", 1, "--epochs", 2, "--encoder-lr", 2e-3, "--max-length", 100),
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"微调 BERT 的 [\d,]+ 个参数，学习率 2.0e-03", done.stdout)
-    assert done.stdout.startswith("设备") and "每轮 12 批" in done.stdout
-    losses = [row["loss"] for row in read_log(tmp_path)]
-    assert losses[1] < losses[0]
-    state, base = load(tmp_path / "best.pth"), load_file(mini_bert / "model.safetensors")
-    assert {name.split(".")[0] for name in state} == {"fc", "encoder"}
-    assert all(n.startswith(("fc.", "encoder.encoder.layer.1.")) for n in state)
-    name = "encoder.layer.1.output.dense.weight"
-    assert not torch.equal(state[f"encoder.{name}"], base[name])
-    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert record["unfreeze"] == 1 and record["batch_size"] == 32
-
-    # evaluate.py is not told; on the validation reviews it must find train.py's accuracy
-    validation = to_splits(load_reviews(mini_data))["validation"]
-    for split in ("train", "validation", "test"):
-        write_csv(tmp_path / "again" / f"{split}.csv", validation)
-    score = run_script(
-        repo,
-        *("demo02_sentiment/evaluate.py", "--weights", tmp_path / "best.pth"),
-        *("--data", tmp_path / "again"),
-    )
-    assert score.returncode == 0, score.stderr
-    correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
-    assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
-
-
-def test_batches_of_similar_lengths_come_in_any_order():
-    lengths = torch.randint(10, 500, (3210,), generator=torch.Generator().manual_seed(1)).tolist()
-    batches = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
-    first, second = list(batches), list(batches)
-    for epoch in (first, second):
-        assert len(epoch) == len(batches) == 100 and all(len(batch) == 32 for batch in epoch)
-        assert len({i for batch in epoch for i in batch}) == 3200  # no review twice
-    assert first != second
-    again = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
-    assert list(again) == first
-    means = [sum(lengths[i] for i in batch) / 32 for batch in first]
-    spread = max(max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in first)
-    assert spread < 60 and max(means) - min(means) > 350
-    # not sorted from one batch to the next: as often up as down, more or less
-    ups = sum(a < b for a, b in itertools.pairwise(means))
-    assert 35 <= ups <= 65
 
 
 def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
@@ -232,11 +163,7 @@ BAD_INPUT = {
     "batch too large": (["--batch-size", "401", "--data", "{data}"], "一批都凑不出来"),
     "params is below a file": (["--params", "{tmp}/one.csv/params"], "写不了"),
     "params is read-only": (["--params", "{read_only}"], "写不了"),
-    "more layers than there are": (["--unfreeze", "9", "--data", "{data}"], "这个 BERT 只有 4 层"),
-    "unfreeze what": (["--unfreeze", "last"], "--unfreeze"),
-    "unfreeze and recompute": (["--unfreeze", "1", "--recompute"], "去掉 --recompute"),
     "bf16 and recompute": (["--bf16", "--recompute"], "去掉 --bf16"),
-    "bf16 and unfreeze": (["--bf16", "--unfreeze", "1"], "去掉 --bf16"),
 }
 
 

@@ -1,23 +1,22 @@
-"""Features: equal to the literal pass, cached under a key that covers everything"""
+"""The fast pass: equal to the lecture's, whatever the lengths, the batches and the activation"""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from transformers import BertTokenizer
 from transformers.activations import ACT2FN
 
-import features
+from course import packed_bert
 from course.errors import CourseError
-from course.models import load_tokenizer
-from features import cached_features, cls_features, encode, make_batches, prepare
-from net import load_encoder
+from course.models import load_bert, load_tokenizer
+from course.packed_bert import cls_features, encode, make_batches, prepare
+from features import cls_features as sorted_batches
 
 
 @pytest.fixture(scope="module")
 def encoder(mini_bert):
-    return load_encoder(mini_bert).eval()
+    return load_bert(mini_bert).eval()
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +29,6 @@ def texts(splits):
     return [text for text, _ in splits["test"][:150]]
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "DATA", tmp_path)
-    return tmp_path / "features"
-
-
 def literal(encoder, tokenizer, texts, max_length):
     """The lecture's pass: padded to max_length, attention_mask, last_hidden_state[:, 0]"""
     batch = tokenizer(
@@ -45,25 +38,29 @@ def literal(encoder, tokenizer, texts, max_length):
         return encoder(**batch).last_hidden_state[:, 0]
 
 
-def test_equal_to_the_lectures_pass_row_by_row(encoder, tokenizer, texts):
+def test_equal_to_the_lectures_pass_row_by_row(encoder, tokenizer, texts, mini_bert):
     texts = [*texts, texts[3], "好", texts[0]]  # duplicates, and the shortest
     for max_length in (60, 200):  # some are cut, some are not
         expected = literal(encoder, tokenizer, texts, max_length)
-        ours = encode(encoder, tokenizer, texts, max_length, progress=False)
+        tokenizer = load_tokenizer(mini_bert, max_length)
+        ours = encode(encoder, tokenizer, texts, progress=False)
         assert ours.shape == (len(texts), 32)
         torch.testing.assert_close(ours, expected, atol=5e-6, rtol=0)
+        for padding in ("max_length", True):  # the two slower ways that lesson 5 shows
+            shown = sorted_batches(encoder, tokenizer, texts, padding)
+            torch.testing.assert_close(shown, expected, atol=5e-6, rtol=0)
     assert (ours[3] - ours[4]).abs().max() > 1e-3  # different reviews differ by far more than that
 
 
 @pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, monkeypatch):
-    monkeypatch.setattr(features, "ONEDNN", onednn and features.ONEDNN)
+    monkeypatch.setattr(packed_bert, "ONEDNN", onednn and packed_bert.ONEDNN)
     encoder = copy.deepcopy(encoder)
     for layer in encoder.encoder.layer:
         layer.intermediate.intermediate_act_fn = ACT2FN[activation]
     # equal and different lengths, more than one batch, and one batch that is exactly full
-    lengths = [17, 17, 3, 40, 1, 500, 12, features.BATCH_TOKENS, 60, 60, 60]
+    lengths = [17, 17, 3, 40, 1, 500, 12, packed_bert.BATCH_TOKENS, 60, 60, 60]
     sequences = [np.random.randint(1000, 8000, n, np.int32) for n in lengths]
     with torch.inference_mode():
         alone = [
@@ -92,29 +89,19 @@ def test_few_shapes_reach_onednn(encoder, monkeypatch):
     sequences = [np.full(n, 100, np.int32) for n in lengths]
     batches = [[sequences[i] for i in batch] for batch in make_batches(lengths)]
     cls_features(encoder, batches, prepare(encoder))
-    assert len(shapes) <= 3 and all(n % features.SHAPE == 0 for _, n in shapes)
+    assert len(shapes) <= 3 and all(n % packed_bert.SHAPE == 0 for _, n in shapes)
 
 
 def test_batches_are_full_within_the_budget_and_hold_every_row_once():
-    lengths = [3, 5, 3, 500, 5, 3, features.BATCH_TOKENS + 1, *[7] * 1000, *range(20, 400)]
+    lengths = [3, 5, 3, 500, 5, 3, packed_bert.BATCH_TOKENS + 1, *[7] * 1000, *range(20, 400)]
     batches = make_batches(lengths)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     totals = [sum(lengths[i] for i in batch) for batch in batches]
-    assert totals[0] == features.BATCH_TOKENS + 1 and len(batches[0]) == 1
-    assert max(totals[1:]) <= features.BATCH_TOKENS
-    assert sum(totals) > 0.97 * features.BATCH_TOKENS * len(batches)
+    assert totals[0] == packed_bert.BATCH_TOKENS + 1 and len(batches[0]) == 1
+    assert max(totals[1:]) <= packed_bert.BATCH_TOKENS
+    assert sum(totals) > 0.97 * packed_bert.BATCH_TOKENS * len(batches)
     for batch in batches:  # equal lengths side by side: attention takes them together
         assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
-
-
-def test_bf16_is_close_and_stored_apart(cache, encoder, tokenizer, texts, capsys):
-    exact = cached_features(encoder, tokenizer, texts, 100, "test")
-    capsys.readouterr()
-    near = cached_features(encoder, tokenizer, texts, 100, "test", torch.bfloat16)
-    assert "是近似的" in capsys.readouterr().out
-    assert len(list(cache.iterdir())) == 2 and near.dtype == torch.float32
-    assert 1e-4 < (near - exact).abs().max() < 0.1
-    assert torch.cosine_similarity(near, exact).min() > 0.999
 
 
 def test_an_empty_batch_of_texts_gives_no_rows(encoder, tokenizer):
@@ -132,55 +119,6 @@ def test_train_mode_is_refused(encoder, tokenizer):
         encode(copy.deepcopy(encoder).train(), tokenizer, ["好"])
 
 
-def test_max_length_beyond_the_positions_is_refused(encoder, tokenizer):
+def test_max_length_beyond_the_positions_is_refused(mini_bert):
     with pytest.raises(CourseError, match="上限 512"):
-        encode(encoder, tokenizer, ["好"], max_length=513)
-
-
-def test_second_time_is_read_and_a_damaged_file_is_never_used(
-    cache, encoder, tokenizer, texts, capsys
-):
-    first = cached_features(encoder, tokenizer, texts, 100, "test")
-    (file,) = cache.iterdir()
-    good = file.read_bytes()
-    capsys.readouterr()
-    assert torch.equal(cached_features(encoder, tokenizer, texts, 100, "test"), first)
-    assert "用上次存下的" in capsys.readouterr().out
-
-    flipped = bytearray(good)
-    flipped[-1000] ^= 1  # one bit of one number
-    for damaged in (good[: len(good) // 2], bytes(flipped), b"", b"not a tensor"):
-        file.write_bytes(damaged)
-        assert torch.equal(cached_features(encoder, tokenizer, texts, 100, "test"), first)
-        assert "已损坏，重新算" in capsys.readouterr().out
-        assert file.read_bytes() == good
-
-
-def test_key_covers_everything_that_changes_a_feature(
-    cache, encoder, tokenizer, texts, mini_bert, tmp_path
-):
-    def files() -> int:
-        return len(list(cache.iterdir()))
-
-    cached_features(encoder, tokenizer, texts, 100, "test")
-    assert files() == 1
-    other = copy.deepcopy(encoder)
-    with torch.no_grad():
-        other.embeddings.word_embeddings.weight[4635, 0] += 1e-3
-    cached_features(other, tokenizer, texts, 100, "test")  # weights
-    assert files() == 2
-    cached_features(encoder, tokenizer, texts, 101, "test")  # max_length
-    assert files() == 3
-    cached_features(encoder, tokenizer, texts[::-1], 100, "test")  # texts, and their order
-    assert files() == 4
-    low = cached_features(copy.deepcopy(encoder).bfloat16(), tokenizer, texts, 100, "test")  # dtype
-    assert files() == 5 and low.dtype == torch.bfloat16
-    cased = tmp_path / "cased"
-    cased.mkdir()
-    lines = (mini_bert / "vocab.txt").read_text(encoding="utf-8").split("\n")
-    lines[4635], lines[3189] = lines[3189], lines[4635]  # two characters change places
-    (cased / "vocab.txt").write_text("\n".join(lines), encoding="utf-8")
-    cached_features(encoder, BertTokenizer.from_pretrained(cased), texts, 100, "test")  # tokenizer
-    assert files() == 6
-    cached_features(encoder, tokenizer, texts, 100, "test")  # and nothing else does
-    assert files() == 6
+        load_tokenizer(mini_bert, 513)

@@ -1,0 +1,111 @@
+"""算过的特征存在 data/features/，下次直接读；凡是会改变特征的东西变了，就重新算
+
+不是一课。存成 safetensors 而不是 pickle：打开它不会执行任何代码。
+"""
+
+import ast
+import hashlib
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import Dataset
+from transformers import BertModel, BertTokenizer
+
+from course import packed_bert
+from course.files import atomic_write
+from course.models import fingerprint
+from course.packed_bert import encode
+from course.paths import DATA
+
+
+def meaning(path: Path) -> bytes:
+    """一份 Python 代码去掉注释、空行和文档字符串之后剩下的：只有它变了，算出来的才可能变"""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = None
+    return ast.dump(tree).encode("utf-8")
+
+
+def cache_key(
+    encoder: BertModel, tokenizer: BertTokenizer, texts: list[str], dtype: torch.dtype
+) -> str:
+    """会改变特征的全部东西的 SHA-256：BERT、分词器、最长多少 token、评论、数值类型、算法"""
+    digest = hashlib.sha256(fingerprint(encoder, tokenizer).encode("utf-8"))
+    limit, version = tokenizer.model_max_length, transformers.__version__
+    digest.update(f"{limit} {dtype} {version} {len(texts)}".encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8")).digest())
+    digest.update(meaning(Path(packed_bert.__file__)))
+    return digest.hexdigest()
+
+
+def sha256(features: torch.Tensor) -> str:
+    """特征内容的 SHA-256，用来发现存在硬盘上的文件有没有坏"""
+    return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()
+
+
+def read_cache(path: Path) -> torch.Tensor | None:
+    """读存下来的特征；没有、残缺、内容对不上时返回 None"""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            features = file.get_tensor("features")
+            if file.metadata()["sha256"] == sha256(features):
+                return features
+    except (SafetensorError, OSError, KeyError, TypeError):
+        pass  # 和内容对不上一样处理：下面说一声，重新算
+    print(f"特征：{path.name} 已损坏，重新算")
+    return None
+
+
+def cached_features(
+    encoder: BertModel,
+    tokenizer: BertTokenizer,
+    texts: list[str],
+    name: str,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """和 `encode` 一样返回 (N, hidden)，但算过的直接读；name 只用在文件名和提示里"""
+    if dtype == torch.bfloat16:
+        print(f"特征：{name} 用 bf16 算，是近似的，和 fp32 的差到百分之几")
+    key = cache_key(encoder, tokenizer, texts, dtype)
+    path = DATA / "features" / f"{name}-{key[:16]}.safetensors"
+    features = read_cache(path)
+    if features is not None:
+        print(f"特征：{name} {tuple(features.shape)}，用上次存下的 {path.name}")
+        return features
+    features = encode(encoder, tokenizer, texts, dtype)
+    with atomic_write(path) as temporary:
+        save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
+    print(f"特征：{name} {tuple(features.shape)}，存为 {path}")
+    return features
+
+
+class FeatureDataset(Dataset):
+    """算好的特征也是一个 Dataset：第 i 条是 (特征 (hidden,), 标签)，都在 device 上"""
+
+    def __init__(
+        self, features: torch.Tensor, labels: list[int], device: torch.device | str = "cpu"
+    ):
+        self.features = features.to(device)
+        self.labels = torch.tensor(labels, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.features[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """DataLoader 一次要一整批时用它：一次切好 (批, hidden) 和 (批,)，不用一条条拼"""
+        return self.features[indices], self.labels[indices]
+
+
+def keep_batch(batch: tuple) -> tuple:
+    """FeatureDataset 给的已经是一整批，DataLoader 不用再拼；当 collate_fn 用"""
+    return batch

@@ -1,0 +1,207 @@
+"""BERT 的快算法：一批评论 → [CLS] 特征，和课上的算法相等，一个补齐的位置也不算
+
+不是一课。四件事让它快，每一件都不改结果（只差浮点误差，fp32 约 5e-6）：
+1. 首尾相接：长短不一的评论排成一长串 token，不补齐；只有注意力按句子切开
+2. 最后一层只算 [CLS]：别的位置没有人用
+3. 权重先重排：矩阵乘法顺着读，query、key、value 合成一次乘
+4. 每个核各算各的批次，谁也不等谁；token 完全相同的评论只算一次
+
+讲给学员看的三种算法的比较在 demo02_sentiment/features.py，和别的库比有多快在 benchmarks/README.md。
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from math import ceil
+from operator import itemgetter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+from transformers import BertModel, BertTokenizer
+from transformers.activations import GELUActivation
+
+BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
+GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
+SHAPE = 64  # 一批的 token 数凑成它的倍数
+# oneDNN 的快路只在有 AVX-512 的处理器上用：别处的 PyTorch 不一定带它，也不一定更快
+ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in (
+    "AVX512",
+    "AVX512_VNNI",
+)
+
+
+def make_batches(lengths: list[int]) -> list[list[int]]:
+    """N 条句子各有几个 token → 把它们的编号分成批：一批不超过 BATCH_TOKENS 个 token，又尽量装满
+
+    像装箱：先放最长的，剩下的空位每次放进放得下的里面最长的；比一批还长的自己占一批。
+    """
+    rest = sorted((length, i) for i, length in enumerate(lengths))
+    batches = []
+    while rest:
+        batch, room, at = [], BATCH_TOKENS, len(rest) - 1  # 最长的先来：内存不够马上就知道
+        while at >= 0:
+            length, i = rest.pop(at)
+            batch.append(i)
+            room -= length
+            at = bisect_right(rest, room, key=itemgetter(0)) - 1
+        batches.append(batch)
+    return batches
+
+
+def multiplier(
+    linears: list[nn.Linear], dtype: torch.dtype, activation: Callable | None = None
+) -> Callable:
+    """输入相同的几个 Linear 合成一个函数：x (token 数, in) → (token 数, out 之和)，再过 activation
+
+    权重先重排成矩阵乘法顺着读的样子，交给 oneDNN（PyTorch 自带的矩阵库，F.linear 算 fp32 用的是
+    MKL）：AMD 上快一到五成，一次乘的 token 越少越明显。没有 oneDNN 的机器走 F.linear，结果相同。
+    """
+    weight, bias = linears[0].weight, linears[0].bias
+    if len(linears) > 1:
+        weight = torch.cat([linear.weight for linear in linears])
+        bias = torch.cat([linear.bias for linear in linears])
+    weight, bias = weight.to(dtype), bias.to(dtype)
+    multiply, after = F.linear, ()
+    if ONEDNN and weight.device.type == "cpu":
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+        multiply, after = torch.ops.mkldnn._linear_pointwise, ("none", [], "")
+        if isinstance(activation, GELUActivation):  # oneDNN 乘完顺手就算，不用再读写一遍
+            activation, after = None, ("gelu", [], "none")
+    activation = activation or nn.Identity()
+    return lambda x: activation(multiply(x.to(dtype), weight, bias, *after))
+
+
+@torch.inference_mode()
+def prepare(encoder: BertModel, dtype: torch.dtype = torch.float32) -> Iterator[list[Callable]]:
+    """一层一层地备好矩阵乘法，每层四个：query、key、value 合成的，注意力之后的，前馈的两个
+
+    dtype 是乘法的数值类型：torch.bfloat16 只有 8 位有效的二进制数字，在有 bf16 单元的处理器上快
+    一倍以上，但结果是近似的（差到 1e-2 上下）。
+    """
+    for layer in encoder.encoder.layer:
+        attention, feed = layer.attention.self, layer.intermediate
+        yield [
+            multiplier([attention.query, attention.key, attention.value], dtype),
+            multiplier([layer.attention.output.dense], dtype),
+            multiplier([feed.dense], dtype, feed.intermediate_act_fn),
+            multiplier([layer.output.dense], dtype),
+        ]
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, groups: list, heads: int
+) -> torch.Tensor:
+    """首尾相接的句子各看各的：key、value (token 数, hidden)，返回与 query 同形状
+
+    groups 里每一组是等长的几条句子（条数，句长），一组算一次；query 每条句子可以只有一个位置。
+    """
+    sizes = [rows * length for rows, length in groups]
+    asked = sizes if len(query) == len(key) else [rows for rows, _ in groups]
+    out = []
+    parts = (query.split(asked), key.split(sizes), value.split(sizes))
+    for (rows, _), *qkv in zip(groups, *parts, strict=True):
+        # (条数 × 句长, hidden) → (条数, 头数, 句长, 每头维数)，注意力之后再变回来
+        q, k, v = (x.unflatten(-1, (heads, -1)).unflatten(0, (rows, -1)) for x in qkv)
+        context = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
+        out.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
+    return torch.cat(out)
+
+
+@torch.inference_mode()
+def cls_features(
+    encoder: BertModel, batches: list[list[np.ndarray]], prepared: Iterable[list[Callable]]
+) -> list[torch.Tensor]:
+    """几批长短不一的 token 序列 → 每批的 [CLS] 特征 (条数, hidden)；prepared 来自 prepare
+
+    和 `encoder(…).last_hidden_state[:, 0]` 相等（只差浮点误差），但不补齐：一批句子首尾相接，
+    排成 (token 数, hidden)。Linear 和 LayerNorm 本来就一个 token 一个 token 地算，不管句子在
+    哪里断开；只有注意力按句子切开。最后一层只有 [CLS] 有人用，所以它"看"完整句话之后只算
+    [CLS] 一个位置。
+    """
+    heads, layers = encoder.config.num_attention_heads, encoder.encoder.layer
+    # 每批一个：向量 (token 数, hidden)，[CLS] 的位置，等长的几组（见 attend）
+    hiddens, firsts, groups = [], [], []
+    for batch in batches:
+        if len(batches) > 1 and (rest := -sum(map(len, batch)) % SHAPE):
+            # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存
+            batch = [*batch, np.zeros(rest, np.int32)]
+        lengths = [len(ids) for ids in batch]
+        ids = torch.from_numpy(np.concatenate(batch))[None].to(encoder.device)
+        positions = torch.cat([torch.arange(length) for length in lengths])[None].to(ids.device)
+        hiddens.append(encoder.embeddings(input_ids=ids, position_ids=positions)[0])
+        firsts.append(torch.tensor([0, *lengths[:-1]], device=ids.device).cumsum(0))
+        groups.append([(len(list(same)), length) for length, same in groupby(lengths)])
+
+    # 一层的权重备好，各批都用过，再换下一层
+    for layer, (qkv, attention_out, feed_in, feed_out) in zip(layers, prepared, strict=True):
+        for i, hidden in enumerate(hiddens):
+            # 注意力和 LayerNorm 总用 fp32：bf16 的注意力在 CPU 上反而慢，LayerNorm 不占多少时间
+            query, key, value = qkv(hidden).float().chunk(3, dim=-1)
+            if layer is layers[-1]:
+                query, hidden = query[firsts[i]], hidden[firsts[i]]
+            context = attention_out(attend(query, key, value, groups[i], heads))
+            hidden = layer.attention.output.LayerNorm(hidden + context.to(hidden.dtype))
+            fed = feed_out(feed_in(hidden))
+            hiddens[i] = layer.output.LayerNorm(hidden + fed.to(hidden.dtype))
+    return [hidden[: len(batch)].cpu() for batch, hidden in zip(batches, hiddens, strict=True)]
+
+
+def encode(
+    encoder: BertModel,
+    tokenizer: BertTokenizer,
+    texts: list[str],
+    dtype: torch.dtype = torch.float32,
+    prepared: list[list[Callable]] | None = None,
+    progress: bool = True,
+) -> torch.Tensor:
+    """N 条评论 → [CLS] 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同
+
+    超过 tokenizer.model_max_length 个 token 的截断。dtype 见 `prepare`。encoder 不在评估模式时抛
+    RuntimeError：有 dropout，结果就每次不同。常常只来一条评论时，把 `list(prepare(encoder, dtype))`
+    存着传给 prepared，省得每次重新备，多占一份权重的内存；那时用的就是备的时候的 dtype。
+    """
+    if encoder.training:
+        raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
+    # token 完全相同的评论只算一次：unique 是 {序列: 编号}，places 是每条评论对应的编号
+    # 一千条一千条地分词：分词器每个 token 要占一百多字节，记下来的只有 4 字节
+    unique: dict[bytes, int] = {}
+    places = []
+    for start in range(0, len(texts), 1000):
+        part = tokenizer(texts[start : start + 1000], truncation=True)
+        for ids in part["input_ids"]:
+            places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
+    sequences = [np.frombuffer(ids, np.int32) for ids in unique]
+    features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
+
+    def work(group: list[list[int]]) -> int:
+        rows = [[sequences[i] for i in batch] for batch in group]
+        outs = cls_features(encoder, rows, prepared or prepare(encoder, dtype))
+        for batch, out in zip(group, outs, strict=True):
+            features[batch] = out
+        return sum(len(sequences[i]) for batch in group for i in batch)
+
+    # CPU 上每个核各算各的批次，谁也不等谁；若让几个核合算一批，有一个核被别的程序占着，
+    # 大家都要等它，实测慢几倍。显卡只要一个线程喂它就够
+    threads = torch.get_num_threads()
+    batches = make_batches([len(ids) for ids in sequences])
+    cores = max(1, min(threads if encoder.device.type == "cpu" else 1, len(batches)))
+    parts = cores * ceil(len(batches) / (GROUP * cores))  # 每个核轮到的次数相同
+    groups = [batches[part::parts] for part in range(parts)]
+    pool = ThreadPoolExecutor(
+        cores, initializer=torch.set_num_threads, initargs=(threads // cores,)
+    )
+    bar = tqdm(
+        total=sum(map(len, sequences)), desc="BERT 算特征", unit="token", disable=not progress
+    )
+    try:
+        for tokens in pool.map(work, groups):
+            bar.update(tokens)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C 时不再算剩下的批次
+        bar.close()
+        torch.set_num_threads(threads)
+    return features[places]

@@ -1,0 +1,225 @@
+"""选学  微调：同一个循环，BERT 也跟着学
+
+教什么：train.py 里 BERT 是冻结的；这里把它的最后几层、或全部（全量微调）也放开来学。循环还是那个
+循环，新的几行都标着"新"：把两个文件放在一起比（diff），差别就是这一课。
+新的麻烦有三样：BERT 会变，特征不能只算一次了，所以每批都重算，慢几百倍；BERT 里已经学到的东西
+很值钱，所以步子要小（另一个学习率）、先慢后快再慢（warm-up）、不让一批怪评论带偏（梯度裁剪）；
+权重文件从几 KB 变成几十 MB，因为学过的层都要存。
+
+怎么运行（小 BERT 二十来分钟，真的 bert-base-chinese 要有显卡）：
+    python demo02_sentiment/finetune.py                 全部放开
+    python demo02_sentiment/finetune.py --unfreeze 1    只放开最后一层
+
+会看到：
+    设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
+    微调 BERT 的 8,699,904 个参数，学习率 5.2e-05，每轮存 35 MB
+      轮次 0 批次 0 loss 0.7… 精度 0.…
+    …
+    最好的一轮是 1，验证精度 0.86…
+
+看什么：训练精度比冻结时高不少，验证精度几乎不动，为什么？见 README.md 的消融。
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.utils.data import DataLoader, Sampler
+from transformers import get_linear_schedule_with_warmup
+
+from checkpoint import Checkpoints, check_writable, describe
+from course.cli import number, run
+from course.errors import CourseError
+from course.feature_cache import FeatureDataset, keep_batch
+from course.models import find_model, load_tokenizer
+from course.packed_bert import encode
+from my_dataset import MyDataset
+from net import DEVICE, Model
+from train import accuracy, collate_fn, count_batches, make_parser
+
+EPOCH = 2  # 两轮就够，再多就开始背训练集
+BATCH_SIZE = 32
+WARMUP = 0.1  # 学习率用头 10 % 的步数从 0 升上来，再直线降回 0：一开始梯度乱，先别走大步
+MAX_NORM = 1.0  # 梯度的总长度超过它就等比缩短：偶尔一批怪评论，不至于把 BERT 带偏
+
+
+def encoder_lr(hidden: int) -> float:
+    """BERT 的学习率，比 fc 的小得多；BERT 越窄可以越大，和宽度的平方根成反比
+
+    768 维时是 3e-5（BERT 论文，Devlin 2019，附录 A.3 给的范围是 2e-5 到 5e-5）；256 维时 5.2e-5，
+    在小 BERT 上量过，比 9e-5、2.7e-4 都好，见 README.md 的消融。
+    """
+    return 3e-5 * (768 / hidden) ** 0.5
+
+
+class TunableModel(Model):
+    """新：放开了一部分 BERT 的 Model；unfreeze 是放开最后几层，"all" 连词向量一起全部放开
+
+    层数超过 BERT 的时抛 CourseError。
+    """
+
+    learning: Sequence[nn.Module] = ()  # 放开的部分
+
+    def __init__(self, encoder_dir: str | Path, num_labels: int, unfreeze: int | str):
+        super().__init__(encoder_dir, num_labels)
+        layers = list(self.encoder.encoder.layer)
+        if unfreeze != "all" and unfreeze > len(layers):
+            raise CourseError(f"这个 BERT 只有 {len(layers)} 层", "--unfreeze all 全部放开")
+        # 句子从下往上走，越往上越接近"这句话什么意思"，所以从最后一层开始放开
+        self.learning = [self.encoder] if unfreeze == "all" else layers[-unfreeze:]
+        for part in self.learning:
+            part.requires_grad_(True)
+        self.encoder.pooler.requires_grad_(False)  # 我们不用 pooler 的输出，它没有梯度可学
+        self.train()
+
+    def train(self, mode: bool = True) -> "TunableModel":
+        super().train(mode)
+        for part in self.learning:  # 放开的层要有 dropout，冻结的没有
+            part.train(mode)
+        return self
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor,
+    ) -> torch.Tensor:
+        # 没有 torch.no_grad()：梯度要一直传回 BERT 里面；冻结的参数不要梯度，不为它们记账
+        out = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
+        return self.fc(out.last_hidden_state[:, 0])
+
+
+class LengthBatches(Sampler):
+    """新：长短相近的评论凑成一批，少补齐；每轮的凑法和先后都重新打乱
+
+    批与批的先后一定要打乱：只按长短排，一连几十批都是长评论，接着几十批短的，而长短和标签有关，
+    fc 就会跟着来回摇摆。凑不满的一批舍去。
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, generator: torch.Generator):
+        self.lengths = torch.tensor(lengths)
+        self.batch_size, self.generator = batch_size, generator
+
+    def __len__(self) -> int:
+        return len(self.lengths) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(len(self.lengths), generator=self.generator)
+        order = order[: len(self) * self.batch_size]
+        batches: list[torch.Tensor] = []
+        for part in order.split(50 * self.batch_size):  # 每次从随机的 50 批里凑，不会每轮都一样
+            batches += part[self.lengths[part].argsort()].split(self.batch_size)
+        for i in torch.randperm(len(batches), generator=self.generator).tolist():
+            yield batches[i].tolist()
+
+
+def has_bf16() -> bool:
+    """处理器（显卡）有没有 bf16 的乘法单元；没有的话用 bf16 反而更慢"""
+    if DEVICE.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return DEVICE.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
+def layers_to_learn(text: str) -> int | str:
+    """--unfreeze 的写法：不小于 1 的整数，或 all"""
+    return "all" if text == "all" else number(int, 1)(text)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
+    add = parser.add_argument
+    add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
+    rate = number(float, 0, exclusive=True)
+    add("--encoder-lr", type=rate, default=None, help="BERT 的学习率，默认按宽度定")
+    args = parser.parse_args()
+    check_writable(args.params)
+
+    # 1. 数据
+    train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
+    batches = count_batches(train_set, args.batch_size)
+    print(
+        f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
+    )
+
+    # 2. 模型：放开了一部分的 BERT + fc
+    folder = find_model(args.model)
+    tokenizer = load_tokenizer(folder, args.max_length)
+    torch.manual_seed(args.seed)
+    model = TunableModel(folder, len(train_set.label_names), args.unfreeze).to(DEVICE)
+    body = [p for p in model.encoder.parameters() if p.requires_grad]  # 新
+    body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)  # 新
+    size = sum(p.numel() for p in body)
+    print(f"微调 BERT 的 {size:,} 个参数，学习率 {body_lr:.1e}，每轮存 {size * 4 / 1e6:.0f} MB")
+    settings = describe(
+        model, tokenizer, train_set,
+        epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
+        unfreeze=args.unfreeze, encoder_lr=body_lr,
+    )  # fmt: skip
+
+    # 3. 每一批喂 token，每一轮都走一遍 BERT
+    order = torch.Generator().manual_seed(args.seed)
+    lengths = [len(text) for text in train_set.texts]
+    train_loader = DataLoader(
+        train_set,
+        batch_sampler=LengthBatches(lengths, args.batch_size, order),  # 新
+        collate_fn=partial(collate_fn, tokenizer=tokenizer, padding="longest"),
+    )
+
+    # 4. 新：两组参数，两个学习率；学习率先升后降
+    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}]
+    optimizer = AdamW(groups, lr=args.lr, fused=True)
+    steps = args.epochs * batches
+    schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)  # 新
+    loss_fn = nn.CrossEntropyLoss()
+    bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16())  # 新：快一倍
+
+    # 5. 训练循环
+    with Checkpoints(args.params, args.patience, settings) as checkpoints:
+        for epoch in range(args.epochs):
+            model.train()
+            loss_sum = correct = 0
+            for i, (*inputs, labels) in enumerate(train_loader):
+                inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
+                with bf16:  # 新：乘法用 bf16，权重和损失还是 fp32
+                    out = model(*inputs)
+                loss = loss_fn(out.float(), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(body, MAX_NORM)  # 新
+                optimizer.step()
+                schedule.step()  # 新
+
+                right = (out.argmax(dim=1) == labels).sum().item()
+                loss_sum, correct = loss_sum + loss.item(), correct + right
+                if i % 20 == 0:
+                    spot = right / len(labels)
+                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {spot:.3f}")
+
+            # 6. 每轮之后：新：BERT 变了，验证集的特征也要重算
+            model.eval()
+            features = encode(model.encoder, tokenizer, validation_set.texts)
+            validation_loader = DataLoader(
+                FeatureDataset(features, validation_set.labels, DEVICE),
+                args.batch_size,
+                collate_fn=keep_batch,
+            )
+            stop = checkpoints.save(
+                model,
+                loss=loss_sum / batches,
+                train_accuracy=correct / (batches * args.batch_size),
+                validation_accuracy=accuracy(model.fc, validation_loader),
+            )
+            if stop:
+                break
+
+    # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + warm-up + 裁剪；特征不能再只算一次
+    # 练习：把 encoder_lr 换成和 fc 一样的 1e-3，看验证精度掉到多少，为什么？
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,143 @@
+"""finetune.py: the chosen layers learn and no other, and evaluate.py reads what it saved"""
+
+import copy
+import difflib
+import itertools
+import json
+import re
+
+import pytest
+import torch
+from conftest import encode, load, read_log, run_here, run_script, write_csv
+from safetensors.torch import load_file
+from torch import nn
+
+from course.paths import ROOT
+from course.reviews import load_reviews, to_splits
+from finetune import LengthBatches, TunableModel
+from net import DEVICE
+
+FINETUNE = "demo02_sentiment/finetune.py"
+
+
+@pytest.mark.parametrize("unfreeze", [1, 2, "all"])
+def test_unfreezing_trains_the_chosen_layers_and_no_other(mini_bert, unfreeze):
+    model = TunableModel(mini_bert, 2, unfreeze).to(DEVICE)
+    before = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    model.train()
+    modes = [layer.training for layer in model.encoder.encoder.layer]
+    assert modes == [unfreeze != 1, True]  # dropout only where something is learnt
+    assert model.encoder.embeddings.training == (unfreeze == "all")
+    loss = nn.functional.cross_entropy(
+        model(**encode(mini_bert)), torch.tensor([1, 0, 1], device=DEVICE)
+    )
+    loss.backward()
+    optimizer.step()
+    changed = {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
+    groups = {
+        1: ("fc.", "encoder.encoder.layer.1."),
+        2: ("fc.", "encoder.encoder.layer."),
+        "all": ("fc.", "encoder.encoder.layer.", "encoder.embeddings."),
+    }
+    assert changed == {name for name in before if name.startswith(groups[unfreeze])}
+    assert not any(module.training for module in model.eval().modules())
+
+
+def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
+    repo, mini_bert, mini_data, tmp_path
+):
+    done = run_script(
+        repo,
+        FINETUNE,
+        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path),
+        *("--unfreeze", 1, "--epochs", 2, "--encoder-lr", 2e-3, "--max-length", 100),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"微调 BERT 的 [\d,]+ 个参数，学习率 2.0e-03", done.stdout)
+    assert done.stdout.startswith("设备") and "每轮 12 批" in done.stdout
+    losses = [row["loss"] for row in read_log(tmp_path)]
+    assert losses[1] < losses[0]
+    state, base = load(tmp_path / "best.pth"), load_file(mini_bert / "model.safetensors")
+    assert {name.split(".")[0] for name in state} == {"fc", "encoder"}
+    assert all(n.startswith(("fc.", "encoder.encoder.layer.1.")) for n in state)
+    name = "encoder.layer.1.output.dense.weight"
+    assert not torch.equal(state[f"encoder.{name}"], base[name])
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["unfreeze"] == 1 and record["batch_size"] == 32
+
+    # evaluate.py is not told; on the validation reviews it must find train.py's accuracy
+    validation = to_splits(load_reviews(mini_data))["validation"]
+    for split in ("train", "validation", "test"):
+        write_csv(tmp_path / "again" / f"{split}.csv", validation)
+    score = run_script(
+        repo,
+        *("demo02_sentiment/evaluate.py", "--weights", tmp_path / "best.pth"),
+        *("--data", tmp_path / "again"),
+    )
+    assert score.returncode == 0, score.stderr
+    correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
+    assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
+
+
+def test_batches_of_similar_lengths_come_in_any_order():
+    lengths = torch.randint(10, 500, (3210,), generator=torch.Generator().manual_seed(1)).tolist()
+    batches = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
+    first, second = list(batches), list(batches)
+    for epoch in (first, second):
+        assert len(epoch) == len(batches) == 100 and all(len(batch) == 32 for batch in epoch)
+        assert len({i for batch in epoch for i in batch}) == 3200  # no review twice
+    assert first != second
+    again = LengthBatches(lengths, 32, torch.Generator().manual_seed(0))
+    assert list(again) == first
+    means = [sum(lengths[i] for i in batch) / 32 for batch in first]
+    spread = max(max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in first)
+    assert spread < 60 and max(means) - min(means) > 350
+    # not sorted from one batch to the next: as often up as down, more or less
+    ups = sum(a < b for a, b in itertools.pairwise(means))
+    assert 35 <= ups <= 65
+
+
+def test_the_loop_is_that_of_train_py_and_every_new_line_of_it_is_marked():
+    def loop(name: str) -> list[str]:
+        text = (ROOT / "demo02_sentiment" / name).read_text(encoding="utf-8")
+        lines = text[
+            text.index("        for epoch in") : text.index("            # 6.")
+        ].splitlines()
+        code = [re.sub(r"  # (?!新).*", "", line) for line in lines]
+        return [line for line in code if line.strip() and not line.strip().startswith("#")]
+
+    added = [
+        line[2:]
+        for line in difflib.ndiff(loop("train.py"), loop("finetune.py"))
+        if line.startswith("+ ")
+    ]
+    unmarked = [line.strip() for line in added if "# 新" not in line]
+    # the forward pass itself, inside the new `with`, and how often a line is printed
+    assert unmarked == [
+        "out = model(*inputs)",
+        "loss = loss_fn(out.float(), labels)",
+        "if i % 20 == 0:",
+    ]
+    assert sum("# 新" in line for line in added) == 3
+
+
+BAD_INPUT = {
+    "more layers than there are": (["--unfreeze", "9", "--data", "{data}"], "这个 BERT 只有 4 层"),
+    "unfreeze what": (["--unfreeze", "last"], "--unfreeze"),
+    "nothing to learn": (["--unfreeze", "0"], "--unfreeze 要是不小于 1 的整数"),
+    "batch too large": (["--batch-size", "401", "--data", "{data}"], "一批都凑不出来"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_sentence_and_the_next_step(
+    monkeypatch, capsys, mini_data, tmp_path, case
+):
+    flags, message = BAD_INPUT[case]
+    flags = [flag.format(data=mini_data) for flag in flags]
+    params = tmp_path / "params"
+    code, text = run_here(monkeypatch, capsys, FINETUNE, *flags, "--params", params)
+    assert isinstance(code, str) and message in code and "下一步：" in code
+    assert "Traceback" not in text
+    assert not params.exists() or not list(params.iterdir())
