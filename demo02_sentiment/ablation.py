@@ -29,7 +29,7 @@ from course.baseline import tfidf_baseline
 from course.cli import Parser, number, run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.models import find_model, load_tokenizer
+from course.models import find_model, load_tokenizer, quiet
 from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
@@ -52,7 +52,7 @@ def random_model(model: str, seed: int) -> Path:
     out = FOLDER / f"random-{source.name}-{seed}"
     if not out.exists():
         torch.manual_seed(seed)
-        with atomic_write(out) as folder:
+        with quiet(), atomic_write(out) as folder:
             BertModel(AutoConfig.from_pretrained(source)).save_pretrained(folder)
             load_tokenizer(source).save_pretrained(folder)
     return out

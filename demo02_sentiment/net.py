@@ -69,8 +69,8 @@ class Model(nn.Module):
             out = self.encoder(
                 input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
             )
-        # last_hidden_state 是 (N, 句长, hidden)；[:, 0] 取第一个位置，也就是 [CLS]
-        # [CLS] 通过注意力看过整句话，BERT 就是用它代表一句话的
+        # last_hidden_state 是最后一层的输出 (N, 句长, hidden)，每个 token 一个向量；[:, 0] 取第一个
+        # 位置，也就是 [CLS]（"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
         return self.fc(out.last_hidden_state[:, 0])
 
 
@@ -81,7 +81,11 @@ def main() -> None:
 
     # 1. 搭模型：print 出来从上往下读，embeddings（字变向量）→ encoder（提特征）→ fc（分类）
     folder = find_model(args.model)
-    model = Model(folder).to(DEVICE)  # 参数搬到显卡上；数据也要搬，差一边就报 same device 的错
+    # .to(DEVICE)：参数搬到显卡上。数据也要搬，只搬一边就会报
+    # Expected all tensors to be on the same device, but found at least two devices
+    model = Model(folder).to(DEVICE)
+    #    词向量（word_embeddings）是预训练时读了大量文字学来的，跟着 BERT 一起到手，
+    #    自己这点数据学不出来
     print(f"设备 {DEVICE}\n{model}\n")
 
     # 2. 数参数：冻结的部分再大也不用学

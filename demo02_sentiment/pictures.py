@@ -155,6 +155,7 @@ def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: P
     pca = PCA(2, random_state=0).fit(features)
     kept = pca.explained_variance_ratio_.sum()
     neighbours = min(30, (len(features) - 1) // 3)
+    print("\nt-SNE 要算几秒到半分钟 …", flush=True)
     spread = TSNE(2, perplexity=neighbours, init="pca", random_state=0).fit_transform(features)
     figure, panels = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     for axes, points, title in (

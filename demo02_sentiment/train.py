@@ -39,7 +39,10 @@ from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 
 EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得很大，由 PATIENCE 或 Ctrl-C 来停
-BATCH_SIZE = 90  # 批次大小：每次看几条再更新一次 fc；内存不够就改小
+# 批次大小：每次看几条再更新一次 fc。它是试出来的：调到内存（显卡就是显存）用掉九成左右最快，
+# 报 out of memory 就改小；内存看任务管理器的"性能"，显存看 nvidia-smi。上一次没退干净的进程
+# 也占着内存，先关掉
+BATCH_SIZE = 90
 LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
 PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
 SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，相同种子得到相同结果
@@ -134,7 +137,9 @@ def main() -> None:
                     spot = right / len(labels)
                     print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {spot:.3f}")
 
-            # 6. 每轮之后：在验证集上考一次，存权重；没有进步好多轮了就停
+            # 6. 每轮之后：在验证集上考一次，存权重；没有进步好多轮了就停。save 里面就是
+            #    torch.save(model.state_dict(), f"params/{epoch}bert.pth")，只存要训练的那部分；
+            #    torch.save 自己不会建文件夹，params/ 不存在它就报错，所以 save 先把文件夹建好
             model.eval()
             stop = checkpoints.save(
                 model,
@@ -146,6 +151,8 @@ def main() -> None:
                 break
 
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停
+    #       大模型的训练也是这几步：数据、模型、损失、梯度、更新，只是更大；八类、十类、英文评论，
+    #       改的是数据和模型文件夹，循环一行不改
     # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
 
 

@@ -31,8 +31,8 @@ from course.models import (
     load_tokenizer,
     model_name,
 )
+from course.packed_bert import encode
 from course.paths import ROOT
-from features import encode
 
 
 @pytest.fixture
@@ -237,9 +237,9 @@ def test_tiny_bert_beats_the_same_architecture_with_random_weights(tmp_path, spl
     )
     accuracy = {}
     for name, folder in (("tiny", TINY), ("random", random)):
-        encoder, tokenizer = load_bert(folder), load_tokenizer(folder)
+        encoder, tokenizer = load_bert(folder), load_tokenizer(folder, 128)
         train, validation = (
-            encode(encoder, tokenizer, [t for t, _ in splits[s][:n]], 128, progress=False)
+            encode(encoder, tokenizer, [t for t, _ in splits[s][:n]], progress=False)
             for s, n in (("train", 1200), ("validation", 600))
         )
         head = LogisticRegression(max_iter=2000).fit(train, [y for _, y in splits["train"][:1200]])
