@@ -31,7 +31,7 @@ from course.network import bypass_proxy_for_loopback
 from course.text_models import ClassificationParameters, GenerationParameters, InputError
 
 HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
-MAX_BYTES = 64 * 1024  # 一个请求最多 64 KB，约两万字
+MAX_BYTES = 64 * 1024  # 一个请求最多 64 KB，约两万字；make_app 的 limits 可以给某个地址放宽
 BODY_SECONDS = 10  # 请求体多少秒内要发完，发一半就不动的不等
 
 
@@ -67,8 +67,9 @@ def describe(errors: list[dict]) -> str:
 class Guard:
     """门卫，在 FastAPI 之前：先看 Host 和 token，再看大小；不合格的请求不会走到模型面前"""
 
-    def __init__(self, app, token: str | None):
+    def __init__(self, app, token: str | None, limits: dict[str, int]):
         self.app = app
+        self.limits = limits
         self.expected = f"Bearer {token}".encode() if token else None
 
     async def __call__(self, scope, receive, send) -> None:
@@ -76,12 +77,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        refusal = self.refuse(scope["path"], headers)
+        limit = self.limits.get(scope["path"], MAX_BYTES)
+        refusal = self.refuse(scope["path"], headers, limit)
         if refusal is None and scope["method"] == "POST":
-            refusal, receive = await self.read(receive)
+            refusal, receive = await self.read(receive, limit)
         await (refusal or self.app)(scope, receive, send)
 
-    def refuse(self, path: str, headers: dict[bytes, bytes]) -> JSONResponse | None:
+    def refuse(self, path: str, headers: dict[bytes, bytes], limit: int) -> JSONResponse | None:
         host = headers.get(b"host", b"").rsplit(b":", 1)[0]
         if host not in (b"127.0.0.1", b"localhost"):  # 别的网站借浏览器之手来访问
             return error_json(400, "Host 只能是 127.0.0.1 或 localhost")
@@ -92,16 +94,16 @@ class Guard:
                 message = "token 不对" if given else "要 token：请求头 Authorization: Bearer …"
                 return error_json(401, message, **{"WWW-Authenticate": "Bearer"})
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > MAX_BYTES:
-            return error_json(413, f"请求最大 {MAX_BYTES} 字节，这个有 {int(length)} 字节")
+        if length.isdigit() and int(length) > limit:
+            return error_json(413, f"请求最大 {limit} 字节，这个有 {int(length)} 字节")
         return None
 
-    async def read(self, receive):
+    async def read(self, receive, limit: int):
         """把请求体收齐（Content-Length 可以说谎，所以边收边数），再原样交给后面"""
-        body, more = b"", True
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                while more and len(body) <= MAX_BYTES:
+                while more and len(body) <= limit:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         more = False
@@ -110,9 +112,9 @@ class Guard:
                         more = message.get("more_body", False)
         except TimeoutError:
             return error_json(408, f"{BODY_SECONDS} 秒内没有收完请求"), receive
-        if len(body) > MAX_BYTES:
-            return error_json(413, f"请求最大 {MAX_BYTES} 字节"), receive
-        collected = [{"type": "http.request", "body": body, "more_body": False}]
+        if len(body) > limit:
+            return error_json(413, f"请求最大 {limit} 字节"), receive
+        collected = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay():
             return collected.pop() if collected else await receive()
@@ -168,11 +170,16 @@ def classify(model, question: Question) -> list[list[dict]]:
 ANSWERS = {"text-generation": generate, "text-classification": classify}
 
 
-def make_app(models: dict[str, Any], token: str | None = None) -> FastAPI:
-    """{模型名: 模型} → FastAPI 应用；给了 token，/models 下的请求就必须带上它"""
+def make_app(
+    models: dict[str, Any], token: str | None = None, limits: dict[str, int] | None = None
+) -> FastAPI:
+    """{模型名: 模型} → FastAPI 应用；给了 token，/models 下的请求就必须带上它
+
+    limits 是 {地址: 请求最多多少字节}，没有写的地址是 MAX_BYTES。
+    """
     # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；FastAPIOffline 自己带着
     app = FastAPIOffline(title="我的推理 API", redoc_url=None)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, limits=limits or {})
 
     @app.exception_handler(StarletteHTTPException)
     async def http_error(request, error):

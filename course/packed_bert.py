@@ -175,7 +175,8 @@ def encode(
         for ids in part["input_ids"]:
             places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
     sequences = [np.frombuffer(ids, np.int32) for ids in unique]
-    features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
+    with torch.inference_mode(False):  # 下面的线程要往里写，所以它必须是普通的张量
+        features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
 
     def work(group: list[list[int]]) -> int:
         rows = [[sequences[i] for i in batch] for batch in group]

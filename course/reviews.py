@@ -12,13 +12,13 @@ import json
 from functools import cache
 from pathlib import Path
 
-import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
 from course.cleaning import RUN, Row, clean
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, ROOT, command
+from course.table_files import DELIMITERS, cell, read_rows
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 LABEL_NAMES = ["负向", "正向"]  # 标签 0 和 1 的名字
@@ -119,33 +119,35 @@ def load_built() -> DatasetDict:
     return dataset
 
 
-def read_csv(path: Path) -> list[Row]:
-    """读一个有 text 和 label 两列的 CSV；UTF-8 和中文 Excel 存的 GBK 都认得"""
-    options = {"dtype": str, "keep_default_na": False}  # 评论"null""NA"是文字，不是空值
-    try:
-        try:
-            table = pd.read_csv(path, encoding="utf-8-sig", **options)
-        except UnicodeDecodeError:
-            table = pd.read_csv(path, encoding="gb18030", **options)
-    except (ValueError, OSError) as error:  # 空文件、列数不齐、不是文本文件
-        raise CourseError(
-            f"读不了 {path}：{error}", "用 Excel 或记事本打开看看，存成 CSV UTF-8"
-        ) from error
-    if table.empty:
+def read_labelled(path: Path) -> list[tuple[str, str]]:
+    """一个有 text 和 label 两列的文件 → [(text, 标签的文字), …]；哪些格式见 course/table_files.py
+
+    整行什么都没写的跳过；缺列、某一行缺 text 或 label 时抛 CourseError。
+    """
+    rows, blank = [], []
+    columns: dict[str, None] = {}  # 当有顺序的集合用
+    first = 2 if path.suffix.lower() in DELIMITERS else 1  # CSV、TSV 的第 1 行是列名
+    for row, cells in enumerate(read_rows(path), start=first):
+        columns |= dict.fromkeys(cells)
+        text, label = (cell(cells.get(name)) or "" for name in ("text", "label"))
+        if text.strip() and label.strip():
+            rows.append((text, label.strip()))
+        elif any(cell(value) for value in cells.values()):
+            blank.append(row)
+    if not rows and not blank:
         raise CourseError(f"{path} 是空的，一条评论也没有", "补上数据，再运行一次")
-    missing = {"text", "label"} - set(table.columns)
+    missing = {"text", "label"} - set(columns)
     if missing:
         raise CourseError(
-            f"{path} 缺少列 {'、'.join(sorted(missing))}，现有的列是 {'、'.join(table.columns)}",
-            "把第一行改成 text,label（text 是评论，label 是标签）",
+            f"{path} 缺少列 {'、'.join(sorted(missing))}，现有的列是 {'、'.join(columns)}",
+            "存成 CSV，第一行写 text,label（text 是评论，label 是标签）",
         )
-    blank = table[(table["text"].str.strip() == "") | (table["label"].str.strip() == "")]
-    if len(blank):
+    if blank:
         raise CourseError(
-            f"{path} 第 {blank.index[0] + 2} 行的 text 或 label 是空的（这样的有 {len(blank)} 行）",
+            f"{path} 第 {blank[0]} 行的 text 或 label 是空的（这样的有 {len(blank)} 行）",
             "补上或删掉这些行",
         )
-    return list(zip(table["text"], table["label"].str.strip(), strict=True))
+    return rows
 
 
 def with_label_names(splits: dict[str, list[tuple[str, str]]]) -> DatasetDict:
@@ -161,8 +163,8 @@ def with_label_names(splits: dict[str, list[tuple[str, str]]]) -> DatasetDict:
 
 
 def load_csv_file(path: Path) -> DatasetDict:
-    """一个 CSV：清洗后按 8 : 1 : 1 切成三份，各份里标签的比例相同"""
-    rows = read_csv(path)
+    """一个 CSV（或 tsv、jsonl、parquet）：清洗后按 8 : 1 : 1 切成三份，各份里标签的比例相同"""
+    rows = read_labelled(path)
     cleaned = clean(rows)
     print(f"数据：{path} 共 {len(rows)} 行，去掉重复、片段和一文两标后剩 {len(cleaned)} 行")
     whole = with_label_names({"all": cleaned})["all"]
@@ -183,7 +185,9 @@ def load_folder(path: Path) -> DatasetDict:
     """一个文件夹：`save_to_disk` 存的，或装着 train.csv、validation.csv、test.csv 的"""
     if (path / "train.csv").is_file():
         files = {name: path / f"{name}.csv" for name in SIZES}
-        return with_label_names({name: read_csv(f) for name, f in files.items() if f.is_file()})
+        return with_label_names(
+            {name: read_labelled(f) for name, f in files.items() if f.is_file()}
+        )
     try:
         dataset = load_from_disk(str(path))
     except (OSError, ValueError) as error:

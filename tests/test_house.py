@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,13 @@ ALLOWED = {  # folder → what of ours its files may import
     "demo01_hf_basics": {"course", "demo01_hf_basics"},
     "demo02_sentiment": {"course", "demo02_sentiment"},
     "models": {"course", "models"},
+    "benchmarks": {"course", "benchmarks"},
+    "exercises": {"course", "exercises"},
+    "docs": {"course", "docs"},
 }
+LESSON = re.compile(r"第 \d+ 课  |选学  ")
+NO_LESSON = re.compile(r"工具  |不是一课|[^\n]*\n\n不是一课")
+LINES = 240  # a lesson is a lecture of a screen or four, not a program
 
 
 def tracked(pattern: str) -> list[str]:
@@ -31,7 +38,7 @@ def owner(module: str) -> str | None:
     """Which folder of ours a module name belongs to"""
     if module.split(".")[0] == "course":
         return "course"
-    for folder in ("demo01_hf_basics", "demo02_sentiment", "models", "tests"):
+    for folder in [*ALLOWED, "tests"]:
         if (ROOT / folder / f"{module}.py").is_file():
             return folder
     return None
@@ -49,6 +56,44 @@ def test_imports_run_one_way(folder):
                 continue
             for module in modules:
                 assert owner(module) in {None, *ALLOWED[folder]}, f"{path.name} imports {module}"
+
+
+def sources(folder: str) -> list[Path]:
+    return [ROOT / name for name in tracked(f"{folder}/*.py")]
+
+
+@pytest.mark.parametrize("folder", ["demo01_hf_basics", "demo02_sentiment"])
+def test_a_file_says_which_lesson_it_is_or_that_it_is_none(folder):
+    for path in sources(folder):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert LESSON.match(doc) or NO_LESSON.match(doc), path.name
+        if LESSON.match(doc):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES, path.name
+            assert "教什么：" in doc and "怎么运行" in doc and "会看到" in doc, path.name
+
+
+def test_importing_a_module_changes_nothing():
+    """Logging, progress bars, threads and the rest stay as they were"""
+    names = sorted(path.stem for path in sources("course") if path.stem != "__init__")
+    code = f"""
+import csv, importlib, os
+import torch, transformers, datasets
+from transformers.utils import logging as noise
+
+def state():
+    return (
+        noise.get_verbosity(), noise.is_progress_bar_enabled(), csv.field_size_limit(),
+        datasets.utils.logging.get_verbosity(), datasets.are_progress_bars_disabled(),
+        torch.get_num_threads(), torch.is_grad_enabled(), os.environ.get("NO_PROXY"),
+    )
+
+before = state()
+for name in {names}:
+    importlib.import_module("course." + name)
+assert state() == before, (before, state())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ruff_finds_nothing():

@@ -1,13 +1,16 @@
 """The lessons, run from the repo root and from their own folder, with no arguments needed"""
 
+import ast
 import csv
 import re
 import shutil
 
 import pytest
 from conftest import TINY, run_here, run_script
+from datasets import load_dataset, load_from_disk
 
 from course.errors import CourseError
+from course.models import load_tokenizer
 from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
@@ -17,6 +20,22 @@ def demo02(repo, script, *args, own_folder=False):
     done = run_script(repo, f"demo02_sentiment/{script}", *args, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def assert_shows(repo, script, out):
+    """What the lesson promises is what it prints: the block 会看到, and each line `# > …`
+
+    "…" stands for what varies; the promised lines come in the order of the output.
+    """
+    source = (repo / "demo02_sentiment" / script).read_text(encoding="utf-8")
+    block = ast.get_docstring(ast.parse(source)).split("会看到：\n")[1].splitlines()
+    steps = re.findall(r"^ *# +> (.+)$", source, re.MULTILINE)
+    assert len(block) >= 5 and steps
+    for lines in (block, steps):
+        rest = out
+        for piece in (piece.strip() for line in lines for piece in line.split("…")):
+            assert piece in rest, f"{script} promises {piece!r}, here or later"
+            rest = rest[rest.index(piece) + len(piece) :]
 
 
 @pytest.mark.parametrize("own_folder", [False, True])
@@ -39,6 +58,28 @@ def test_01_tokenizer(repo, own_folder):
     assert "英文和数字： i love bert → ['i', 'love', 'be', '##rt']" in out
     assert "大小写： I love BERT → ['[UNK]', 'love', '[UNK]']" in out
     assert "还原： i love bert\n" in out
+    assert_shows(repo, "01_tokenizer.py", out)
+    # The trap of step 1 is shown, and what is printed is the object itself
+    assert "不报错，只有 5 个 token： ['[UNK]', '[UNK]', '[UNK]', '[UNK]', '[UNK]', '[UNK]']" in out
+    assert "padding_side='right', truncation_side='right', special_tokens={" in out
+    # Of [CLS] and [SEP] and six characters, a max_length of 6 and 7 lose the last two and one
+    assert "max_length 6： [CLS] 白 日 依 山 [SEP]" in out
+    assert "max_length 8： [CLS] 白 日 依 山 尽 ， [SEP]" in out
+    assert 'return_tensors="np" → ndarray (2, 19)' in out
+    assert "return_tensors=None → list，每行 [8, 19] 个" in out
+    assert "不逐字切： ['白', '##日', '##依', '##山', '##尽', '，']" in out
+
+
+def test_01_what_the_comments_say_of_wrong_calls():
+    tokenizer = load_tokenizer(TINY)
+    with pytest.raises(ValueError, match="tf is not a valid TensorType"):
+        tokenizer("白日", return_tensors="tf")
+    with pytest.raises(ValueError, match="Unable to create tensor"):  # rows of different lengths
+        tokenizer(["白日", "依山尽"], return_tensors="pt")
+    assert not hasattr(tokenizer, "batch_encode_plus")
+    assert len(tokenizer("好" * 600)["input_ids"]) == 602  # past 512 it only warns
+    lines = (TINY / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    assert lines[4635:4637] == ["白", "百"]
 
 
 def test_01_fails_loudly_on_the_silent_five_token_vocabulary(monkeypatch, capsys, tmp_path):
@@ -51,15 +92,47 @@ def test_01_fails_loudly_on_the_silent_five_token_vocabulary(monkeypatch, capsys
 
 
 def test_02_load_dataset(repo, splits):
-    out = demo02(repo, "02_load_dataset.py", own_folder=True)
+    done = run_script(repo, "demo02_sentiment/02_load_dataset.py", cwd=repo / "demo02_sentiment")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    for english in ("Saving the dataset", "Creating CSV", "Creating json", "Generating"):
+        assert english not in out + done.stderr
+    assert_shows(repo, "02_load_dataset.py", out)
     assert "train 9600 条，validation 1200 条，test 1200 条" in out
     assert "ClassLabel(names=['负向', '正向'])" in out
     assert "测试集里有 0 条也在训练集里" in out
     assert "读回来和原来一字不差： True" in out
     for name, rows in splits.items():
-        with (repo / "data/csv" / f"{name}.csv").open(encoding="utf-8-sig", newline="") as file:
+        path = repo / "data/csv" / f"{name}.csv"
+        with path.open(encoding="utf-8-sig", newline="") as file:
             written = [(row["text"], int(row["label"])) for row in csv.DictReader(file)]
         assert written == rows
+        # Chinese Excel takes a CSV without this mark for GBK
+        assert path.read_bytes().startswith(b"\xef\xbb\xbftext,label")
+    assert to_splits(load_from_disk(repo / "data/arrow")) == splits
+    # The cache is where step 1 says it is: under HF_HOME, and the script names the file
+    cached = re.search(r"转成的 Arrow 缓存在 (.+)", out)[1]
+    assert cached.startswith(str(repo.parent / "hf_home")) and cached.endswith(".arrow")
+
+
+def test_02_what_the_comments_say_of_csv(tmp_path, mini_data):
+    dataset = load_reviews(mini_data)
+    assert not hasattr(dataset, "to_csv")
+    path = tmp_path / "说明.csv"
+    dataset["test"].to_csv(path, encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"text,label")  # no mark: step 6 adds it for this reason
+    dataset["test"].to_pandas().to_csv(path, index=False, encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbftext,label")
+
+    def read(**options):
+        return load_dataset("csv", data_files=str(path), cache_dir=str(tmp_path), **options)
+
+    path.write_text("text,label\nNA,1\n很好,1\n", encoding="utf-8")
+    assert list(read()) == ["train"]
+    assert read(split="train")["text"][:] == [None, "很好"]
+    assert read(split="train", keep_default_na=False)["text"][:] == ["NA", "很好"]
+    path.write_text("text,label\n好,1\n", encoding="gbk")
+    assert read(split="train", encoding="gbk")["text"][:] == ["好"]
 
 
 def test_02_reads_the_learners_own_csv(repo, mini_data):

@@ -8,16 +8,20 @@ import json
 import shutil
 import time
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from batching import BatchingClassifier
 from classifier import SentimentClassifier
 from course.inference_api import serving
 from course.reviews import load_reviews, to_splits
-from serve import BatchingClassifier, make_sentiment_app
+from page_routes import MAX_FILE
+from serve import make_sentiment_app
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -221,6 +225,46 @@ def test_upload_a_gbk_csv_and_download_the_result(page, classifier, mini_data, t
             assert [float(row["p_负向"]), float(row["p_正向"])] == pytest.approx(p, abs=1e-5)
 
 
+def judge_file(page, path, button) -> list[str]:
+    """Choose a file, judge it: the reviews as the table shows them"""
+    element(page, "file").send_keys(str(path))
+    wait(page, lambda: path.name in text(page, "file-name") and "条" in text(page, "file-name"))
+    button.click()
+    wait(page, lambda: element(page, "download").is_displayed())
+    return [cell.text for cell in page.find_elements(By.CSS_SELECTOR, "#rows td:last-child")]
+
+
+def test_every_kind_of_file_and_another_one_chosen_before_the_download(page, tmp_path, downloads):
+    element(page, "tab-many").click()
+    button = page.find_element(By.CSS_SELECTOR, "#many-form .primary")
+    table = pyarrow.table({"n": [1, 2], "评论": ["很好的房间", "太差"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert judge_file(page, tmp_path / "a.parquet", button) == ["很好的房间", "太差"]
+    (tmp_path / "a.jsonl").write_text('{"text": "好\\ud83d"}\n{"n": 5}\n', encoding="utf-8")
+    assert judge_file(page, tmp_path / "a.jsonl", button) == ["好?", ""]
+    (tmp_path / "b.tsv").write_text('评论\tn\n"好\t吃",\t1\n', encoding="utf-16")
+    element(page, "file").send_keys(str(tmp_path / "b.tsv"))
+    wait(page, lambda: "不成对" in text(page, "many-error"))
+    (tmp_path / "b.tsv").write_text('评论\tn\n"好\t吃"\t1\n', encoding="utf-16")
+    assert judge_file(page, tmp_path / "b.tsv", button) == ["好 吃"]
+    (tmp_path / "c.txt").write_text("x\n", encoding="utf-8")
+    element(page, "file").send_keys(str(tmp_path / "c.txt"))
+    wait(page, lambda: "c.txt，1 条" in text(page, "file-name"))
+    element(page, "download").click()  # what was judged, under its own name
+    wait(page, (downloads / "b_predicted.csv").is_file)
+    time.sleep(0.2)
+    written = (downloads / "b_predicted.csv").read_text(encoding="utf-8-sig")
+    assert written.startswith("评论,n,predicted_label,p_负向,p_正向,note\n好\t吃,1,")
+    refused_by_the_server(page, 1)
+
+
+def refused_by_the_server(page, times) -> None:
+    """The browser itself writes every 422 into its console: those, and nothing else"""
+    log = page.get_log("browser")
+    assert len(log) == times, log
+    assert all("/table?name=" in entry["message"] and "422" in entry["message"] for entry in log)
+
+
 def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
     element(page, "tab-many").click()
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
@@ -230,10 +274,16 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
         ("a.csv", 'text\n"x', "不成对"),
         ("a.csv", "text\nx,y", "第 2 行有 2 格"),
         ("a.csv", "text\n", "一条评论也没有"),
+        ("a.csv", "text\n很好\udcff\n", "认不出编码"),  # one bad byte: no mojibake is judged
     ):
-        (tmp_path / name).write_text(content, encoding="utf-8")
+        (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
         element(page, "file").send_keys(str(tmp_path / name))
         wait(page, lambda message=message: message in text(page, "many-error"))
+    refused_by_the_server(page, 5)
+    with (tmp_path / "big.csv").open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    element(page, "file").send_keys(str(tmp_path / "big.csv"))
+    wait(page, lambda: "超过 20 MB" in text(page, "many-error"))
     write(page, "lines", "很好\n\n<i>太差</i>\n")
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: element(page, "download").is_displayed())

@@ -19,8 +19,9 @@ from pyarrow import parquet
 from classifier import SentimentClassifier
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
-from predict import CHUNK, predict_file
-from table_files import encoding_of, read_rows, survey
+from course.table_files import encoding_of, read_rows, survey
+from predict import EXAMPLE
+from predict_file import CHUNK, predict_file
 
 PREDICT = "demo02_sentiment/predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -87,7 +88,7 @@ def test_sentences_on_the_command_line(repo, weights, classifier):
     assert "只看了前 500 个 token" in lines[2] and "只看了" not in lines[0]
 
 
-def test_a_dialogue_through_a_pipe_ends_at_the_empty_line(repo, weights):
+def test_the_road_then_a_dialogue_through_a_pipe_to_the_empty_line(repo, weights, classifier):
     done = subprocess.run(
         [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
         input="很好\n太差了\n\n不再看\n".encode() + b"\xff\n",
@@ -98,6 +99,15 @@ def test_a_dialogue_through_a_pipe_ends_at_the_empty_line(repo, weights):
     assert done.returncode == 0, done.stderr.decode()
     lines = done.stdout.decode().splitlines()
     assert len(lines) == 2 and lines[0].endswith("很好") and lines[1].endswith("太差了")
+    # the road goes to stderr: what a pipe takes away are the two results
+    road = done.stderr.decode()
+    assert (
+        "input_ids (1, 17)" in road and "last_hidden_state (1, 17, 32) → [CLS] 特征 (1, 32)" in road
+    )
+    logits = classifier.logits([EXAMPLE])
+    for label, z, p in zip(classifier.labels, logits[0], logits[0].softmax(0), strict=True):
+        assert f"{label} {z:.2f}" in road and f"{label} {p:.1%}" in road
+    assert "概率和上面一样：True" in road and "空行结束" in road
 
 
 @pytest.mark.parametrize(
@@ -274,6 +284,7 @@ def test_encodings_are_told_apart(tmp_path):
     ):
         # the only Chinese character comes after the first block of 1 MB
         path = bad(tmp_path, "in.txt", ("x" * (1 << 20) + "\n很好\n").encode(encoding))
-        assert encoding_of(path) == found
+        with path.open("rb") as file:
+            assert encoding_of(file) == found and file.tell() == 0
         assert list(read_rows(path))[-1] == {"text": "很好"}
         assert survey(path) == (2, ["text"])

@@ -1,12 +1,15 @@
 """The reviews: clean splits, the same on every run, rebuilt when damaged, CSV of every kind"""
 
+import json
 import subprocess
 import sys
 from collections import Counter
 
+import pyarrow
 import pytest
 from conftest import environment, write_csv
 from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from pyarrow import parquet
 
 from course import reviews
 from course.cleaning import RUN, clean, normalize, runs
@@ -132,7 +135,7 @@ def test_downloaded_chnsenticorp_comes_first(built):
     assert load_reviews()["train"].features["label"].names == LABEL_NAMES
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
 def test_csv_folder_is_read_back_unchanged(tmp_path, encoding):
     rows = [("null", 0), ('他说："好", 真的', 1), ("NA", 0), ("两行\n评论", 1)]
     for name in SIZES:
@@ -163,10 +166,29 @@ def test_ten_integer_classes_keep_their_order(tmp_path):
     assert to_splits(load_reviews(tmp_path))["train"] == rows
 
 
+def test_other_files_are_read_like_a_csv(tmp_path):
+    rows = [(f"第{i}条评论", i % 2) for i in range(40)]
+    expected = to_splits(load_reviews(write_csv(tmp_path / "mine.csv", rows)))
+    lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+    (tmp_path / "mine.jsonl").write_text("\n\n".join(lines), encoding="utf-8")
+    parquet.write_table(
+        pyarrow.table({"label": [y for _, y in rows], "text": [text for text, _ in rows]}),
+        tmp_path / "mine.parquet",
+    )
+    # as Excel leaves it: two more columns without a name, rows without anything in them
+    table = ["text\tlabel\t\t", *(f"{text}\t{label}" for text, label in rows), "", "\t\t\t", ""]
+    (tmp_path / "mine.tsv").write_text("\n".join(table), encoding="gb18030")
+    for suffix in ("jsonl", "parquet", "tsv"):
+        assert to_splits(load_reviews(tmp_path / f"mine.{suffix}")) == expected, suffix
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "读不了"),
+        ("text,label\n好,1\n好,吃,1\n", "第 3 行有 3 格"),
+        ('text,label\n"两\n行",1\n"好,1\n', "第 3 行读不了，多半是双引号不成对"),
+        ("text,label\n好,1\n\n坏,\n", "第 4 行的 text 或 label 是空的"),
         ("text,label\n", "是空的"),
         ("review,label\n好,1\n", "缺少列 text"),
         ("text,label\n好,1\n,0\n", "第 3 行的 text 或 label 是空的"),

@@ -1,5 +1,6 @@
 """serve.py: the API with the real InferenceClient, batching, page headers, refusals, the script"""
 
+import io
 import json
 import re
 import signal
@@ -9,17 +10,21 @@ import sys
 import threading
 import time
 
+import pyarrow
 import pytest
 import requests
 from huggingface_hub import InferenceClient
 from loopback_tools import loopback_environment
+from pyarrow import parquet
 
+from batching import BatchingClassifier
 from classifier import SentimentClassifier
 from clients import ask_for
 from course.errors import CourseError
 from course.inference_api import MAX_BYTES, serving
 from course.reviews import load_reviews, to_splits
-from serve import MAX_TEXTS, BatchingClassifier, make_sentiment_app
+from page_routes import MAX_FILE, MAX_ROWS
+from serve import MAX_TEXTS, make_sentiment_app
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +158,51 @@ def test_other_refusals(url):
         timeout=10,
     )
     assert half.status_code == 200 and half.json()["pieces"][-1]["text"] == "?"
+
+
+def send_file(url, name, body, content_type="application/octet-stream"):
+    address, headers = f"{url}/table", {"Content-Type": content_type}
+    return requests.post(address, data=body, params={"name": name}, headers=headers, timeout=60)
+
+
+def test_a_file_is_read_and_the_column_of_the_reviews_is_guessed(url):
+    body = '编号,评论,备注\n1,"好，""很""好\n吃",\n2,太差\n\n'
+    expected = {
+        "columns": ["编号", "评论", "备注"],
+        "rows": [["1", '好，"很"好\n吃', ""], ["2", "太差", ""], ["", "", ""]],
+        "column": 1,
+    }
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "gb18030"):
+        assert send_file(url, "评论.csv", body.encode(encoding)).json() == expected, encoding
+    answer = send_file(url, "a.CSV", b"long name,text\nxxxxxxxxxx,y\n").json()
+    assert answer["column"] == 1  # a column called text comes first
+    answer = send_file(url, "a.jsonl", b'{"a": [1, null], "b": 2.5}\n\n{"c": "x"}\n').json()
+    assert answer["columns"] == ["a", "b", "c"]
+    assert answer["rows"] == [["[1, null]", "2.5", ""], ["", "", ""], ["", "", "x"]]
+    large = send_file(url, "a.txt", ("很好\n" * 100_000).encode()).json()  # more than 64 KB
+    assert large == {"columns": ["text"], "rows": [["很好"]] * 100_000, "column": 0}
+
+
+def test_a_file_that_cannot_be_used_is_said(url):
+    packed = io.BytesIO()  # 40 MB of text in a few KB
+    parquet.write_table(pyarrow.table({"text": ["很好" * 10_000] * 2000}), packed)
+    assert len(packed.getvalue()) < MAX_BYTES
+    for name, body, word in (
+        ("a.parquet", packed.getvalue(), "predict.py --file"),
+        ("a.xlsx", b"PK", "不认识 a.xlsx 的扩展名"),
+        ("a.csv", b"", "一行数据也没有"),
+        ("a.csv", b"text\n", "一条评论也没有"),
+        ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
+        ("a.csv", b"text\n\xff\xff\n", "认不出编码"),
+        ("a.parquet", b"PAR1", "不是完整的 parquet"),
+        ("a.txt", b"\n" * (MAX_ROWS + 1), "predict.py --file"),
+    ):
+        refused = send_file(url, name, body)
+        assert refused.status_code == 422 and word in refused.json()["error"], refused.text
+    assert send_file(url, "a.txt", b"x" * (MAX_FILE + 1)).status_code == 413
+    assert send_file(url, "a.txt", iter([b"x" * MAX_FILE, b"x"])).status_code == 413
+    # what a form of another site could send without asking
+    assert send_file(url, "a.txt", b"x", "text/plain").status_code == 422
 
 
 def test_info_health_and_the_page(url, trained, mini_bert):

@@ -10,7 +10,6 @@ const EXAMPLES = [
 const LONGEST = 10000; // 一条最多多少个字；模型只看开头 500 个 token 左右，再长没有用
 const BATCH = 32; // 一批评论时，一次请求送几条
 const BATCH_CHARS = 10000; // 一次请求最多多少个字，服务器一个请求最多收 64 KB
-const BIGGEST_FILE = 20 * 1024 * 1024; // 再大的文件用 predict.py --file，不在浏览器里算
 const SHOWN = 200; // 表格最多画几行，下载的文件里是全部
 const UNSURE = 0.6; // 概率不到它就说拿不准
 const FLOOR = 0.5; // 推动最大的一段不到它，就不把它画成最深：免得把噪声画成大事
@@ -31,14 +30,15 @@ function showError(id, message) {
   $(id).hidden = !message;
 }
 
-/** 请求本机的服务器；出错时抛一句能给人看的话 */
+/** 请求本机的服务器，body 是一个文件，或要变成 JSON 的东西；出错时抛一句能给人看的话 */
 async function ask(path, body, signal) {
+  const isFile = body instanceof File;
   let response;
   try {
     response = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
+      headers: { "Content-Type": isFile ? "application/octet-stream" : "application/json" },
+      body: isFile ? body : JSON.stringify(body),
       signal,
     });
   } catch (error) {
@@ -54,10 +54,12 @@ async function ask(path, body, signal) {
 
 // 服务器的介绍：标签的名字、哪个模型、精度多少
 let labels = ["负向", "正向"];
+let biggestFile = Infinity; // 字节
 async function readInfo() {
   const response = await fetch("info");
   const info = await response.json();
   labels = info.labels;
+  biggestFile = info.max_file;
   $("about").textContent =
     `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
     `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。`;
@@ -195,86 +197,45 @@ for (const example of EXAMPLES) {
 
 // ---------- 一批评论 ----------
 
-/** 和 predict.py 一样认编码：BOM → UTF-8 → GBK */
-function decode(bytes) {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
-  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return new TextDecoder("gb18030").decode(bytes);
-  }
-}
-
-/** RFC 4180 的 CSV → [[格, …], …]；引号里的逗号、换行和成对的引号都算文字 */
-function parseCsv(text, delimiter) {
-  const rows = [];
-  let row = [], cell = "", quoted = false;
-  for (let i = 0; i < text.length; i += 1) {
-    const c = text[i];
-    if (quoted) {
-      if (c !== '"') cell += c;
-      else if (text[i + 1] === '"') { cell += c; i += 1; }
-      else quoted = false;
-    } else if (c === '"' && cell === "") quoted = true;
-    else if (c === delimiter) { row.push(cell); cell = ""; }
-    else if (c === "\n" || c === "\r") {
-      if (c === "\r" && text[i + 1] === "\n") i += 1;
-      rows.push([...row, cell]);
-      row = []; cell = "";
-    } else cell += c;
-  }
-  if (quoted) throw new Error(`第 ${rows.length + 1} 行的双引号不成对`);
-  if (row.length || cell) rows.push([...row, cell]);
-  return rows;
-}
-
 /** CSV 的一格：有逗号、引号、换行就放进引号 */
 const quote = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
 
-let upload = null; // {name, columns, rows}，没选文件时是 null
+let upload = null; // 选的文件 {name, columns, rows, column}，没选时是 null
+let judged = null; // 正在判断的、判断完的那一份 {name, columns, rows}，下载时要用
 let results = [];
-let columns = ["text"];
-let inputRows = [];
+let reading = null; // 正在读文件时，是能叫停它的 AbortController
 
 function forgetFile() {
+  reading?.abort();
+  reading = null;
   upload = null;
   $("file").value = "";
-  $("file-name").textContent = "CSV、TSV 或 TXT，也可以拖到这里。只在本机算，不会上传到别处";
+  $("file-name").textContent = "CSV、TSV、TXT、JSONL 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
   $("column-row").hidden = $("clear").hidden = true;
   $("paste").hidden = false;
 }
 
+/** 文件原样交给服务器去读：认编码、认格式的代码只有一份，和 predict.py --file 的是同一份 */
 async function readFile(file) {
   forgetFile();
   showError("many-error", "");
+  reading = new AbortController();
+  const { signal } = reading;
   try {
-    const type = /\.(csv|tsv|txt)$/i.exec(file.name)?.[1].toLowerCase();
-    if (!type) throw new Error(`不认识 ${file.name}，能用的是 csv、tsv、txt`);
-    if (file.size > BIGGEST_FILE) {
-      throw new Error("文件超过 20 MB，浏览器里算太慢，请用 predict.py --file");
+    if (file.size > biggestFile) {
+      throw new Error(`文件超过 ${biggestFile / 1024 / 1024} MB，网页上算太慢，请用 predict.py --file`);
     }
-    const text = decode(new Uint8Array(await file.arrayBuffer())).replace(/^\ufeff/, "");
-    const rows = type === "txt"
-      ? [["text"], ...text.replace(/\r?\n$/, "").split(/\r?\n/).map((line) => [line])]
-      : parseCsv(text, type === "tsv" ? "\t" : ",");
-    if (rows.length < 2 || !text.trim()) throw new Error(`${file.name} 里一条评论也没有`);
-    const wrong = rows.findIndex((row) => row.length > rows[0].length);
-    if (wrong > 0) {
-      throw new Error(`第 ${wrong + 1} 行有 ${rows[wrong].length} 格，列名只有 ${rows[0].length} 个：` +
-        "评论里有逗号时要放在英文双引号里");
-    }
-    upload = { name: file.name, columns: rows[0], rows: rows.slice(1) };
+    $("file-name").textContent = `正在读 ${file.name} …`;
+    const table = await ask(`table?name=${encodeURIComponent(file.name)}`, file, signal);
+    upload = { name: file.name, ...table };
+    reading = null;
   } catch (error) {
+    if (error.name === "AbortError") return;
+    forgetFile();
     return showError("many-error", error.message);
   }
-  // 猜评论在哪一列：叫 text 的，没有就选字最多的
-  const size = (column) => upload.rows.slice(0, 100).reduce((sum, row) => sum + (row[column] ?? "").length, 0);
-  const named = upload.columns.indexOf("text");
-  const sizes = upload.columns.map((_, i) => size(i));
-  const guess = named >= 0 ? named : sizes.indexOf(Math.max(...sizes));
   $("column").replaceChildren(...upload.columns.map((name, i) => new Option(name || `第 ${i + 1} 列`, i)));
-  $("column").value = guess;
+  $("column").value = upload.column;
   $("column-row").hidden = upload.columns.length < 2;
   $("clear").hidden = false;
   $("paste").hidden = true;
@@ -346,33 +307,32 @@ async function judgeAll(texts) {
 
 $("many-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  showError("many-error", "");
+  showError("many-error", reading ? "文件还没有读完，等一下再按" : "");
+  if (reading) return;
   if (upload) {
-    const column = Number($("column").value);
-    ({ columns, rows: inputRows } = upload);
-    judgeAll(inputRows.map((row) => row[column] ?? ""));
-    return;
+    judged = upload;
+    return judgeAll(upload.rows.map((row) => row[$("column").value]));
   }
   const lines = $("lines").value.split("\n").filter((line) => line.trim());
   if (!lines.length) return showError("many-error", "还没有评论：粘贴几行，或选一个文件");
-  columns = ["text"];
-  inputRows = lines.map((line) => [line]);
+  judged = { name: "评论", columns: ["text"], rows: lines.map((line) => [line]) };
   judgeAll(lines);
 });
 
 $("download").addEventListener("click", () => {
   const added = ["predicted_label", ...labels.map((label) => `p_${label}`), "note"];
   const lines = results.map((one, i) => [
-    ...columns.map((_, column) => inputRows[i][column] ?? ""),
+    ...judged.rows[i],
     one.label ?? "",
     ...labels.map((label) => (one.label ? one.probabilities[label].toFixed(6) : "")),
     one.note,
   ]);
-  const csv = [[...columns, ...added], ...lines].map((row) => row.map(quote).join(",")).join("\r\n");
+  const table = [[...judged.columns, ...added], ...lines];
+  const csv = table.map((row) => row.map(quote).join(",")).join("\r\n");
   // \ufeff 是 BOM：中文 Windows 的 Excel 靠它认出 UTF-8
   const link = make("a");
   link.href = URL.createObjectURL(new Blob([`\ufeff${csv}\r\n`], { type: "text/csv" }));
-  link.download = `${(upload?.name ?? "评论").replace(/\.\w+$/, "")}_predicted.csv`;
+  link.download = `${judged.name.replace(/\.\w+$/, "")}_predicted.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 });
