@@ -18,8 +18,6 @@
     接着运行：python …
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import importlib.util
 import os
@@ -32,8 +30,10 @@ from urllib.parse import urlsplit
 
 from env_checks import (
     ACTIVATE,
+    AGAIN,
     CUDA_WHEELS,
     DOWNLOAD,
+    DRIVERS,
     INSTALL,
     MIRROR,
     NEWER_PYTHON,
@@ -53,6 +53,7 @@ from env_checks import (
     python,
     same,
     shells,
+    stored_token,
     torch_facts,
     warn,
 )
@@ -66,10 +67,8 @@ def check_python():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     oldest = tuple(map(int, re.search(r'requires-python = ">=(\d+)\.(\d+)"', text).groups()))
     version = "Python " + sys.version.split()[0]
-    if sys.version_info < oldest:
-        yield bad(f"{version} 太旧，要 {oldest[0]}.{oldest[1]} 以上", NEWER_PYTHON)
-    elif sys.maxsize < 2**32:
-        yield bad(f"{version} 是 32 位的，torch 只有 64 位的", NEWER_PYTHON)
+    if sys.version_info < oldest or sys.maxsize < 2**32:
+        yield bad(f"{version} 不行，要 {oldest[0]}.{oldest[1]} 以上、64 位的", NEWER_PYTHON)
     else:
         yield good(f"{version}：{sys.executable}")
 
@@ -79,10 +78,8 @@ def check_environment():
     active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
     if active and Path(active).resolve() != Path(sys.prefix).resolve():
         yield warn(f"终端里激活的是 {active}，运行的却是 {sys.executable}", ACTIVATE)
-    elif sys.prefix != sys.base_prefix:
+    elif sys.prefix != sys.base_prefix or (Path(sys.prefix) / "conda-meta").is_dir():
         yield good(f"虚拟环境 {sys.prefix}")
-    elif (Path(sys.prefix) / "conda-meta").is_dir():
-        yield good(f"conda 环境 {os.environ.get('CONDA_DEFAULT_ENV', sys.prefix)}")
     else:
         yield warn("没有用虚拟环境，包会装进系统的 Python；建一个更省心", ACTIVATE)
 
@@ -96,10 +93,9 @@ def check_packages():
         except importlib.metadata.PackageNotFoundError:
             problems.append(bad(f"{name} 没有装，要 {pinned}", python(INSTALL)))
             continue
-        # +cpu、+cu129 是同一个版本的不同编译，不算不同
-        if version.split("+")[0] != pinned:
-            found = f"{name} 装的是 {version}，课程用的是 {pinned}"
-            problems.append(bad(found, python(INSTALL)))
+        if version.split("+")[0] != pinned:  # +cpu、+cu129 只是编译不同
+            wrong = f"{name} 装的是 {version}，课程用的是 {pinned}"
+            problems.append(bad(wrong, python(INSTALL)))
     yield from problems or [good(f"{len(PINNED)} 个包都装了，版本和 requirements.txt 里的一样")]
 
 
@@ -120,7 +116,7 @@ def check_torch():
     driver = nvidia_driver()
     card = driver["card"] or "NVIDIA 显卡" if driver else None
     if driver and not driver["cuda"]:
-        yield warn("有 nvidia-smi，但问不到显卡，驱动可能坏了：重装 https://www.nvidia.com/drivers")
+        yield warn(f"有 nvidia-smi，但问不到显卡，驱动可能坏了：重装 {DRIVERS}")
     if importlib.util.find_spec("torch") is None:
         return  # 上面已经说过没有装
     facts, reason = torch_facts()
@@ -136,7 +132,7 @@ def check_torch():
             yield good(f"torch {version}，显卡 {name}，驱动 {driver['driver']}")
         elif newest < 12:
             text = f"{card} 的驱动 {driver['driver']} 太旧（CUDA {driver['cuda']}），torch 用不上它"
-            yield warn(f"{text}：先升级 https://www.nvidia.com/drivers")
+            yield warn(f"{text}：先升级 {DRIVERS}")
         elif cuda is None:
             yield warn(f"有 {card}，装的却是 CPU 版的 torch {version}：能学，只是慢", wheels)
         elif needed > newest:
@@ -176,33 +172,26 @@ def check_network():
         elif works:
             yield warn(f"{name}（{host}）：{reason}。从别处下", same(f"{DOWNLOAD} {works[0]}"))
         else:
-            again = same("python demo01_hf_basics/00_check_env.py")
-            yield warn(f"{name}（{host}）：{reason}。不下载也能学完；换个网络再查", again)
+            yield warn(f"{name}（{host}）：{reason}。不下载也能学完；换个网络再查", AGAIN)
 
 
-# 7. token 等于密码：只说有没有、是哪一种、从哪来，一个字符也不显示
+# 7. 访问 token 等于密码：只说有没有、是哪一种、从哪来，一个字符也不显示
 def check_token():
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "huggingface"
-    home = Path(os.environ.get("HF_HOME", cache))
-    stored = Path(os.environ.get("HF_TOKEN_PATH", home / "token")).expanduser()
-    token, where = os.environ.get("HF_TOKEN", "").strip(), "环境变量 HF_TOKEN"
-    if not token and stored.is_file():
-        token, where = stored.read_text(encoding="utf-8", errors="replace").strip(), str(stored)
+    token, where = stored_token()
     login = same("hf auth login")
     kinds = {
         "hf_oauth_": "用浏览器登录得到的，会过期",
         "hf_": "自己申请的；fine-grained、read 还是 write，从开头看不出来",
-        "api_org_": "旧的组织 token",
     }
     kind = next((text for start, text in kinds.items() if token.startswith(start)), None)
     if not token:
-        yield warn("没有 token：只有 demo01 的 02 用得上，没有也能学；申请好以后", login)
+        yield warn("没有访问 token：只有 demo01 的 02 用得上，没有也能学；申请好以后", login)
     elif not re.fullmatch(r"[\w.-]+", token, re.ASCII):
-        yield warn(f"{where} 里的 token 混进了空格、引号或全角字符，重新存一次", login)
+        yield warn(f"{where} 里的访问 token 混进了空格、引号或全角字符，重新存一次", login)
     elif kind is None:
-        yield warn(f"{where} 里的不像 Hugging Face 的 token（不是 hf_ 开头）", login)
+        yield warn(f"{where} 里的不像 Hugging Face 的访问 token（不是 hf_ 开头）", login)
     else:
-        yield good(f"token 来自 {where}：{kind}")
+        yield good(f"访问 token 来自 {where}：{kind}")
 
 
 # 8. 一样一样地查。其余几样（硬盘、字体、权重文件……）没有什么可讲的，在 env_checks.py 里
@@ -238,14 +227,13 @@ def main() -> int:
                     steps.append(list(fix.values())[0 if WINDOWS else -1])
             for shell, command in fix.items():
                 print(f"       {shell:12} {command}" if shell else f"       {command}")
-    total = sum(counts.values())
-    print(f"\n一共查了 {total} 样：好的 {counts['OK']}，注意 {counts['!']}，要改 {counts['X']}")
+    print(f"\n一共查了 {sum(counts.values())} 样：", end="")
+    print(f"好的 {counts['OK']}，注意 {counts['!']}，要改 {counts['X']}")
     print("接着运行：" + (steps[0] if steps else "python demo01_hf_basics/01_api_anonymous.py"))
     return 1 if counts["X"] else 0
 
     # 小结：先看是哪个 Python，再看包、显卡、网络；[X] 改好才能学，[!] 不改也能学
-    # 练习：把 requirements.txt 里一个包的版本改掉再运行，看它怎么说；改回来
-    #       把 HF_TOKEN 设成一句中文再运行，它显示了你写的什么？
+    # 练习：把 requirements.txt 里一个包的版本改掉再运行；把 HF_TOKEN 设成一句中文，它显示了吗？
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""没有课号：00_check_env.py 的工具（跑程序、问网站、读驱动），和几样不用讲的检查
+"""不是一课：00_check_env.py 的工具（跑程序、问网站、读驱动），和几样不用讲的检查
 
 装坏了的环境里也要能跑，所以只用标准库，也不 import course；语法停在 Python 3.8，这样旧的
 Python 才能把"版本太旧"说出来，而不是 SyntaxError。
@@ -91,6 +91,8 @@ INSTALL = "-m pip install -r requirements.txt"  # 前面加上 python(…)
 MIRROR = "https://pypi.tuna.tsinghua.edu.cn/simple"
 CUDA_WHEELS = "https://download.pytorch.org/whl/cu129"  # CUDA 12.9，驱动支持 12.0 以上就能用
 VC_RUNTIME = "winget install -e --id Microsoft.VCRedist.2015+.x64"  # Windows 上 torch 的 DLL 要它
+DRIVERS = "https://www.nvidia.com/drivers"
+AGAIN = same("python demo01_hf_basics/00_check_env.py")
 DOWNLOAD = "python demo01_hf_basics/05_download_bert.py --source"
 ACTIVATE = shells(  # 建一个虚拟环境，再进去
     r"python -m venv .venv && .venv\Scripts\activate.bat",
@@ -228,6 +230,17 @@ def listening(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def stored_token() -> tuple[str, str]:
+    """(访问 token, 在哪里找到的)；和 huggingface_hub 找的顺序一样：环境变量在前，没有就是空的"""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "huggingface"
+    home = Path(os.environ.get("HF_HOME", cache))
+    stored = Path(os.environ.get("HF_TOKEN_PATH", home / "token")).expanduser()
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if token or not stored.is_file():
+        return token, "环境变量 HF_TOKEN"
+    return stored.read_text(encoding="utf-8", errors="replace").strip(), str(stored)
 
 
 def weights_problem(path: Path) -> str | None:

@@ -148,7 +148,7 @@ def test_a_broken_repo(broken, tmp_path):
     assert "[!]  PyCharm 选的是「Python 3.7 (venv)」" in out
     assert f"[!]  终端里激活的是 {tmp_path}" in out
     assert line_after(out, "终端里激活的是").startswith("cmd ")
-    assert f"[OK] token 来自 {tmp_path / 'token'}：用浏览器登录得到的" in out
+    assert f"[OK] 访问 token 来自 {tmp_path / 'token'}：用浏览器登录得到的" in out
     assert "[OK] https 代理 proxy.example:8080" in out and "pip.example" in out
     assert f"要改 {len(problems(out))}" in out and len(problems(out)) == 6
 
@@ -156,10 +156,10 @@ def test_a_broken_repo(broken, tmp_path):
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        (f"hf_{SECRET}", "[OK] token 来自 环境变量 HF_TOKEN：自己申请的"),
-        (f"“hf_{SECRET}”", "[!]  环境变量 HF_TOKEN 里的 token 混进了"),
+        (f"hf_{SECRET}", "[OK] 访问 token 来自 环境变量 HF_TOKEN：自己申请的"),
+        (f"“hf_{SECRET}”", "[!]  环境变量 HF_TOKEN 里的访问 token 混进了"),
         (SECRET, "不是 hf_ 开头"),
-        ("", "[!]  没有 token"),
+        ("", "[!]  没有访问 token"),
     ],
 )
 def test_the_token_is_described_and_never_shown(repo, tmp_path, token, said):
