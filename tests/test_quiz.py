@@ -1,0 +1,153 @@
+"""The quizzes: every question is complete, every predicted output is what Python prints"""
+
+import contextlib
+import io
+import re
+import runpy
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import environment, run_here
+
+from course.paths import ROOT
+
+SCRIPT = "docs/quiz.py"
+QUIZ = runpy.run_path(str(ROOT / SCRIPT), run_name="quiz")
+QUESTIONS = {lecture: QUIZ["load"](lecture) for lecture in QUIZ["LECTURES"]}
+ALL = [(n, q) for n, questions in QUESTIONS.items() for q in questions]
+
+
+def snippet(question) -> str | None:
+    found = re.search(r"^```python\n(.*?)^```", question.body, re.MULTILINE | re.DOTALL)
+    return found[1] if found else None
+
+
+def play(monkeypatch, capsys, lines: list[str], *args: object) -> tuple[object, str]:
+    typed = io.TextIOWrapper(io.BytesIO("".join(f"{x}\n" for x in lines).encode()), "utf-8")
+    monkeypatch.setattr(sys, "stdin", typed)
+    return run_here(monkeypatch, capsys, SCRIPT, *args)
+
+
+def test_each_lecture_has_about_twenty_questions_of_both_kinds():
+    for questions in QUESTIONS.values():
+        assert 20 <= len(questions) <= 25
+        assert sum(snippet(question) is not None for question in questions) >= 6
+        assert sum("为什么" in question.title for question in questions) >= 2
+        # no letter is right so often that one could guess it
+        letters = [question.answer for question in questions]
+        assert max(map(letters.count, letters)) <= len(letters) * 0.6
+
+
+@pytest.mark.parametrize(("lecture", "question"), ALL, ids=[f"{n}-{q.number}" for n, q in ALL])
+def test_a_question_is_complete(lecture, question):
+    assert 3 <= len(question.options) <= 4
+    assert len(set(question.options.values())) == len(question.options)
+    assert list(question.explanations) == list(question.options)
+    for letter, text in question.explanations.items():
+        # an explanation says why; one that repeats the option says nothing
+        assert len(text) >= 8 and text != question.options[letter]
+        assert not text.endswith("。")
+    assert "**" not in question.body + "".join(question.options.values())
+
+
+CODE = [(n, q) for n, q in ALL if snippet(q)]
+
+
+@pytest.mark.parametrize(("lecture", "question"), CODE, ids=[f"{n}-{q.number}" for n, q in CODE])
+def test_the_right_option_is_what_the_code_prints(monkeypatch, lecture, question):
+    monkeypatch.chdir(ROOT)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(snippet(question), f"quiz{lecture}.{question.number}", "exec"), {})
+    offered = {letter: text.strip("`") for letter, text in question.options.items()}
+    assert all(text.startswith("`") for text in question.options.values())
+    right = [letter for letter, text in offered.items() if text == printed.getvalue().strip()]
+    assert right == [question.answer], printed.getvalue()
+
+
+@pytest.mark.parametrize("lecture", QUESTIONS)
+def test_all_right_gives_full_marks(monkeypatch, capsys, lecture):
+    answers = [question.answer for question in QUESTIONS[lecture]]
+    code, text = play(monkeypatch, capsys, answers, lecture)
+    assert code == 0
+    assert f"答了 {len(answers)} 题，对 {len(answers)} 题（100%）" in text
+    assert "不对" not in re.sub(r"^  [√×].*$", "", text, flags=re.M) and "再做一次" not in text
+
+
+def test_a_wrong_answer_is_explained_and_bad_input_asked_again(monkeypatch, capsys):
+    question = QUESTIONS[1][0]
+    wrong = next(letter for letter in question.options if letter != question.answer)
+    # a full-width small letter counts, an unknown one and an empty line are asked again
+    typed = ["", "x", "对", chr(ord(wrong.lower()) + 0xFEE0)]
+    code, text = play(monkeypatch, capsys, typed, 1, "--question", 1)
+    assert code == 0 and text.count("你的答案：") == 4
+    assert text.count(f"请输入 {'、'.join(question.options)} 里的一个字母") == 3
+    assert f"不对，答案是 {question.answer}" in text
+    assert f"× {wrong}（你选的） {question.explanations[wrong]}" in text
+    assert f"√ {question.answer} {question.explanations[question.answer]}" in text
+    assert "答了 1 题，对 0 题（0%）" in text and "1 --question 1" in text
+
+
+def test_the_end_of_the_input_is_no_error(monkeypatch, capsys):
+    code, text = play(monkeypatch, capsys, [QUESTIONS[2][0].answer], 2)
+    assert code == 0 and "先到这里" in text and "答了 1 题，对 1 题（100%）" in text
+    code, text = play(monkeypatch, capsys, [], 2)
+    assert code == 0 and "先到这里" in text and "答了" not in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_shows_what_was_answered():
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / SCRIPT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(ROOT),
+        encoding="utf-8",
+    )
+    running.stdin.write(f"{QUESTIONS[1][0].answer}\n")
+    running.stdin.flush()
+    seen = ""
+    while not seen.endswith(QUESTIONS[1][1].title):
+        seen += running.stdout.read(1)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 0 and err == ""
+    assert "先到这里" in out and "答了 1 题，对 1 题（100%）" in out
+
+
+def test_the_list_and_wrong_arguments(monkeypatch, capsys):
+    code, text = play(monkeypatch, capsys, [], 2, "--list")
+    assert code == 0 and "你的答案" not in text
+    assert [line.strip() for line in text.splitlines()[:-1]] == [
+        f"{question.number}. {question.title}" for question in QUESTIONS[2]
+    ]
+    code, text = play(monkeypatch, capsys, [], 1, "--question", 99)
+    assert f"第 1 讲只有 {len(QUESTIONS[1])} 题" in str(code) and "--list" in str(code)
+    code, text = play(monkeypatch, capsys, [], 3)
+    assert "参数有误" in str(code)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("## 2. ", "## 3. "), "题号应该是 2"),
+        (("答案：**", "答案：*"), "缺题号、答案或 <details>"),
+        (("\n- **B** ", "\n- **E** "), "要有 A、B、C"),
+    ],
+)
+def test_a_broken_page_says_which_question(change, said):
+    text = (ROOT / "docs/quiz1.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        QUIZ["parse"](text.replace(change[0], change[1], 1))
+
+
+def test_a_missing_explanation_is_found():
+    text = (ROOT / "docs/quiz2.md").read_text(encoding="utf-8")
+    head, _, tail = text.partition("</details>")
+    broken = re.sub(r"^- \*\*C\*\* .*\n(?=\n*\Z)", "", head, flags=re.MULTILINE)
+    assert broken != head
+    with pytest.raises(ValueError, match="第 1 题的答案或讲解和选项对不上"):
+        QUIZ["parse"](broken + "</details>" + tail)
