@@ -91,7 +91,7 @@ class ChatQuestion(BaseModel):
 
 def sse(value: dict) -> str:
     """一个 server-sent event：data: 后面一行 JSON，再空一行"""
-    return f"data:{json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 def generate(model: Writer, question: Question) -> list[dict] | StreamingResponse:
