@@ -34,13 +34,31 @@ def error_json(status: int, message: str, **headers: str) -> JSONResponse:
     return JSONResponse({"error": message}, status, headers)
 
 
+# pydantic 的报错里常见的几种，换成中文；{} 里是它给的上下限
+TRANSLATIONS = {
+    "extra_forbidden": "不认识的参数，或者这里没有实现",
+    "missing": "没有写",
+    "too_short": "不能是空的",
+    "json_invalid": "JSON 写错了",
+    "string_type": "要是一段文字",
+    "list_type": "要是一个列表",
+    "int_parsing": "要是整数",
+    "float_parsing": "要是数字",
+    "finite_number": "要是有限的数字",
+    "greater_than": "要大于 {gt}",
+    "greater_than_equal": "不能小于 {ge}",
+    "less_than_equal": "不能大于 {le}",
+    "literal_error": "只能是 {expected}",
+}
+
+
 def describe(errors: list[dict]) -> str:
     """pydantic 的报错 → 一行：哪个字段，哪里不对"""
     lines = []
     for error in errors:
         where = ".".join(str(part) for part in error["loc"] if part != "body") or "请求体"
-        unknown = "不认识的参数，或者这里没有实现"
-        wrong = unknown if error["type"] == "extra_forbidden" else error["msg"]
+        chinese = TRANSLATIONS.get(error["type"])
+        wrong = chinese.format(**error.get("ctx", {})) if chinese else error["msg"]
         lines.append(f"{where}：{wrong}")
     return "；".join(lines)
 

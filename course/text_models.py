@@ -62,6 +62,13 @@ def tidy(text: str) -> str:
     return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
 
 
+def check(text: str) -> str:
+    """原样返回 text；里面有半个 emoji（坏掉的请求里才有，分词器读不了）时抛 InputError"""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("文字里有坏掉的字符（半个 emoji），删掉它再试")
+    return text
+
+
 class Generator:
     """续写模型；folder 是装着 config.json 和权重的 GPT-2 文件夹"""
 
@@ -75,8 +82,11 @@ class Generator:
         self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
 
     def encode(self, text: str, max_new_tokens: int) -> list[int]:
-        """提示语 → id；不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题"""
-        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        """提示语 → id；不合要求（空的、太长）时抛 InputError
+
+        不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题。
+        """
+        ids = self.tokenizer(check(text), add_special_tokens=False, verbose=False)["input_ids"]
         room = self.model.config.max_position_embeddings - max_new_tokens
         if not ids:
             raise InputError("文字是空的，至少要有一个字")
@@ -141,8 +151,9 @@ class Classifier:
         self.model = load_model(AutoModelForSequenceClassification, folder, may_miss).to(device)
 
     def scores(self, text: str) -> dict[str, float]:
-        """{标签: logit}，还没有变成概率"""
-        batch = self.tokenizer(text, return_tensors="pt", verbose=False).to(self.model.device)
+        """{标签: logit}，还没有变成概率；不合要求的文字抛 InputError"""
+        batch = self.tokenizer(check(text), return_tensors="pt", verbose=False)
+        batch = batch.to(self.model.device)
         length, limit = batch["input_ids"].shape[1], self.model.config.max_position_embeddings
         if length > limit:
             raise InputError(f"文字有 {length} 个 token，超过了模型的上限 {limit}")

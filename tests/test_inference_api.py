@@ -190,12 +190,12 @@ def test_chat_stops_where_the_model_stops(models, monkeypatch, api):
     [
         ({"model": "someone/else"}, 404, f"没有模型 someone/else，这里有 {GPT}"),
         ({"model": BERT}, 404, "分类模型"),
-        ({"messages": []}, 422, "messages"),
+        ({"messages": []}, 422, "messages：不能是空的"),
         ({"messages": [{"role": "user", "content": ""}]}, 422, "空"),
         ({"messages": [{"role": "user", "content": "长" * 200}]}, 422, "上限 128"),
         ({"messages": [{"role": "robot", "content": "好"}]}, 422, "messages.0.role"),
         ({"messages": "你好"}, 422, "messages"),
-        ({"max_tokens": 100000}, 422, "max_tokens"),
+        ({"max_tokens": 100000}, 422, "max_tokens：不能大于 256"),
         ({"temperature": 3}, 422, "temperature"),
         ({"top_p": 0}, 422, "top_p"),
         ({"tools": []}, 422, "tools：不认识的参数，或者这里没有实现"),
@@ -239,7 +239,7 @@ def test_unknown_model_or_route_is_a_json_404(api):
 @pytest.mark.parametrize(
     "payload, word",
     [
-        ({"inputs": PROMPT, "parameters": {"temperature": 0}}, "temperature"),
+        ({"inputs": PROMPT, "parameters": {"temperature": 0}}, "temperature：要大于 0"),
         ({"inputs": PROMPT, "parameters": {"temperature": float("inf")}}, "temperature"),
         ({"inputs": PROMPT, "parameters": {"top_p": 1.5}}, "top_p"),
         ({"inputs": PROMPT, "parameters": {"top_k": -1}}, "top_k"),
@@ -248,6 +248,7 @@ def test_unknown_model_or_route_is_a_json_404(api):
         ({"inputs": PROMPT, "parameters": {"temprature": 1}}, "不认识的参数"),
         ({"inputs": PROMPT, "parameter": {}}, "不认识的参数"),
         ({"inputs": ""}, "空"),
+        ({"inputs": "好\ud83d"}, "半个 emoji"),
         ({"inputs": "长" * 200}, "上限 128"),
         ({"inputs": ["a", "b"]}, "inputs"),
         ({"text": PROMPT}, "inputs"),
@@ -272,9 +273,10 @@ def test_broken_json_and_too_long_a_review(api):
         headers={"Content-Type": "application/json"},
         timeout=10,
     )
-    assert broken.status_code == 422 and "error" in broken.json()
-    long = ask(api, {"inputs": "长" * 600}, name=BERT)
-    assert long.status_code == 422 and "上限 512" in long.json()["error"]
+    assert broken.status_code == 422 and "JSON 写错了" in broken.json()["error"]
+    for text, word in (("长" * 600, "上限 512"), ("好\ud83d", "半个 emoji")):
+        response = ask(api, {"inputs": text}, name=BERT)
+        assert response.status_code == 422 and word in response.json()["error"]
 
 
 def test_size_is_limited_even_without_content_length(api):
