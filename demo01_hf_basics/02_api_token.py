@@ -125,7 +125,7 @@ def continue_text(api: Api, timeout: float) -> None:
 def chat(base_url: str, api: Api, model: str, timeout: float) -> None:
     # 4. 今天的主路，OpenAI 的格式：地址固定，模型名在 JSON 里，文字是一问一答的 messages
     #    POST https://router.huggingface.co/v1/chat/completions
-    #    内容    {"id":"chatcmpl-…","choices":[{"index":0,"message":{"role":"assistant",…
+    #    内容    {"id":"chatcmpl-…        很长，这里只打印前 200 个字
     #    本机这边只有 GPT-2，没学过一问一答：几句 messages 连成一段，接着往下写。Hub 那边是真的
     #    对话模型，会回答
     payload = {"model": model, "messages": MESSAGES, "max_tokens": MAX_TOKENS}
@@ -142,7 +142,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, HUB)
     parser.add_argument(
-        "--chat-model", default=CHAT_MODEL, help=f"问 Hub 时的对话模型，{CHAT_MODEL}"
+        "--chat-model", default=CHAT_MODEL, help=f"问 Hub 时的对话模型，默认 {CHAT_MODEL}"
     )
     args = parser.parse_args()
 
@@ -172,8 +172,8 @@ def main() -> None:
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
     #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见第 7 课
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
-    # 练习 2：给 chat_completion 加上 stream=True，for chunk in answer 逐块打印
-    #         chunk.choices[0].delta.content，看它一个字一个字地来
+    # 练习 2：在 chat_with_client 里给 chat_completion 加上 stream=True，再 for chunk in answer
+    #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
 
 
 if __name__ == "__main__":

@@ -133,15 +133,22 @@ def test_503_then_success(monkeypatch, capsys):
     assert rude.paths[5:] == ["/v1/chat/completions"] * 2
 
 
-def test_02_at_the_hub_goes_on_to_the_route_that_serves(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "refusal, sentence",
+    [
+        ((400, JSON, NOT_SERVED), "400：这个服务不提供这个模型，请求的格式没有错"),
+        ((404, {}, b"Not Found"), "404：没有这个模型，或者这个服务不提供它"),
+    ],
+)
+def test_02_at_the_hub_goes_on_to_the_route_that_serves(monkeypatch, capsys, refusal, sentence):
     script = runpy.run_path(str(ROOT / LESSONS / "02_api_token.py"))
     monkeypatch.setattr(sys, "argv", ["02_api_token.py"])
-    with Rude((404, {}, b""), (400, JSON, NOT_SERVED), GOOD_CHAT) as rude:  # the first: the probe
+    with Rude((404, {}, b""), refusal, GOOD_CHAT) as rude:  # the first: the probe
         settings = script["main"].__globals__
         settings["HUB"], settings["HUB_CHAT"] = f"{rude.url}/hf-inference", f"{rude.url}/v1"
         script["main"]()
     text = capsys.readouterr().out
-    assert "意思    400：这个服务不提供这个模型，请求的格式没有错" in text
+    assert f"意思    {sentence}" in text
     assert f'"model": "{script["CHAT_MODEL"]}"' in text and "结果    我会回答" in text
     assert rude.paths == [
         "/hf-inference",

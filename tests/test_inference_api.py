@@ -147,6 +147,8 @@ def test_chat_continues_the_joined_messages(talker, writer):
     assert choice.finish_reason == "length"
     usage = answer.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (12, 12, 24)
+    narrow = talker.chat_completion(SAID, model=GPT, max_tokens=12, temperature=2, top_p=0.00001)
+    assert narrow.choices[0].message.content == choice.message.content
     with_seed = {"max_tokens": 12, "temperature": 1.5, "top_p": 0.9, "model": GPT}
     first, again = (talker.chat_completion(SAID, seed=3, **with_seed) for _ in range(2))
     other = talker.chat_completion(SAID, seed=4, **with_seed)
