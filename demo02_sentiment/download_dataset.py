@@ -1,4 +1,4 @@
-"""工具（不是课）  下载第二讲的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
+"""工具  下载第二讲的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
 
 下载好之后，第二个 demo 的每个脚本都会自动用它；删掉 data/ChnSentiCorp 就换回自带的评论。
 

@@ -6,22 +6,20 @@
 会看到：每张图存在哪里。同样的包版本画出来逐字节相同；温度那张的概率是随仓库的小 GPT-2 现算的。
 """
 
-import importlib.util
 from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from course.cli import Parser, run
-from course.errors import CourseError
 from course.files import atomic_write
+from course.fonts import chinese_font
 from course.models import load_tokenizer
 from course.paths import ROOT
 
@@ -41,17 +39,6 @@ PROMPT = "你好，我是一款语言模型，"
 TEMPERATURES = (0.3, 1.0, 1.5)
 SHOWN = 12  # 温度图每一栏画几个最可能的 token
 TOP_K, TOP_P = 5, 0.5
-
-
-def use_chinese_font() -> None:
-    """matplotlib 自带的字体没有汉字；借 zhplot 包里的 Noto Sans SC，不 import 它（会改全局设置）"""
-    spec = importlib.util.find_spec("zhplot")
-    if spec is None:
-        raise CourseError("没有装 zhplot，图里的汉字会变成方框", "python -m pip install zhplot")
-    path = Path(spec.origin).parent / "fonts" / "NotoSansSC-Regular.ttf"
-    font_manager.fontManager.addfont(path)
-    plt.rcParams["font.family"] = font_manager.FontProperties(fname=path).get_name()
-    plt.rcParams["text.color"] = INK
 
 
 def canvas(width: float, height: float) -> tuple[plt.Figure, Axes]:
@@ -332,7 +319,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PICTURES, help=f"存到哪里，默认 {PICTURES}")
     args = parser.parse_args()
     disable_progress_bar()  # 读模型时的英文进度条，一闪而过
-    use_chinese_font()
+    plt.rcParams |= {"font.family": chinese_font(), "text.color": INK}
     for name, draw in DRAWINGS.items():
         figure = draw()
         path = args.out / f"{name}.png"
