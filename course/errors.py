@@ -1,4 +1,4 @@
-"""学员自己能改好的错误：一句中文说清哪里不对、下一步敲什么命令"""
+"""两种说得清楚的错误：学员能改好的 CourseError，和请求里的内容不合要求的 InputError"""
 
 
 class CourseError(Exception):
@@ -14,4 +14,4 @@ class CourseError(Exception):
 
 
 class InputError(ValueError):
-    """请求里的文字或参数不合要求，API 会回 422"""
+    """请求里的文字或参数不合要求，一句中文说哪里不对；API 回 422，带着这句话"""

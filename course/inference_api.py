@@ -1,57 +1,55 @@
 """自己的推理 API：协议与 Hugging Face 的相同，只听 127.0.0.1
 
 `make_app({模型名: 模型}, token)` 造一个 FastAPI 应用，`serving(app, port)` 在后台把它跑起来，
-`serve_until_stopped` 一直服务到 Ctrl-C。
-模型是 course/text_models.py 的 Generator（.encode、.write）或任何有 .task 和
-.scores(text) -> {标签: logit} 的分类器。
+`serve_until_stopped` 一直服务到 Ctrl-C。模型要会什么、每个请求怎么答，见 course/answers.py。
 """
 
 import asyncio
 import hmac
-import json
-import math
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from course.errors import CourseError
+from course.answers import ChatQuestion, Judge, Question, Writer, chat, classify, generate
+from course.errors import CourseError, InputError
 from course.network import bypass_proxy_for_loopback
-from course.text_models import ClassificationParameters, GenerationParameters, InputError
 
 HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
 MAX_BYTES = 64 * 1024  # 一个请求最多 64 KB，约两万字；make_app 的 limits 可以给某个地址放宽
 BODY_SECONDS = 10  # 请求体多少秒内要发完，发一半就不动的不等
 
 
-class Question(BaseModel):
-    """一个请求：文字，和可选的参数"""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"inputs": "今天天气", "parameters": {"max_new_tokens": 30}}]
-        },
-    )
-
-    inputs: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    stream: bool = False
-
-
 def error_json(status: int, message: str, **headers: str) -> JSONResponse:
     return JSONResponse({"error": message}, status, headers)
+
+
+# pydantic 的报错里常见的几种，换成中文；{} 里是它给的上下限
+TRANSLATIONS = {
+    "extra_forbidden": "不认识的参数，或者这里没有实现",
+    "missing": "没有写",
+    "too_short": "不能是空的",
+    "json_invalid": "JSON 写错了",
+    "string_type": "要是一段文字",
+    "list_type": "要是一个列表",
+    "int_parsing": "要是整数",
+    "float_parsing": "要是数字",
+    "finite_number": "要是有限的数字",
+    "greater_than": "要大于 {gt}",
+    "greater_than_equal": "不能小于 {ge}",
+    "less_than_equal": "不能大于 {le}",
+    "literal_error": "只能是 {expected}",
+}
 
 
 def describe(errors: list[dict]) -> str:
@@ -59,7 +57,8 @@ def describe(errors: list[dict]) -> str:
     lines = []
     for error in errors:
         where = ".".join(str(part) for part in error["loc"] if part != "body") or "请求体"
-        wrong = "不认识的参数" if error["type"] == "extra_forbidden" else error["msg"]
+        chinese = TRANSLATIONS.get(error["type"])
+        wrong = chinese.format(**error.get("ctx", {})) if chinese else error["msg"]
         lines.append(f"{where}：{wrong}")
     return "；".join(lines)
 
@@ -87,7 +86,7 @@ class Guard:
         host = headers.get(b"host", b"").rsplit(b":", 1)[0]
         if host not in (b"127.0.0.1", b"localhost"):  # 别的网站借浏览器之手来访问
             return error_json(400, "Host 只能是 127.0.0.1 或 localhost")
-        if self.expected and path.startswith("/models"):
+        if self.expected and path.startswith(("/models/", "/v1/")):
             given = headers.get(b"authorization", b"")
             # 普通的 == 在第一个不同的字节就停，掐表能一位一位猜出 token；这个函数用时固定
             if not hmac.compare_digest(given, self.expected):
@@ -122,58 +121,15 @@ class Guard:
         return None, replay
 
 
-def generate(model, question: Question):
-    """续写：stream 时返回逐字的事件流，否则返回 [{"generated_text": …}]"""
-    parameters = GenerationParameters.model_validate(question.parameters)
-    ids = model.encode(question.inputs, parameters.max_new_tokens)
-    text = question.inputs if parameters.return_full_text else ""
-    if not question.stream:
-        text += "".join(token.text for token in model.write(ids, parameters))
-        return [{"generated_text": text}]
-
-    def events() -> Iterator[str]:
-        """每个 token 一个事件；最后一个事件带全文"""
-        whole, waiting = text, None
-        for index, token in enumerate(model.write(ids, parameters), start=1):
-            if waiting:
-                yield event(waiting)
-            whole += token.text
-            waiting = {"index": index, "token": token.model_dump(), "generated_text": None}
-        if waiting:
-            yield event(waiting | {"generated_text": whole})
-        else:  # 一个字也没写就结束了
-            end = {"id": 0, "text": "", "logprob": 0.0, "special": True}
-            yield event({"index": 1, "token": end, "generated_text": whole})
-
-    def event(value: dict) -> str:
-        return f"data:{json.dumps({'details': None} | value, ensure_ascii=False)}\n\n"
-
-    return StreamingResponse(events(), media_type="text/event-stream")
-
-
-def classify(model, question: Question) -> list[list[dict]]:
-    """分类：[[{"label", "score"}, …]]，分数从高到低"""
-    parameters = ClassificationParameters.model_validate(question.parameters)
-    logits = model.scores(question.inputs)
-    if parameters.function_to_apply == "softmax":
-        top = max(logits.values())
-        total = sum(math.exp(z - top) for z in logits.values())
-        scores = {label: math.exp(z - top) / total for label, z in logits.items()}
-    elif parameters.function_to_apply == "sigmoid":
-        scores = {label: 1 / (1 + math.exp(-z)) for label, z in logits.items()}
-    else:
-        scores = logits
-    ranked = sorted(scores.items(), key=lambda item: -item[1])[: parameters.top_k]
-    return [[{"label": label, "score": score} for label, score in ranked]]
-
-
 ANSWERS = {"text-generation": generate, "text-classification": classify}
 
 
 def make_app(
-    models: dict[str, Any], token: str | None = None, limits: dict[str, int] | None = None
+    models: dict[str, Writer | Judge],
+    token: str | None = None,
+    limits: dict[str, int] | None = None,
 ) -> FastAPI:
-    """{模型名: 模型} → FastAPI 应用；给了 token，/models 下的请求就必须带上它
+    """{模型名: 模型} → FastAPI 应用；给了 token，/models、/v1 下的请求就必须带上它
 
     limits 是 {地址: 请求最多多少字节}，没有写的地址是 MAX_BYTES。
     """
@@ -209,10 +165,20 @@ def make_app(
     @app.post("/models/{name}", summary="推理", response_model=None)
     @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", response_model=None)
     def infer(question: Question, name: str, org: str | None = None):
-        full = f"{org}/{name}" if org else name
-        if full not in models:
-            raise HTTPException(404, f"没有模型 {full}，这里有 {'、'.join(models)}")
-        return ANSWERS[models[full].task](models[full], question)
+        model = find(f"{org}/{name}" if org else name)
+        return ANSWERS[model.task](model, question)
+
+    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", response_model=None)
+    def complete(question: ChatQuestion):
+        model = find(question.model)
+        if model.task != "text-generation":
+            raise HTTPException(404, f"{question.model} 是分类模型，不会写字，不能对话")
+        return chat(model, question)
+
+    def find(name: str) -> Writer | Judge:
+        if name not in models:
+            raise HTTPException(404, f"没有模型 {name}，这里有 {'、'.join(models) or '零个模型'}")
+        return models[name]
 
     return app
 
@@ -231,6 +197,8 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
         raise CourseError(
             f"端口 {port} 用不了（{reason}）", "--port 换一个，--port 0 自动挑"
         ) from error
+    # 不攒小包：否则每个长连接的回答都要白等约 45 毫秒（Nagle 算法和延迟确认碰在一起）
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     settings = uvicorn.Config(
         app,
         log_level="warning",

@@ -18,14 +18,9 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from course.errors import CourseError, InputError
-from course.models import load_tokenizer
-
-# 装载的进度条和 LOAD REPORT 会打断讲义的输出；缺不缺权重由 load 自己查
-disable_progress_bar()
-set_verbosity_error()
+from course.errors import InputError
+from course.models import load_model, load_tokenizer
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
 
@@ -67,17 +62,11 @@ def tidy(text: str) -> str:
     return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
 
 
-def load(kind, folder: Path, may_miss: str | tuple[str, ...] = "-"):
-    """读模型；除了名字以 may_miss 开头的，缺一个权重就抛 CourseError，而不是悄悄用随机数补上"""
-    again = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
-    try:
-        model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except Exception as error:  # 权重文件坏法很多，各库的异常没有共同的类型
-        raise CourseError(f"读不了 {folder}（{type(error).__name__}）", again) from error
-    missing = [key for key in info["missing_keys"] if not key.startswith(may_miss)]
-    if missing:
-        raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", again)
-    return model.eval()
+def check(text: str) -> str:
+    """原样返回 text；里面有半个 emoji（坏掉的请求里才有，分词器读不了）时抛 InputError"""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("文字里有坏掉的字符（半个 emoji），删掉它再试")
+    return text
 
 
 class Generator:
@@ -87,20 +76,23 @@ class Generator:
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.tokenizer = load_tokenizer(folder)
-        self.model = load(AutoModelForCausalLM, folder).to(device)
+        self.model = load_model(AutoModelForCausalLM, folder).to(device)
         # 这些记号不是文字，不许写出来；[SEP] 例外，写到它就是"写完了"
         self.never = [i for i in self.tokenizer.all_special_ids if i != self.tokenizer.sep_token_id]
         self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
 
     def encode(self, text: str, max_new_tokens: int) -> list[int]:
-        """提示语 → id；不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题"""
-        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        """提示语 → id；不合要求（空的、太长）时抛 InputError
+
+        不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题。
+        """
+        ids = self.tokenizer(check(text), add_special_tokens=False, verbose=False)["input_ids"]
         room = self.model.config.max_position_embeddings - max_new_tokens
         if not ids:
-            raise InputError("inputs 是空的，至少要有一个字")
+            raise InputError("文字是空的，至少要有一个字")
         if len(ids) > room:
             raise InputError(
-                f"inputs 有 {len(ids)} 个 token，加上 max_new_tokens {max_new_tokens} 超过了"
+                f"文字有 {len(ids)} 个 token，再续写 {max_new_tokens} 个就超过了"
                 f"模型的上限 {self.model.config.max_position_embeddings}"
             )
         return ids
@@ -156,14 +148,15 @@ class Classifier:
         self.tokenizer = load_tokenizer(folder)
         torch.manual_seed(seed)
         may_miss = ("classifier.", "bert.pooler.")
-        self.model = load(AutoModelForSequenceClassification, folder, may_miss).to(device)
+        self.model = load_model(AutoModelForSequenceClassification, folder, may_miss).to(device)
 
     def scores(self, text: str) -> dict[str, float]:
-        """{标签: logit}，还没有变成概率"""
-        batch = self.tokenizer(text, return_tensors="pt", verbose=False).to(self.model.device)
+        """{标签: logit}，还没有变成概率；不合要求的文字抛 InputError"""
+        batch = self.tokenizer(check(text), return_tensors="pt", verbose=False)
+        batch = batch.to(self.model.device)
         length, limit = batch["input_ids"].shape[1], self.model.config.max_position_embeddings
         if length > limit:
-            raise InputError(f"inputs 有 {length} 个 token，超过了模型的上限 {limit}")
+            raise InputError(f"文字有 {length} 个 token，超过了模型的上限 {limit}")
         with torch.inference_mode():
             logits = self.model(**batch).logits[0].tolist()
         return {self.model.config.id2label[i]: logit for i, logit in enumerate(logits)}

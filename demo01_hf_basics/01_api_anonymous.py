@@ -1,87 +1,125 @@
 """第 1 课  匿名访问推理 API：发一个请求，学会读回答
 
-教什么：不下载模型，把文字发给别人的服务器，让它的模型来算，这就是"调 API"。一个请求由地址、
-内容（JSON）组成，回答由状态码、类型、内容组成。先看状态码再读内容：课上直接 .json() 就崩了。
+教什么：不下载模型，把文字发给别人的服务器，让它上面的模型来算，这就是"调 API"。一个请求由地址和
+内容组成，一个回答由状态码、类型、内容组成；先看状态码再读内容，不然报错会把你带偏。
+
+先认几个词：
+    Hub      huggingface.co，放模型和数据集的网站，好比放代码的 GitHub
+    API      程序之间的约定：往哪个地址发什么，会收到什么
+    推理     inference，用训练好的模型算答案；推理 API 就是替你做这件事的服务
+    POST     HTTP 请求的一种，带着内容去；浏览器打开网页用的是 GET，空着手去取
+    JSON     请求和回答的写法，样子像 Python 的字典和列表
+    状态码   回答开头的三位数：2xx 成了，4xx 请求有问题，5xx 服务器有问题
+    token    有三个意思：一是模型读写文字的最小一块，一个汉字常常就是一个 token；二是访问令牌
+             access token，证明你是谁的一串密码（第 2 课）；三是有的代码把分词器也叫 token，
+             这门课的代码里分词器一律叫 tokenizer
 
 怎么运行：python demo01_hf_basics/01_api_anonymous.py
           python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
+          （第二行问你自己的 API：先在另一个终端运行 07_local_api.py）
+
+网络：国内直连 Hub 常常连不上，推理 API 也没有国内镜像，得自己有能访问国外网站的网络。没有也不耽误：
+先探路 5 秒，连不上就在本机开一个一模一样的 API。
 
 会看到：连得上 Hub 时，它怎样拒绝匿名请求；连不上时，同一个请求发给本机上自己的 API：
-    Hub 连不上：连接失败（ConnectionError）。改用本机的 API，请求一个字不变
-    —— 要 token 的 API（和 Hub 一样）
-    POST http://127.0.0.1:39355/models/uer/gpt2-chinese-cluecorpussmall
-         {"inputs": "你好，Hugging Face"}
+    Hub 连不上：…。改用本机的 API，请求一个字不变
+    …
+    —— 本机 API：http://127.0.0.1:…（要 token，和 Hub 一样）
+    POST http://127.0.0.1:…/models/uer/gpt2-chinese-cluecorpussmall
+         {"inputs": "今天天气很好，"}
     状态码  401
     类型    application/json
     内容    {"error":"要 token：请求头 Authorization: Bearer …"}
+    意思    401：没有带 token，匿名的请求不受理，服务器说：要 token：请求头 Authorization: Bearer …
+    下一步：python …02_api_token.py（里面说明怎么申请和保存 token）
     …
-    —— 不要 token 的 API
+    —— 本机 API：http://127.0.0.1:…（不要 token）
+    …
     状态码  200
-    结果    [{"generated_text": "你好，Hugging Face…
+    类型    application/json
+    内容    [{"generated_text":"今天天气很好，…
+    结果    [{'generated_text': '今天天气很好，…
+    …
+        JSONDecodeError: Expecting value: line 1 column 1 (char 0)
+
+PyCharm 里的红字不一定是报错：凡是写到"标准错误"的都是红的，警告和进度条也在其中。真出错了，最后
+几行是 Traceback 和 …Error（或者这门课的"出错了：…"），再下面是 exit code 1；
+exit code 0 就是顺利跑完，红字读一遍即可。
 """
 
 import json
 
+import requests
+
+from api_client import Api, add_arguments, explain_failure, hub_or_local, patient, show
 from course.cli import Parser, run
-from course.inference_client import (
-    MODEL,
-    add_arguments,
-    local_api,
-    local_model,
-    post_until_loaded,
-    problem_of,
-    show,
-    try_endpoint,
-)
 
-INPUTS = "你好，Hugging Face"
-LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，故意不带上，看它怎么拒绝
+HUB = "https://router.huggingface.co/hf-inference"  # 旧地址 api-inference.huggingface.co 已停用
+LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，这一课故意不带，看它怎么拒绝
+# 换成「你好，Hugging Face」试试：这个模型的字典以汉字为主，这两个英文单词都不在里面，成了
+# 「不认识」[UNK] [UNK]，小模型常常一个字也接不下去，回答就只剩你的原话
+INPUTS = "今天天气很好，"
 
 
-def ask(endpoint: str, model: str, timeout: float) -> None:
-    """发一次匿名请求，打印回答和它的意思"""
-    # 1. 请求：POST 到 地址/models/模型名，内容是 {"inputs": 文字}
-    url, payload = f"{endpoint}/models/{model}", {"inputs": INPUTS}
-    print(f"\nPOST {url}\n     {json.dumps(payload, ensure_ascii=False)}")
-    response = post_until_loaded(url, payload, token=None, timeout=timeout)
+@patient  # 楼下 api_client.py 帮忙：最多等 timeout 秒，遇到 503 再试，连不上说一句看得懂的话
+def ask(url: str, timeout: float) -> requests.Response:
+    """匿名提问：没有请求头 headers，只有 JSON。不跟着跳转走：跳去的多半是登录页"""
+    return requests.post(url, json={"inputs": INPUTS}, timeout=timeout, allow_redirects=False)
 
-    # 2. 回答：先看状态码和类型。200 是成功，4xx 是请求有问题，5xx 是服务器有问题
+
+def lesson(api: Api, timeout: float) -> None:
+    # 1. 请求。地址 = 服务器 + /models/ + 模型的全名：组织/名字，少一半都找不到，
+    #    到模型页上点名字旁边的复制按钮最稳妥
+    #    POST https://router.huggingface.co/hf-inference/models/uer/gpt2-chinese-cluecorpussmall
+    url = f"{api.endpoint}/models/{api.model}"
+    print(f"POST {url}\n     {json.dumps({'inputs': INPUTS}, ensure_ascii=False)}")
+    response = ask(url, timeout=timeout)
+
+    # 2. 回答：先看状态码和类型，再看内容
+    #    状态码  401
+    #    类型    application/json
+    #    内容    {"error":"要 token：…"}
     show(response, token=None)
 
-    # 3. 确认是好的 JSON，才把它变成 Python 的列表和字典
-    problem = problem_of(response, token=None)
-    if problem:
-        print(f"意思    {problem}")
-    else:
-        print(f"结果    {json.dumps(response.json(), ensure_ascii=False)[:300]}")
+    # 3. 状态码是 200、内容是好的 JSON，才用 .json() 变成 Python 的列表和字典
+    #    结果    [{'generated_text': '今天天气很好，…'}]      你的原话 + 接着写的
+    #    你的结果和这里不一样是正常的：下一个字是按概率抽的，每次运行都不同（怎么抽见第 4 课）
+    problem = explain_failure(response, token=None)
+    print(f"意思    {problem}" if problem else f"结果    {response.json()}")
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    add_arguments(parser)
+    add_arguments(parser, HUB)
     args = parser.parse_args()
 
-    reason = try_endpoint(args.endpoint, lambda endpoint: ask(endpoint, args.model, args.timeout))
-    if reason:
-        # 连不上 Hub：在本机开两个 API，把同样的请求发过去。第一个像 Hub 一样要 token
-        print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
-        model = local_model()
-        for token in (LOCAL_TOKEN, None):
-            print(f"\n—— {'要 token 的 API（和 Hub 一样）' if token else '不要 token 的 API'}")
-            with local_api(model, token) as endpoint:
-                ask(endpoint, MODEL, args.timeout)
+    # 同样的三步：问 Hub；连不上就问本机的两个 API，一个像 Hub 一样要 token，一个不要
+    hub_or_local(
+        lambda api: lesson(api, args.timeout), args, HUB, None, local_tokens=(LOCAL_TOKEN, None)
+    )
 
-    # 4. 课上为什么崩：回答不是 JSON（比如一张网页、一句 Not Found）时，.json() 只会说这么一句
-    print("\n课上的写法：不看状态码，直接 response.json()，遇到网页就是")
+    # 4. 不看状态码就 .json() 会怎样：回答不是 JSON（一张网页、一句 Not Found）时，它只会说
+    #    JSONDecodeError: Expecting value: line 1 column 1 (char 0)
+    #    意思是"第一个字就不像 JSON"。第一讲里现场遇到的就是它，找了半天的错别字
+    print("\n不看状态码，直接 response.json()，遇到网页就是")
     try:
         json.loads("<!doctype html><title>Not Found</title>")
     except json.JSONDecodeError as error:
         print(f"    JSONDecodeError: {error}")
     print("看着像 JSON 写错了，其实是根本没拿到 JSON；状态码才说明原因")
 
+    # 5. 用过 OpenAI 的 API？那边是
+    #    POST https://api.openai.com/v1/chat/completions
+    #    {"model": "模型名", "messages": [{"role": "user", "content": "你好"}]}
+    #    一样的：POST 一段 JSON，请求头里带 token，先看状态码
+    #    不一样：那边模型名写在 JSON 里，这边写在地址里；那边是一问一答的 messages，回答在
+    #    choices[0].message.content，这边是一段 inputs，回答在 [0]["generated_text"]
+    #    今天 Hub 的对话模型用的正是那种格式，第 2 课两种都发一遍
+
     # 小结：请求 = 地址 + JSON；回答 = 状态码 + 类型 + 内容，按这个顺序读
-    #       匿名请求得到 401：API 要知道你是谁，下一课带上 token
-    # 练习：--model 换成一个不存在的名字，状态码变成多少？--timeout 0.001 呢？
+    #       匿名请求得到 401：从前可以匿名，现在 API 要知道你是谁，下一课带上 token
+    # 练习 1：--model 换成一个不存在的名字，状态码变成多少？--timeout 0.001 呢？
+    # 练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？为什么？
 
 
 if __name__ == "__main__":

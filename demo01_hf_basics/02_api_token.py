@@ -1,127 +1,179 @@
-"""第 2 课  带 token 访问推理 API：手写请求头，再用 InferenceClient
+"""第 2 课  带 token 访问推理 API：手写请求头，再用官方的 InferenceClient
 
-教什么：token 是你的通行证，放在请求头 Authorization: Bearer … 里。它等于密码：不写进代码，
-不打印，不提交到 git；放在环境变量 HF_TOKEN 里，或者用 `hf auth login` 存在自己的电脑上。
+教什么：access token（访问令牌，下面简称 token）是你的通行证，写在请求头里：
+Authorization: Bearer …。它等于密码：不写进代码，不打印，不提交到 git。请求有两种格式：第一讲的
+{"inputs": …}，和今天 Hub 的主路、OpenAI 的 {"messages": …}。两种都先手写，再用 InferenceClient 写。
 
-怎么申请：https://huggingface.co/settings/tokens → Create new token → 勾上
-Make calls to Inference Providers → 复制（只显示一次）→ 终端里运行 hf auth login，粘贴。
+怎么申请（网页在国外，打不开就先跳过，这一课照样跑得完）：
+    1. 注册：https://huggingface.co/join ，邮箱加密码，QQ 邮箱也行；到邮箱里点验证的链接，再登录
+    2. 新建：https://huggingface.co/settings/tokens → Create new token。有三种：
+         Fine-grained  一项一项地勾权限，用哪样给哪样；调推理 API 就选它，勾上
+                       Make calls to Inference Providers
+         Read          能下载你看得到的一切，下载模型够用了
+         Write         还能上传和改动，要发布自己的模型才用
+    3. 复制：只显示这一次，关掉页面就再也看不到；丢了、泄露了，就在同一页删掉它，再建一个
+
+怎么保存（任选一种，一行敲一条；Windows PowerShell 5.1 不认 &&）：
+    登录一次，存在自己的电脑上   hf auth login
+        可以选浏览器登录（存下的以 hf_oauth_ 开头，里面有点），也可以粘贴网页上建的那个
+    只在这个窗口里有效
+        cmd            set HF_TOKEN=hf_…        不加引号，等号两边没有空格
+        PowerShell     $env:HF_TOKEN="hf_…"
+        macOS、Linux   export HF_TOKEN=hf_…
+    PyCharm   Run → Edit Configurations → Environment variables
 
 怎么运行：python demo01_hf_basics/02_api_token.py
           python demo01_hf_basics/02_api_token.py --endpoint http://127.0.0.1:8000
 
 会看到：没有 token 或连不上 Hub 时，同样的请求发给本机上自己的 API：
     token：没有找到
-    POST http://127.0.0.1:41877/models/uer/gpt2-chinese-cluecorpussmall
+    …
+    —— 本机 API：http://127.0.0.1:…（要 token，和 Hub 一样）
+    POST http://127.0.0.1:…/models/uer/gpt2-chinese-cluecorpussmall
          Authorization: Bearer ***
          {"inputs": "你好，我是一款语言模型，", "parameters": {"max_new_tokens": 30, …}}
     状态码  200
+    类型    application/json
     内容    [{"generated_text":"你好，我是一款语言模型，…
     InferenceClient(model=url, token=token).text_generation(…)
     结果    你好，我是一款语言模型，…
+    POST http://127.0.0.1:…/v1/chat/completions
+         Authorization: Bearer ***
+         {"model": "uer/gpt2-chinese-cluecorpussmall", "messages": [{"role": "user", …
+    状态码  200
+    类型    application/json
+    内容    {"id":"chatcmpl-…
+    InferenceClient(base_url=base_url, token=token).chat_completion(…)
+    结果    …
 """
 
 import json
 import secrets
 
-import httpx2
+import requests
 from huggingface_hub import InferenceClient
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.inference_client import (
-    MODEL,
+from api_client import (
+    Api,
+    NotServed,
     add_arguments,
     clip,
-    explain,
-    local_api,
-    local_model,
-    post_until_loaded,
-    problem_of,
+    explain_failure,
+    hub_or_local,
+    patient,
     read_token,
     show,
-    try_endpoint,
 )
-from course.network import within
+from course.cli import Parser, run
+
+HUB = "https://router.huggingface.co/hf-inference"
+HUB_CHAT = "https://router.huggingface.co/v1"
+CHAT_MODEL = "Qwen/Qwen2.5-7B-Instruct"  # 有哪些：https://router.huggingface.co/v1/models
 
 PROMPT = "你好，我是一款语言模型，"
 PARAMETERS = {"max_new_tokens": 30, "temperature": 0.7, "top_k": 50, "top_p": 0.9}
+MESSAGES = [{"role": "user", "content": PROMPT}]
+MAX_TOKENS = 30
 
 
-def ask_with_requests(url: str, token: str | None, timeout: float) -> None:
-    """手写的请求：地址、请求头、JSON"""
-    payload = {"inputs": PROMPT, "parameters": PARAMETERS}
-    print(f"\nPOST {url}")
-    print(f"     Authorization: {'Bearer ***' if token else '（没有）'}")
+@patient  # 和第 1 课一样：有时限，503 再试，连不上说清楚
+def ask(url: str, token: str | None, payload: dict, timeout: float) -> requests.Response:
+    # 比第 1 课多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.post(url, headers=headers, json=payload, timeout=timeout, allow_redirects=False)
+
+
+@patient
+def ask_with_client(url: str, token: str | None, timeout: float) -> str:
+    client = InferenceClient(model=url, token=token, timeout=timeout)
+    return client.text_generation(PROMPT, **PARAMETERS)
+
+
+@patient
+def chat_with_client(base_url: str, token: str | None, model: str, timeout: float) -> str:
+    client = InferenceClient(base_url=base_url, token=token, timeout=timeout)
+    answer = client.chat_completion(MESSAGES, model=model, max_tokens=MAX_TOKENS)
+    return answer.choices[0].message.content
+
+
+def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
+    """手写的请求：打印发了什么、得到什么；失败了就抛它的意思"""
+    print(f"\nPOST {url}\n     Authorization: {'Bearer ***' if token else '（没有）'}")
     print(f"     {json.dumps(payload, ensure_ascii=False)}")
-    response = post_until_loaded(url, payload, token, timeout)
+    response = ask(url, token=token, payload=payload, timeout=timeout)
     show(response, token)
-    problem = problem_of(response, token)
+    problem = explain_failure(response, token)
     if problem:
         raise problem
 
 
-def ask_with_client(url: str, token: str | None, timeout: float) -> None:
-    """官方的客户端：同样的请求，一行；它还认得别的任务，也会流式地读"""
-    client = InferenceClient(model=url, token=token, timeout=timeout)
-    try:
-        text = within(timeout, lambda: client.text_generation(PROMPT, **PARAMETERS))
-    except HfHubHTTPError as error:
-        answer = error.response
-        problem = explain(
-            answer.status_code,
-            answer.headers.get("Content-Type", ""),
-            answer.text,
-            answer.headers.get("Retry-After"),
-            token,
-        )
-    except (TimeoutError, InferenceTimeoutError):
-        problem = CourseError(f"{timeout:g} 秒内没有等到回答", "过一会儿再试，或加大 --timeout")
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, IndexError) as error:
-        problem = CourseError(f"回答读不懂（{type(error).__name__}）", "换 --endpoint 或 --model")
-    else:
-        print("\nInferenceClient(model=url, token=token).text_generation(…)")
-        print(f"结果    {clip(str(text), token)}")
-        return
-    raise problem or CourseError("客户端读不懂这个回答", "换 --endpoint 或 --model")
+def continue_text(api: Api, timeout: float) -> None:
+    # 2. 第一讲的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（第 4 课细讲）
+    #    状态码  200
+    #    内容    [{"generated_text":"你好，我是一款语言模型，…"}]
+    #    GPT-2 是续写模型：它不回答问题，只顺着你的话往下写，所以提示语要写成一句话的开头
+    url = f"{api.endpoint}/models/{api.model}"
+    post(url, api.token, {"inputs": PROMPT, "parameters": PARAMETERS}, timeout)
+
+    # 3. 官方的客户端：发的是同一个请求，请求头、JSON、取结果都替你写好了
+    #    结果    你好，我是一款语言模型，…
+    text = ask_with_client(url, token=api.token, timeout=timeout)
+    print("\nInferenceClient(model=url, token=token).text_generation(…)")
+    print(f"结果    {clip(str(text), api.token)}")
 
 
-def ask_both_ways(url: str, token: str | None, timeout: float) -> None:
-    """3. 先自己写请求，看清每一样东西；4. 再用官方客户端，少写几行"""
-    ask_with_requests(url, token, timeout)
-    ask_with_client(url, token, timeout)
+def chat(base_url: str, api: Api, model: str, timeout: float) -> None:
+    # 4. 今天的主路，OpenAI 的格式：地址固定，模型名在 JSON 里，文字是一问一答的 messages
+    #    POST https://router.huggingface.co/v1/chat/completions
+    #    内容    {"id":"chatcmpl-…        很长，这里只打印前 200 个字
+    #    本机这边只有 GPT-2，没学过一问一答：几句 messages 连成一段，接着往下写。Hub 那边是真的
+    #    对话模型，会回答
+    payload = {"model": model, "messages": MESSAGES, "max_tokens": MAX_TOKENS}
+    post(f"{base_url}/chat/completions", api.token, payload, timeout)
+
+    # 5. 同一个请求，用官方客户端；结果在 choices[0].message.content
+    #    结果    …
+    text = chat_with_client(base_url, token=api.token, model=model, timeout=timeout)
+    print("\nInferenceClient(base_url=base_url, token=token).chat_completion(…)")
+    print(f"结果    {clip(str(text), api.token)}")
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    add_arguments(parser)
+    add_arguments(parser, HUB)
+    parser.add_argument(
+        "--chat-model", default=CHAT_MODEL, help=f"问 Hub 时的对话模型，默认 {CHAT_MODEL}"
+    )
     args = parser.parse_args()
 
     # 1. 取 token：环境变量 HF_TOKEN，没有就用 hf auth login 存下的
+    #    token：找到了，共 37 个字符        （只说长度，不显示）
     token = read_token(for_hub=args.endpoint is None)
     print(f"token：{f'找到了，共 {len(token)} 个字符' if token else '没有找到'}")
 
-    # 2. 去哪里：Hub；没有 token 或连不上，就是本机的 API
-    if token is None and args.endpoint is None:
-        print("Hub 不受理没有 token 的请求。怎么申请见本文件开头；先用本机的 API 看一遍")
-        reason = "没有 token"
-    else:
-        reason = try_endpoint(
-            args.endpoint,
-            lambda endpoint: ask_both_ways(f"{endpoint}/models/{args.model}", token, args.timeout),
-        )
-    if reason:
-        if token:
-            print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
-        # 你的 token 只交给 Hub；本机的 API 用现造的一个，用完就扔
-        token = f"hf_{secrets.token_hex(16)}"
-        with local_api(local_model(), token) as endpoint:
-            ask_both_ways(f"{endpoint}/models/{MODEL}", token, args.timeout)
+    def lesson(api: Api) -> None:
+        try:
+            continue_text(api, args.timeout)
+        except NotServed as problem:
+            # 问 Hub 时会走到这里：它自己的推理服务 hf-inference 今天只有文本分类
+            # （text-classification）、完形填空（fill-mask）、句子变向量（feature-extraction）等，
+            # 没有续写（text-generation）；GPT-2 只能下载下来自己跑（03、04、07）
+            print(f"意思    {problem}")
+        at_hub = api.endpoint == HUB
+        base_url = HUB_CHAT if at_hub else f"{api.endpoint}/v1"
+        chat(base_url, api, args.chat_model if at_hub else api.model, args.timeout)
 
-    # GPT-2 是续写模型：它不回答问题，只顺着你的话往下写
+    # 你的 token 只交给 Hub（或 --endpoint）；本机的 API 用现造的一个，用完就扔
+    skip = None if token else "没有 token，Hub 不受理，怎么申请见本文件开头"
+    throwaway = f"hf_{secrets.token_hex(16)}"
+    hub_or_local(lesson, args, HUB, token, local_tokens=(throwaway,), skip_hub=skip)
+
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
-    #       免费的 API 忙的时候又慢又不稳，真要用就自己部署，见 07
-    # 练习：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
+    #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
+    #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见第 7 课
+    # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
+    # 练习 2：在 chat_with_client 里给 chat_completion 加上 stream=True，再 for chunk in answer
+    #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
 
 
 if __name__ == "__main__":

@@ -1,33 +1,47 @@
 """第 3 课  把 gpt2-chinese 下载到自己的机器上
 
-教什么：模型就是一个文件夹。下载一次，以后断网也能用；文件夹里每个文件是做什么的。
-国内连不上 Hub 是常事：换镜像站、换魔搭，都只改一个参数。
+教什么：模型就是一个文件夹，下载一次，以后断网也能用。from_pretrained(名字, cache_dir=…) 怎么用；
+下载为什么慢、为什么断、断了怎么办；文件夹里每个文件是做什么的。
+从这一课起用 Hugging Face 的库，主要是两个：transformers 管模型和分词器（from_pretrained、
+pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才用到）。
 
 怎么运行：python demo01_hf_basics/03_download_gpt2.py                       从官方 Hub（约 420 MB）
-          python demo01_hf_basics/03_download_gpt2.py --source hf-mirror    从国内的镜像站
           python demo01_hf_basics/03_download_gpt2.py --source modelscope   从魔搭 ModelScope
+          python demo01_hf_basics/03_download_gpt2.py --source hf-mirror    从国内的镜像站
 断了再运行一次同样的命令，会接着下。
 
 会看到：下载的进度和速度，然后是文件夹的讲解；连不上时用随仓库的小模型讲解，退出码 1：
     来源：https://huggingface.co（先探一下，最多 5 秒）
-    没有下载成：连不上 https://huggingface.co：连接失败（ConnectionError）
-    下一步：换一个来源：--source hf-mirror、--source modelscope；或再运行一次，断了的会接着下
+    没有下载成：连不上 https://huggingface.co：…
+    下一步：换一个来源：--source modelscope、--source hf-mirror；或再运行一次，断了的会接着下
     …
-    …/models/tiny-gpt2-chinese/   ← 加载模型时给的就是这个文件夹的路径
+    读模型：from_pretrained("…tiny-gpt2-chinese", cache_dir="models", local_files_only=True)
+      模型 GPT2LMHeadModel，8,699,392 个参数；分词器 BertTokenizer，字典 21128 项
+    …tiny-gpt2-chinese/   ← 模型文件夹：装着 config.json 的那个
         config.json                   0.9 KB  结构：几层、多宽、字典多大；没有它就不知道怎么搭模型
-        model.safetensors            17.4 MB  权重，新格式：只有数字，打开它不会执行任何代码
+        …
         vocab.txt                   109.5 KB  字典：一行一个 token，行号（从 0 数）就是 id
 """
 
 import sys
 
-from course.cli import Parser, run
-from course.download import add_arguments, obtain_model
-from course.folder_tour import tour
-from course.paths import command
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-# 这个仓库的权重有新旧两种格式，只下一种；分词器是 Bert 的（字典也是），不是 GPT-2 原来的
+from course.cli import Parser, run
+from course.hub import add_arguments, obtain_model
+from course.models import quiet
+from course.paths import MODELS, command
+from folder_tour import tour
+
+# 名字要写全：组织/模型名。下载之前先读它的模型卡（网页 https://huggingface.co/名字 的第一页，
+# 也就是文件夹里的 README.md）：谁做的、什么许可证、怎么调用、有什么毛病，案例代码也在那里
 REPO = "uer/gpt2-chinese-cluecorpussmall"
+
+# 这个仓库里只有旧格式的权重 pytorch_model.bin；大的模型会分成几个文件，在网页的 Files 一页里看得到
+
+# 两个平台怎么选：Hugging Face 最全，但在国内慢，常常连不上；魔搭 ModelScope 在国内快，模型少一些，
+# 以后下几 GB、几十 GB 的大模型，先去魔搭找。这个小模型在魔搭上没有查到；hf-mirror 是别人办的镜像，
+# 有时只把请求转回 Hugging Face，那就和官方一样连不上。哪里都下不了，请下载好的人把整个文件夹拷给你
 
 
 def main() -> None:
@@ -35,17 +49,44 @@ def main() -> None:
     add_arguments(parser, REPO)
     args = parser.parse_args()
 
-    # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    folder, failure = obtain_model(args, REPO)
+    # 1. 下载。下载过了就不再联网；不然先探路，再一个文件一个文件地下，放成 cache_dir 的样子
+    #    进度条从左到右：文件名、百分之几、下了多少 / 一共多少、[已用时间 < 还要多久，速度]
+    #    进度条写在 stderr 上，PyCharm 把它显示成红色：红字不等于出错，最后一行说什么才算数
+    #    下载会断：几百 MB 要走几分钟到几小时，无线、代理、跨国线路，哪一段闪一下，连接就没了
+    got = obtain_model(args, REPO)
 
-    # 2. 文件夹里每个文件是做什么的
-    tour(folder)
-    if failure:
+    # 2. 第一讲的两行：名字 + cache_dir。模型和分词器是一对，要用同一个名字读：id 是字典里的行号，
+    #    换一本字典就全乱了。AutoModelForCausalLM：看 config.json 决定用哪个类；CausalLM 就是续写
+    #    只写名字和 cache_dir，每次都先去 Hub 问有没有新版本，没有才用本地的：文件全在，断网时也要
+    #    等 24 到 141 秒。加上 local_files_only=True，或者不写名字、写模型文件夹的路径，就不联网
+    #    所以没下载成时，name 是小模型的路径（给了路径，cache_dir 就用不上了）
+    name = got.name
+    print(f'\n读模型：from_pretrained("{name}", cache_dir="models", local_files_only=True)')
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(name, cache_dir=MODELS, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, cache_dir=MODELS, local_files_only=True)
+    print(f"  模型 {type(model).__name__}，{model.num_parameters():,} 个参数；", end="")
+    print(f"分词器 {type(tokenizer).__name__}，字典 {len(tokenizer)} 项")
+
+    # 3. 文件夹里每个文件是做什么的
+    tour(got.folder)
+
+    # 4. 别的下载办法。在仓库根目录运行，下到 models/ 里的，课程的脚本都认得（见 models/README.md）
+    #    from_pretrained(名字, cache_dir="models")     最省事，去掉 local_files_only 就是；边下边读
+    #    snapshot_download(名字, cache_dir="models")   huggingface_hub 的函数：整个仓库都下，连别的
+    #                                                  框架的权重也下，allow_patterns=[…] 可以挑
+    #    hf download 名字 --cache-dir models           同上，在命令行里
+    #    modelscope download 名字 --local-dir models/名字    从魔搭，要先 pip install modelscope
+    #    为什么还有自己的：官方的客户端遇到不答话的服务器，几分钟也不放弃；中断之后，没下完的文件从
+    #    头再来。我们的先探路 5 秒，断了接着下，下完核对 SHA（内容的指纹），不对就删掉重来
+    if got.failure:
         sys.exit(1)
     print(f"\n接着运行：{command('demo01_hf_basics/04_generate_text.py')}，它会自动用上这个模型")
 
     # 小结：模型 = 结构（config.json）+ 权重 + 字典；三样在同一个文件夹里，缺一不可
+    #       名字 + cache_dir 会先问 Hub；模型文件夹的路径，或 local_files_only=True，不会
     # 练习：用记事本打开 vocab.txt，第 8025 行是什么？（提示：id 从 0 数）
+    # 练习：断网运行它，再把 --source 换一个：两次各等了几秒？说的原因一样吗？
 
 
 if __name__ == "__main__":

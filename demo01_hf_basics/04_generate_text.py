@@ -5,27 +5,35 @@
 
 怎么运行：python demo01_hf_basics/04_generate_text.py
           python demo01_hf_basics/04_generate_text.py --prompt 今天天气 --device cuda
+          python demo01_hf_basics/04_generate_text.py --model models/tiny-gpt2-chinese
 
 会看到：
+    模型文件夹：…tiny-gpt2-chinese
+    不写 r：models	iny-gpt2-chinese    写 r：models\\tiny-gpt2-chinese
+    …
     默认的 id：…[1798, 8024, 102]，最后的 102 就是 [SEP]
-    课上的参数，不带 [SEP]：
+    …
+    第一讲的参数，不带 [SEP]：
       你好，我是一款语言模型，｜看起来不是太小了，有点郁闷！
-    贪心（每次取最可能的）
-        我们的是一个人，我们的是一个人，我们的人，我们都是一个人，我们的，我们的是一个人
-    temperature 1.5（放飞）
-        敲定的钻践拾着眼帘丛缚我需要研191缝的缝mode.摘调喂擀袅ho杀外抄- 82俬状盐霸…
-    top_p 0.5
-        看了书中的书，这本书就是好书，不太值得读，还是觉得很有趣，内容很多人阅读，但是很
+    …
+      贪心（每次取最可能的）
+          我们的是一个人，我们的是一个人，我们的人，我们都是一个人，我们的，我们的是一个人
+    …
+      temperature 1.5（放飞）
+          敲定的钻践拾着眼帘丛缚我需要研191缝的缝mode.摘调喂擀袅ho杀外抄- 82俬状盐霸…
+    …
     「你好，我是一款语言模型，」的下一个字，最可能的 10 个（每个 █ 是 2 %）：
-        7.4% 我  ████
-        4.8% 但  ██
+      温度 1，前 10 个一共占 29%
+          7.4% 我	████
+          4.8% 但	██
 """
 
 import torch
 from transformers import AutoModelForCausalLM, pipeline, set_seed
 
 from course.cli import Parser, number, run
-from course.models import find_model, load_tokenizer
+from course.errors import CourseError
+from course.models import find_model, load_tokenizer, quiet
 from course.text_models import tidy
 
 MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没下载时用随仓库的 tiny-gpt2-chinese
@@ -49,7 +57,10 @@ NEUTRAL = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 def choose_device(asked: str) -> str:
-    """课上的 device="cpu" 或 "cuda"；要 cuda 却没有时说一声，改用 cpu，不崩溃"""
+    """pipeline 的 device：cpu 用内存，慢；cuda 用 NVIDIA 显卡的显存，快，模型要整个放得下
+
+    要 cuda 却没有时说一声，改用 cpu，不崩溃；写 device=0 也是第一块显卡，没有时却悄悄用 cpu。
+    """
     if asked == "cuda" and not torch.cuda.is_available():
         print("设备：要的是 cuda，但这里没有可用的 NVIDIA 显卡（或 torch 是 CPU 版），改用 cpu")
         return "cpu"
@@ -69,27 +80,54 @@ def main() -> None:
     args = parser.parse_args()
     prompt = args.prompt
 
-    # 1. 模型和分词器从同一个文件夹读：id 是字典里的行号，换一本字典就全乱了
+    # 1. 找到模型文件夹：装着 config.json 的那个。给 --model 和 from_pretrained 的路径有两种写法：
+    #    绝对路径  从盘符（或 /）写起，在哪里运行都对：r"D:\hf\models\tiny-gpt2-chinese"
+    #    相对路径  从运行命令时所在的文件夹算起：models/tiny-gpt2-chinese，从别处运行就找不到
+    #    Python 代码里，Windows 的路径前面要写 r（raw，原样）：不写，\t 是一个制表符，路径就断了
+    #    写成 / 也行，Windows 认得；在命令行里敲 --model 用不着 r
     folder = find_model(args.model)
+    print(f"模型文件夹：{folder}")
+    print(
+        "不写 r：" + "models\tiny-gpt2-chinese", "写 r：" + r"models\tiny-gpt2-chinese", sep="    "
+    )
+
+    # 2. 模型和分词器从同一个文件夹读，交给 pipeline；任务名写 "text-generation"（续写）
+    #    local_files_only=True：只看本地，绝不联网。给了路径本来就不联网，写上是为了保险：路径写错时
+    #    from_pretrained 会把它当成 Hub 上的名字，去网上找
     device = choose_device(args.device)
     tokenizer = load_tokenizer(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    longest = model.config.max_position_embeddings
+    used = len(tokenizer(prompt, verbose=False)["input_ids"])
+    if used + args.length > longest:
+        raise CourseError(
+            f"提示语有 {used} 个 token，再写 {args.length} 个，超过了模型的上限 {longest}",
+            "--prompt 短一点，或 --length 小一点",
+        )
     writer = pipeline("text-generation", model=model, tokenizer=tokenizer, device=device)
 
-    # 2. 最简单的调用。max_length 已经过时（它把提示语也算在内），现在写 max_new_tokens
-    #    分词器在汉字之间放了空格，tidy 把它们去掉；课上的 clean_up_tokenization_spaces 管不到
+    # 3. 最简单的调用。num_return_sequences：同一句话写几个版本（贪心只有一种写法，要 2 个会报错）
+    #    max_new_tokens：新写多少个 token。第一讲写的是 max_length=50，它把提示语和特殊符号
+    #    [CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
     set_seed(SEED)
-    plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=1)
+    plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=2)
     print(f"\n最简单的调用：\n  {plain}")
-    print(f"  {tidy(plain[0]['generated_text'])}")
+    #    分词器在汉字之间放了空格，tidy 把它们去掉；clean_up_tokenization_spaces=True（清理空格）
+    #    只管英文标点前面的空格，管不到汉字
+    for row in plain:
+        print(f"  {tidy(row['generated_text'])}")
+    print("  写得不好：模型小（真模型 1 亿个参数，随仓库的 900 万），参数没调，还有下面这个陷阱")
 
-    # 3. 陷阱：分词器默认在末尾加 [SEP]，意思是"话说完了"，模型从下一句话开始写，就跑题了
+    # 4. 陷阱：分词器默认在末尾加 [SEP]，意思是"话说完了"，模型从下一句话开始写，就跑题了
     with_sep = tokenizer(prompt)["input_ids"]
     without = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     print(f"\n默认的 id：…{with_sep[-3:]}，最后的 {tokenizer.sep_token_id} 就是 [SEP]")
     print(f"不加记号：…{without[-3:]}，add_special_tokens=False")
 
-    # 4. 加上课上的参数，并避开 [SEP]
+    # 5. 加上第一讲的参数，并避开 [SEP]。truncation=True：提示语比模型的上限（model_max_length）长就
+    #    截断；不写，太长时先是一句警告，然后报错。可它只截到上限，没给要写的字留地方，所以第 2 步
+    #    先查过长度。它不影响写出来的内容
     def write(**settings: object) -> str:
         set_seed(SEED)
         if settings.get("do_sample") is not False:
@@ -103,16 +141,22 @@ def main() -> None:
         )
         return tidy(out[0]["generated_text"]).removeprefix(tidy(prompt))
 
-    print(f"\n课上的参数，不带 [SEP]：\n  {prompt}｜{write(temperature=0.7, top_k=50, top_p=0.9)}")
+    print(
+        f"\n第一讲的参数，不带 [SEP]：\n  {prompt}｜{write(temperature=0.7, top_k=50, top_p=0.9)}"
+    )
 
-    # 5. 一次只动一个参数，种子都是 SEED，看它做了什么
+    # 6. 一次只动一个参数，种子都是 SEED，看它做了什么
+    #    temperature  温度，分数除以它再变成概率：小于 1 更保守，大于 1 更离奇
+    #    top_k        只在最可能的 k 个里抽；k = 1 每次都一样
+    #    top_p        从最可能的往下数，概率加起来刚到 p 就停，只在这几个里抽
+    #    一般从 temperature 0.7、top_p 0.9 开始：要稳就往下调，要有新意就往上调
     print(f"\n同一句「{prompt}」往下写 {args.length} 个 token：")
     for title, settings in SETTINGS.items():
         print(f"  {title}\n      {write(**settings)}")
     again = write(top_k=1) == write(do_sample=False)
     print(f"  top_k 1 和贪心写的一样：{again}")
 
-    # 6. 参数动的是这张图：下一个字的概率（最可能的 10 个）
+    # 7. 参数动的是这张图：下一个字的概率（最可能的 10 个）
     with torch.inference_mode():
         logits = model(torch.tensor([without], device=model.device)).logits[0, -1].float().cpu()
     top = logits.topk(10).indices
@@ -131,7 +175,9 @@ def main() -> None:
 
     # 小结：温度低，图更尖，写得保守；温度高，图更平，写得离奇。top_k、top_p 砍掉尾巴再抽
     #       贪心爱绕圈子（反复说同一句），因为每一步最可能不等于整段最好
+    #       换一台机器、换一个版本，抽出来的字可能和这里不同，这是正常的：它本来就是抽签
     # 练习：--prompt 换成"这家酒店"；SEED 换成 1，哪几行会变，哪几行不变？为什么？
+    # 练习：在 SETTINGS 里加一行 temperature 0.7 + top_p 0.5，先猜它比单用哪一个更保守，再运行
 
 
 if __name__ == "__main__":

@@ -1,33 +1,43 @@
 """第 5 课  把 bert-base-chinese 下载到自己的机器上
 
-教什么：和第 3 课一样的下载，换一个模型；对比两个文件夹：字典相同，结构不同。
-下载好之后，第二个 demo 的训练不用改一个字，就从随仓库的小 BERT 换成它。
+教什么：和第一个 demo 的第 3 课一样的下载，换一个模型；两个文件夹的字典相同，结构不同。
+BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第二个 demo 的训练不用改一个字，
+就从随仓库的小 BERT 换成它。
 
 怎么运行：python demo01_hf_basics/05_download_bert.py                       从官方 Hub（约 410 MB）
-          python demo01_hf_basics/05_download_bert.py --source hf-mirror    从国内的镜像站
           python demo01_hf_basics/05_download_bert.py --source modelscope   从魔搭 ModelScope
+          python demo01_hf_basics/05_download_bert.py --source hf-mirror    从国内的镜像站
 断了再运行一次同样的命令，会接着下。
 
 会看到：下载的进度和速度，然后是文件夹的讲解；连不上时用随仓库的小模型讲解，退出码 1：
     来源：https://huggingface.co（先探一下，最多 5 秒）
-    没有下载成：连不上 https://huggingface.co：连接失败（ConnectionError）
-    下一步：换一个来源：--source hf-mirror、--source modelscope；或再运行一次，断了的会接着下
+    没有下载成：连不上 https://huggingface.co：…
+    下一步：换一个来源：--source modelscope、--source hf-mirror；或再运行一次，断了的会接着下
     …
-    …/models/tiny-bert-chinese/   ← 加载模型时给的就是这个文件夹的路径
+    读模型：from_pretrained("…tiny-bert-chinese", cache_dir="models", local_files_only=True)
+      模型 BertForSequenceClassification，8,766,210 个参数；分词器 BertTokenizer，字典 21128 项
+    分词器的陷阱：
+      字典 21128 项  房间很干净 → [101, 2791, 7313, 2523, 2397, 1112, 102]
+      字典     5 项  房间很干净 → [2, 1, 1, 1, 1, 1, 3]   没有字典，却不报错：每个字都成了 [UNK]
+    …tiny-bert-chinese/   ← 模型文件夹：装着 config.json 的那个
         config.json                   0.7 KB  结构：几层、多宽、字典多大；没有它就不知道怎么搭模型
-        model.safetensors            35.1 MB  权重，新格式：只有数字，打开它不会执行任何代码
-        vocab.txt                   109.5 KB  字典：一行一个 token，行号（从 0 数）就是 id
+        …
 """
 
 import sys
 
-from course.cli import Parser, run
-from course.download import add_arguments, obtain_model
-from course.folder_tour import tour
-from course.paths import command
+from transformers import BertForSequenceClassification, BertTokenizer
 
-# 课上的名字是 bert-base-chinese；官方后来把它挪到了 google-bert 名下，两个名字是同一个模型
+from course.cli import Parser, run
+from course.hub import add_arguments, obtain_model
+from course.models import quiet
+from course.paths import MODELS, command
+from folder_tour import tour
+
+# 直接搜 bert-base-chinese 会出来一大串改过的：认准组织名。它原来没有组织，后来官方把它挪到了
+# google-bert 名下，两个名字是同一个模型；--repo 写哪个都行。魔搭上也有它，名字一样
 REPO = "google-bert/bert-base-chinese"
+TEXT = "房间很干净"
 
 
 def main() -> None:
@@ -35,17 +45,44 @@ def main() -> None:
     add_arguments(parser, REPO)
     args = parser.parse_args()
 
-    # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下
-    folder, failure = obtain_model(args, REPO)
+    # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下（进度条、断线，都和 03 一样）
+    got = obtain_model(args, REPO)
 
-    # 2. 文件夹里每个文件是做什么的
-    tour(folder)
-    if failure:
+    # 2. 第一讲的两行，和 03 相比只换了类：BERT 是分类用的，ForSequenceClassification = 给一句话分类
+    #    03 写 AutoTokenizer，这里写 BertTokenizer，得到的是同一个类：前者看配置挑，后者直接点名
+    name = got.name
+    print(f'\n读模型：from_pretrained("{name}", cache_dir="models", local_files_only=True)')
+    with quiet():  # 不然会打印一张 LOAD REPORT：文件里没有分类头，随机造了一个（第 6 课说它）
+        model = BertForSequenceClassification.from_pretrained(
+            name, cache_dir=MODELS, local_files_only=True
+        )
+        tokenizer = BertTokenizer.from_pretrained(name, cache_dir=MODELS, local_files_only=True)
+    print(f"  模型 {type(model).__name__}，{model.num_parameters():,} 个参数；", end="")
+    print(f"分词器 {type(tokenizer).__name__}，字典 {len(tokenizer)} 项")
+
+    # 3. 陷阱：写错文件夹、断网、字典没下全，模型会报错，BertTokenizer 不会：它给一个只有 5 个符号的
+    #    字典，什么字都变成 [UNK]（不认识），训练照跑，精度上不去。所以读完就看一眼 len(tokenizer)
+    #    课程的 load_tokenizer 替你看：和 config.json 的 vocab_size 不一样就停下
+    empty = BertTokenizer.from_pretrained(MODELS, local_files_only=True)  # models/ 里没有 vocab.txt
+    print("分词器的陷阱：")
+    print(f"  字典 {len(tokenizer):>5} 项  {TEXT} → {tokenizer(TEXT)['input_ids']}")
+    print(f"  字典 {len(empty):>5} 项  {TEXT} → {empty(TEXT)['input_ids']}", end="   ")
+    print("没有字典，却不报错：每个字都成了 [UNK]")
+
+    # 4. 文件夹里每个文件是做什么的。不是每个模型都有 vocab.txt：新的大模型多半把字典收进
+    #    tokenizer.json，或者二进制的 tokenizer.model 里，记事本打不开，用法不变：from_pretrained
+    tour(got.folder)
+
+    # 5. 换一台机器、换一个项目，不用再下一次：在资源管理器（macOS 的访达）里把整个文件夹拷过去，
+    #    放在 models/ 下面。别在 PyCharm 里复制粘贴：它要给每个文件建索引，几百 MB 会卡很久
+    if got.failure:
         sys.exit(1)
     print(f"\n接着运行：{command('demo01_hf_basics/06_classify_text.py')}，它会自动用上这个模型")
 
-    # 小结：hidden_size 768、12 层、最多 512 个 token：第二课里的数字都从这个 config.json 来
-    # 练习：和 03 的 config.json 比，哪几行不同？max_position_embeddings 谁大？
+    # 小结：hidden_size 768、12 层、最多 512 个 token：以后见到的数字都从真模型的 config.json 来
+    #       文件夹里必须有 config.json、权重、字典；字典读没读对，要自己看 len(tokenizer)
+    # 练习：和 03 的 config.json 比，哪几行不同？n_embd 和 hidden_size 是不是一回事？
+    # 练习：把模型文件夹拷一份，删掉 vocab.txt 和 tokenizer.json，06 --model 读它，会说什么？
 
 
 if __name__ == "__main__":

@@ -1,27 +1,33 @@
 """第 6 课  文本分类，和 BERT 的里面是什么样
 
 教什么：BertForSequenceClassification = BERT + 一层分类头。BERT 是预训练好的，分类头是随机的，
-所以刚下载的模型对什么话都答"一半一半"；要让它有用，得用自己的数据训练这个头（第二个 demo）。
+所以刚下载的模型给的分数没有意义，换一个随机种子就变；要让它有用，得用自己的数据训练这个头
+（第二个 demo）。然后打开 BERT，看一句话怎么一站一站变成两个分数。
 
 怎么运行：python demo01_hf_basics/06_classify_text.py
 
 会看到：
-    种子 0  房间很干净，服务也好，下次还来  → LABEL_0 0.504   LABEL_1 0.496
-    种子 0  又脏又吵，服务太差，再也不来了  → LABEL_0 0.499   LABEL_1 0.501
-    种子 1  房间很干净，服务也好，下次还来  → LABEL_0 0.516   LABEL_1 0.484
+    没有训练过的分类头：
+      种子 0  房间很干净，服务也好，下次还来  → LABEL_0 0.504   LABEL_1 0.496
+      种子 0  又脏又吵，服务太差，再也不来了  → LABEL_0 0.499   LABEL_1 0.501
+      种子 1  房间很干净，服务也好，下次还来  → LABEL_0 0.516   LABEL_1 0.484
     …
-    bert.embeddings    5,540,864   63.2%  字变向量：字 + 位置 + 第几句，三个向量加起来
-    bert.encoder       3,159,040   36.0%  提取特征：每个字看一遍整句话，一层一层往上
+    参数都在哪里：
+      bert.embeddings    5,540,864   63.2%  字变向量：字 + 位置 + 第几句，三个向量加起来
+      bert.encoder       3,159,040   36.0%  提取特征：每个字看一遍整句话，一层一层往上
     …
-    input_ids   (1, 17)       → 字向量 (1, 17, 256) → … → pooler (1, 256) → classifier (1, 2)
+      input_ids…(1, 17)          [CLS] + 15 个 token + [SEP]
+      字向量…(1, 17, 256)     每个 id 到 21,128 行的表里取一行
+    …
+      pooler…(1, 256)         只取第 0 个位置 [CLS]，代表整句话
+      classifier…(1, 2)           两个分数（logits），softmax 之后是概率
 """
 
 import torch
 from transformers import BertForSequenceClassification, pipeline
-from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from course.cli import Parser, run
-from course.models import find_model, load_tokenizer
+from course.models import find_model, load_tokenizer, quiet
 from course.paths import command
 
 MODEL = "bert-base-chinese"  # 没下载时用随仓库的 tiny-bert-chinese，结构相同，小一些
@@ -32,7 +38,7 @@ SEEDS = (0, 1)  # 分类头是随机的：换一个种子就换一个头
 PARTS = {  # 模型的四个部分，自下而上
     "bert.embeddings": "字变向量：字 + 位置 + 第几句，三个向量加起来",
     "bert.encoder": "提取特征：每个字看一遍整句话，一层一层往上",
-    "bert.pooler": "取 [CLS] 的向量，再过一层全连接和 tanh",
+    "bert.pooler": "汇总：取 [CLS] 的向量，再过一层全连接和 tanh",
     "classifier": "分类头：特征 → 每一类一个分数，没有训练过",
 }
 
@@ -46,27 +52,39 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     folder = find_model(parser.parse_args().model)
     tokenizer = load_tokenizer(folder)
-    disable_progress_bar()
-    # 读模型时会打印一张 LOAD REPORT：MISSING classifier.* 是说文件里没有分类头，随机造了一个；
-    # UNEXPECTED cls.* 是说文件里的完形填空层这里用不到。都是应该的，所以关掉它
-    set_verbosity_error()
 
-    # 1. 没训练过的头：好评差评都在 0.5 上下，换一个种子答案就变，所以它什么也没说
+    # 1. 没训练过的头：好评差评分不开，换一个种子答案就变，所以它什么也没说。第一讲用真模型看到的
+    #    是 LABEL_0 0.67 和 0.75：不是"有 67% 的把握"，换一次随机数又是别的数
+    #    quiet：不打印 LOAD REPORT。那张表里 MISSING classifier.* 是说文件里没有分类头，随机造了
+    #    一个；UNEXPECTED cls.* 是说文件里的完形填空层（预训练用的）用不到：都是应该的，不是出错
+    #    任务名 "text-classification" 从哪来：模型的网页上写着（pipeline_tag），Hub 左边的 Tasks 里
+    #    全都有；写错了，报错信息会把 pipeline 认得的名字全列出来
     print("没有训练过的分类头：")
     for seed in SEEDS:
         torch.manual_seed(seed)
-        model = BertForSequenceClassification.from_pretrained(
-            folder, num_labels=2, local_files_only=True
-        )
+        with quiet():
+            model = BertForSequenceClassification.from_pretrained(
+                folder, num_labels=2, local_files_only=True
+            )
         # top_k=None 要全部类别；旧的 return_all_scores=True 现在会被悄悄忽略
         classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
         for text in (GOOD, BAD):
             scores = {row["label"]: row["score"] for row in classify(text, top_k=None)}
             print(f"  种子 {seed}  {text}  →", end="")
             print("  ".join(f" {label} {score:.3f}" for label, score in sorted(scores.items())))
+    # 两个概率加起来是 1，所以说一个就够：正向 0.79 就是负向 0.21。超过阈值（一般 0.5）算正向，
+    # 没超过算负向；0.31 不是"有点正向"，是负向。宁可漏掉也不要报错，就把阈值调高
     print("  LABEL_0、LABEL_1 只是编号：哪个是好评，要训练时自己定\n")
 
-    # 2. 打印模型，从上往下读
+    # 2. 打印模型，从上往下读，三大块 embeddings → encoder → pooler，最后是 classifier
+    #    query、key、value（注意力）：每个字拿自己的 query 去比别的字的 key，越像就取越多它的
+    #      value，"很干净"就这样知道说的是"房间"。每层有几个"头"，各比各的，有的看近，有的看远
+    #    LayerNorm：把每个字的向量减去平均、除以波动，免得一层一层越加越大
+    #    Dropout：训练时随机把一部分数变成 0，逼模型别只靠几个数，防止过拟合（只会背训练题）；
+    #      用的时候不起作用（model.eval()）。真模型的 p 是 0.1，随仓库的小模型是 0
+    #    pooler：预训练时有一道题是"两句话是不是连着的"，它为那道题把 [CLS] 再加工一层。小模型没做
+    #      那道题，它的 pooler 也是随机的；第二个 demo 直接用 [CLS]，不用 pooler
+    #    classifier：out_features=2 就是两类
     print(model)
 
     # 3. 数一数参数都在哪里
@@ -86,8 +104,12 @@ def main() -> None:
     heads = config.num_attention_heads
     print(f"  hidden_size = {hidden} = {heads} 个注意力头 × 每个头 {hidden // heads} 维；", end="")
     print("bert-base-chinese 是 12 × 64 = 768，这就是 768 的来历")
+    # 一个字为什么要几百个数：一个数只能排一条线，近义、反义、褒贬、词性各要一个方向才放得下；
+    # 维数越多，能记的差别越多，也越慢。768 是做 BERT 的人试出来的折中，没有公式
 
     # 4. 跟着一句话走一遍，看每一站的形状
+    #    为什么要加位置：注意力是两两相比，和先后无关，"我打他"和"他打我"在它看来是同一堆字；
+    #    给每个位置也学一个向量，加进去，字就带上了第几个的消息
     model.eval()
     batch = tokenizer(GOOD, return_tensors="pt")
     ids = batch["input_ids"]
@@ -123,6 +145,7 @@ def main() -> None:
 
     # 小结：BERT 负责看懂，分类头负责下结论；头没训练，结论就是瞎猜
     # 练习：把 num_labels 改成 10，分类头变成多少个参数？每一类的分数大约是多少？
+    # 练习：SEEDS 改成 range(10)：有没有哪个种子正好把好评差评分对了？它是学会了，还是碰巧？
 
 
 if __name__ == "__main__":

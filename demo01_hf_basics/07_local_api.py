@@ -1,27 +1,35 @@
 """第 7 课  私有化部署：自己的推理 API
 
-教什么：别人的 API 会限流、会下线、内容要经过别人的服务器；把模型放在自己的机器上，用同样的协议
-对外服务，叫私有化部署。这里的 API 和 Hugging Face 的说同一种话，所以 01、02 和官方的
-InferenceClient 只换一个地址就能用。
+教什么：别人的 API 会限流、会收费、会下线，内容还要经过别人的服务器；把模型放在自己的机器上，用
+同样的协议对外服务，叫私有化部署。协议相同，01、02 和官方的 InferenceClient 只换一个地址就能用。
 
 怎么运行：python demo01_hf_basics/07_local_api.py          一直服务，直到按 Ctrl-C
           python demo01_hf_basics/07_local_api.py --token-env MY_TOKEN    要求带上这个变量里的 token
+
+运行第二行之前，先在同一个窗口里设好这个变量（随便编一串英文字母和数字）：
+    cmd            set MY_TOKEN=abc123
+    PowerShell     $env:MY_TOKEN="abc123"
+    macOS、Linux   export MY_TOKEN=abc123
 
 会看到：
     推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
         POST http://127.0.0.1:8000/models/uer/gpt2-chinese-cluecorpussmall   text-generation
         POST http://127.0.0.1:8000/models/bert-base-chinese   text-classification
-        …
+        POST http://127.0.0.1:8000/models/google-bert/bert-base-chinese   text-classification
+        POST http://127.0.0.1:8000/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里
+        GET  http://127.0.0.1:8000/health   活着吗
         浏览器打开 http://127.0.0.1:8000/docs   可以直接点着试的文档，不用联网
+    …
 
-另开一个终端试试（一行）：
+另开一个终端，用前两课来问它（一行一条）：
     python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
+    python demo01_hf_basics/02_api_token.py --endpoint http://127.0.0.1:8000
 """
 
-import os
+import json
 
+from api_client import read_secret
 from course.cli import Parser, number, run
-from course.errors import CourseError
 from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
@@ -31,62 +39,64 @@ GPT = "uer/gpt2-chinese-cluecorpussmall"
 BERT = "bert-base-chinese"
 
 
-def read_secret(variable: str | None) -> str | None:
-    """环境变量 variable 里的 token；没要求就是 None
-
-    token 不直接写在命令行上：命令行会留在历史记录里，同一台机器上的别人也看得见。
-    """
-    if variable is None:
-        return None
-    token = os.environ.get(variable, "").strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise CourseError(
-            f"环境变量 {variable} 里没有能用的 token（要一串没有空格的英文字母、数字）",
-            "cmd：set 变量=token    PowerShell：$env:变量='token'    其他：export 变量=token",
-        )
-    return token
-
-
 def main() -> None:
+    args = parse_arguments()
+
+    # 1. 装载模型：只在启动时做一次，要几秒；之后的每个请求直接用。要是每个请求都重新装载，
+    #    每个人都得先等这几秒
+    generator = Generator(find_model(args.gpt))
+    classifier = Classifier(find_model(args.bert))
+
+    # 2. 名字 → 模型。客户在地址里写名字；bert-base-chinese 有两个名字，指向同一个
+    models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
+
+    # 3. 应用：收到请求，看 token 对不对、太大没有，按名字找到模型，把它的话写成 JSON 答回去
+    #    （用 FastAPI 写的，在 course/inference_api.py；请求和回答的格式在 course/answers.py）
+    token = read_secret(args.token_env)
+    app = make_app(models, token)
+
+    # 4. 服务器：uvicorn 守着端口，来一个请求交给应用一个。只听 127.0.0.1：别的机器访问不到
+    #    推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
+    serve_until_stopped(app, args.port, lambda url: announce(url, models, token))
+
+    # 小结：装载一次，按名字找模型，用大家都认的协议回答；协议相同，客户端就不用改
+    #       只听本机、要 token、限大小、限长度，是对外服务的起码要求
+    # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，
+    #         用 02 --endpoint 访问
+    # 练习 2：在 models 里给 generator 再加一个你起的名字，用 01 --model 那个名字来问
+
+
+def parse_arguments():
     parser = Parser(__doc__)
     port = number(int, 0)
     parser.add_argument("--port", type=port, default=PORT, help=f"默认 {PORT}，0 自动挑")
     parser.add_argument("--gpt", default=GPT, help=f"续写模型的名字或文件夹，默认 {GPT}")
     parser.add_argument("--bert", default=BERT, help=f"分类模型的名字或文件夹，默认 {BERT}")
     parser.add_argument("--token-env", default=None, help="环境变量的名字，里面是要求的 token")
-    args = parser.parse_args()
-    token = read_secret(args.token_env)
+    return parser.parse_args()
 
-    # 1. 装载模型：只在启动时做一次，之后的每个请求直接用
-    generator = Generator(find_model(args.gpt))
-    classifier = Classifier(find_model(args.bert))
 
-    # 2. 名字 → 模型。bert-base-chinese 有两个名字，指向同一个
-    models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
-
-    # 3. FastAPI 应用：协议、token、大小限制都在 course/inference_api.py，读一读，不长
-    app = make_app(models, token)
-
-    # 4. uvicorn 把它跑起来。只听 127.0.0.1：别的机器访问不到
-    def announce(url: str) -> None:
-        bearer = " -H 'Authorization: Bearer …'" if token else ""
-        print(f"\n推理 API：{url}   （{'要 token' if token else '不要 token'}，Ctrl-C 停止）")
-        for name, model in models.items():
-            print(f"    POST {url}/models/{name}   {model.task}")
-        print(f"    GET  {url}/health   活着吗")
-        print(f"    浏览器打开 {url}/docs   可以直接点着试的文档，不用联网")
-        print(f"    请求最大 {MAX_BYTES // 1024} KB，一次最多续写 {MAX_NEW_TOKENS} 个 token")
-        print("macOS / Linux 里用 curl 试（一行）：")
-        print(
-            f"    curl -s {url}/models/{GPT}{bearer} -H 'Content-Type: application/json'"
-            """ -d '{"inputs": "今天天气", "parameters": {"max_new_tokens": 20}}'""",
-            flush=True,
-        )
-
-    serve_until_stopped(app, args.port, announce)
-
-    # 小结：协议相同，客户端就不用改；只听本机、要 token、限大小、限长度，是对外服务的起码要求
-    # 练习：设好 token 再启动，用 01 访问看它怎么拒绝；再设 HF_TOKEN，用 02 --endpoint 访问
+def announce(url: str, models: dict, token: str | None) -> None:
+    """服务开始了，打印怎么访问"""
+    print(f"\n推理 API：{url}   （{'要 token' if token else '不要 token'}，Ctrl-C 停止）")
+    for name, model in models.items():
+        print(f"    POST {url}/models/{name}   {model.task}")
+    print(f"    POST {url}/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里")
+    print(f"    GET  {url}/health   活着吗")
+    print(f"    浏览器打开 {url}/docs   可以直接点着试的文档，不用联网")
+    print(f"    请求最大 {MAX_BYTES // 1024} KB，一次最多续写 {MAX_NEW_TOKENS} 个 token")
+    body = json.dumps({"inputs": "今天天气"})  # 汉字成了 \\u4eca…：cmd 直接发汉字，服务器读不懂
+    quoted = body.replace('"', r"\"")
+    print("另开一个终端试试，一行一条（Windows 上回答里的汉字可能显示成乱码，/docs 里看得清楚）")
+    print("PowerShell：")
+    print(
+        f"    Invoke-RestMethod {url}/models/{GPT} -Method Post -ContentType application/json",
+        end="",
+    )
+    print(" -Headers @{Authorization='Bearer …'}" if token else "", f"-Body '{body}'")
+    print("cmd、macOS、Linux 用 curl：")
+    print(f'    curl -s {url}/models/{GPT} -H "Content-Type: application/json"', end="")
+    print(' -H "Authorization: Bearer …"' if token else "", f'-d "{quoted}"', flush=True)
 
 
 if __name__ == "__main__":

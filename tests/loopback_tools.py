@@ -54,11 +54,12 @@ class Rude:
     """A server on 127.0.0.1 that answers every request with `answers`, one after another
 
     An answer is (status, headers, body bytes) or one of the faults "silent", "trickle", "garbage",
-    "hang up". The last answer is repeated. `seen` holds the Authorization header of each request.
+    "hang up". The last answer is repeated. `seen` holds the Authorization header of each request,
+    `paths` where it went.
     """
 
     def __init__(self, *answers):
-        self.answers, self.seen = list(answers), []
+        self.answers, self.seen, self.paths = list(answers), [], []
         self.release = threading.Event()
         rude = self
 
@@ -72,6 +73,7 @@ class Rude:
             def do_POST(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 rude.seen.append(self.headers.get("Authorization"))
+                rude.paths.append(self.path)
                 answer = rude.answers.pop(0) if len(rude.answers) > 1 else rude.answers[0]
                 if answer == "silent":
                     rude.release.wait(60)

@@ -4,16 +4,28 @@
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
 bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_file` and
-`after_file` are called with the bytes of a file around its sending. `log` holds (method, path,
-headers) of every request.
+`after_file` are called with the bytes of a file around its sending; `redirect` sends every API
+request on to that address (308), `redirect_files` every file. ModelScope alone: `as_list` gives the
+listing without {"Files": …}, `page` gives so many entries a page, `failure` is the message of a 200
+that is none. `log` holds (method, path, headers) of every request.
 """
 
 import hashlib
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pandas as pd
+import torch
+from loopback_tools import make_gpt2
+from safetensors.torch import load
+
+GPT = "uer/gpt2-chinese-cluecorpussmall"
+BERT = "google-bert/bert-base-chinese"
+REVIEWS = "lansinuote/ChnSentiCorp"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LFS_FROM = 100_000  # larger files are named by SHA-256, as Git LFS does; smaller by git's SHA-1
 
@@ -22,6 +34,33 @@ def etag(data: bytes) -> str:
     if len(data) >= LFS_FROM:
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def gpt2_repo(folder: Path) -> dict[str, bytes]:
+    """The files of a small GPT-2, made in `folder`, with what the course must not download"""
+    files = folder_bytes(make_gpt2(folder))
+    return files | {"tf_model.h5": b"other framework", "README.md": b"# card"}
+
+
+def only_bin(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same model with its weights in the old format only, as the real GPT repo has them"""
+    files, buffer = dict(files), io.BytesIO()
+    torch.save(load(files.pop("model.safetensors")), buffer)
+    return files | {"pytorch_model.bin": buffer.getvalue()}
+
+
+def reviews_repo(splits: dict[str, list[tuple[str, int]]]) -> dict[str, bytes]:
+    """400 / 100 / 100 of the reviews as parquet files, named as on the Hub"""
+    files = {}
+    for name, size in (("train", 400), ("validation", 100), ("test", 100)):
+        buffer = io.BytesIO()
+        pd.DataFrame(splits[name][:size], columns=["text", "label"]).to_parquet(buffer)
+        files[f"data/{name}-00000-of-00001-abc.parquet"] = buffer.getvalue()
+    return files
 
 
 class StandIn:
@@ -34,6 +73,8 @@ class StandIn:
         self.lie = 0
         self.corrupt = False
         self.before_file = self.after_file = None
+        self.redirect = self.redirect_files = ""
+        self.as_list, self.page, self.failure = False, 0, ""
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
         stand_in = self
@@ -88,6 +129,12 @@ class StandIn:
             handler.close_connection = True
         elif path == "":
             self.send(handler, 200, {})
+        elif self.redirect and path.startswith("api/"):
+            self.send(handler, 308, Location=self.redirect + handler.path)
+        elif (
+            self.redirect_files and handler.command == "GET" and not path.startswith("api/models/")
+        ):
+            self.send(handler, 307, Location=self.redirect_files + handler.path)
         elif self.gated:
             self.send(handler, 401, {"error": "gated"}, X_Error_Code="GatedRepo")
         elif self.status:
@@ -102,6 +149,9 @@ class StandIn:
             files = self.repos.get((kind, repo))
             if files is None:
                 self.send(handler, 404, {"Code": 404})
+            elif self.failure:
+                body = {"Code": 10010205001, "Message": self.failure, "Success": False}
+                self.send(handler, 200, body | {"Data": None})
             elif rest in (["repo", "files"], ["repo", "tree"]):
                 listing = [
                     {
@@ -112,7 +162,12 @@ class StandIn:
                     }
                     for name, data in files.items()
                 ]
-                self.send(handler, 200, {"Code": 200, "Data": {"Files": listing}})
+                listing.append({"Path": "a-folder", "Type": "tree", "Size": 0})
+                if self.page:
+                    start = (int(query["PageNumber"]) - 1) * self.page
+                    listing = listing[start : start + self.page]
+                data = listing if self.as_list else {"Files": listing}
+                self.send(handler, 200, {"Code": 200, "Success": True, "Data": data})
             else:
                 self.send_file(handler, files[query["FilePath"]])
             return
@@ -122,7 +177,9 @@ class StandIn:
             if files is None:
                 self.send(handler, 404, {"error": "none"}, X_Error_Code="RepoNotFound")
             elif rest[:1] == ["tree"]:
-                self.send(handler, 200, [self.entry(*item) for item in files.items()])
+                below = "".join(f"{part}/" for part in rest[2:])
+                recursive = query.get("recursive", "false").lower() == "true"
+                self.send(handler, 200, self.tree(files, below, recursive))
             else:
                 siblings = [{"rfilename": name} for name in files]
                 self.send(handler, 200, {"id": repo, "sha": COMMIT, "siblings": siblings})
@@ -138,6 +195,20 @@ class StandIn:
             self.send_file(
                 handler, files[name], X_Repo_Commit=COMMIT, ETag=f'"{etag(files[name])}"'
             )
+
+    def tree(self, files: dict[str, bytes], below: str, recursive: bool) -> list[dict]:
+        """The entries of the folder `below` ("" or "data/"): folders too, unless recursive"""
+        entries = {}
+        for name, data in files.items():
+            if not name.startswith(below):
+                continue
+            folder, slash, _ = name.removeprefix(below).partition("/")
+            if slash and not recursive:
+                path = below + folder
+                entries[path] = {"type": "directory", "oid": COMMIT, "size": 0, "path": path}
+            else:
+                entries[name] = self.entry(name, data)
+        return list(entries.values())
 
     def entry(self, name: str, data: bytes) -> dict:
         entry = {"type": "file", "oid": etag(data), "size": len(data), "path": name}

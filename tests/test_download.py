@@ -1,51 +1,49 @@
 """Downloads from a stand-in Hub on 127.0.0.1: the real client, and the faults of a real network"""
 
-import io
 import shutil
 import subprocess
 import sys
 import threading
 import time
 
-import pandas as pd
 import pytest
-import torch
 from conftest import run_script
-from loopback_tools import TOKEN, Rude, loopback_environment, make_gpt2, run_loopback
-from safetensors.torch import load_file
-from standin_hub import COMMIT, StandIn
+from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
+from standin_hub import (
+    BERT,
+    COMMIT,
+    GPT,
+    REVIEWS,
+    StandIn,
+    folder_bytes,
+    gpt2_repo,
+    only_bin,
+    reviews_repo,
+)
 
-from course import download, models
-from course.download import PROBE_SECONDS, Source, download_model, download_reviews
+from course import hub as hub_module
+from course import models
 from course.errors import CourseError
-from course.folder_tour import tour
+from course.hub import (
+    LIST_SECONDS,
+    PROBE_SECONDS,
+    download_model,
+    download_reviews,
+    make_source,
+    name_for_cache_dir,
+)
 from course.models import find_model
-
-GPT = "uer/gpt2-chinese-cluecorpussmall"
-BERT = "google-bert/bert-base-chinese"
-REVIEWS = "lansinuote/ChnSentiCorp"
-
-
-def folder_bytes(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+from folder_tour import tour
 
 
 @pytest.fixture(scope="module")
 def gpt2_files(tmp_path_factory):
-    files = folder_bytes(make_gpt2(tmp_path_factory.mktemp("hub") / "gpt2"))
-    return files | {"tf_model.h5": b"other framework", "README.md": b"# card"}
+    return gpt2_repo(tmp_path_factory.mktemp("hub") / "gpt2")
 
 
 @pytest.fixture(scope="module")
 def parquet_files(splits):
-    files = {}
-    for name, size in (("train", 400), ("validation", 100), ("test", 100)):
-        buffer = io.BytesIO()
-        rows = splits[name][:size]
-        table = {"text": [text for text, _ in rows], "label": [label for _, label in rows]}
-        pd.DataFrame(table).to_parquet(buffer)
-        files[f"data/{name}-00000-of-00001-abc.parquet"] = buffer.getvalue()
-    return files
+    return reviews_repo(splits)
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +64,16 @@ def hub(repos):
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """models/ and data/ of this test"""
-    for module in (download, models):
+    for module in (hub_module, models):
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(download, "DATA", tmp_path / "data")
-    monkeypatch.setattr(download, "CHNSENTICORP", tmp_path / "data" / "ChnSentiCorp")
+    monkeypatch.setattr(hub_module, "DATA", tmp_path / "data")
+    monkeypatch.setattr(hub_module, "CHNSENTICORP", tmp_path / "data" / "ChnSentiCorp")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     return tmp_path
 
 
-def source(hub, name="hf", patience=2.0) -> Source:
-    return Source(name, hub.url, patience)
+def source(hub, name="hf", patience=2.0):
+    return make_source(name, hub.url, patience)
 
 
 def test_full_download_in_the_layout_of_the_official_client(hub, folders, gpt2_files, capsys):
@@ -129,12 +127,7 @@ def test_an_interrupted_run_is_continued_by_the_next(hub, folders, gpt2_files):
 
 
 def test_bin_only_repository(hub, folders, repos, gpt2_files):
-    files = dict(gpt2_files)
-    buffer = io.BytesIO()
-    weights = folders / "w.safetensors"
-    weights.write_bytes(files.pop("model.safetensors"))
-    torch.save(load_file(weights), buffer)
-    hub.repos = repos | {("model", GPT): files | {"pytorch_model.bin": buffer.getvalue()}}
+    hub.repos = repos | {("model", GPT): only_bin(gpt2_files)}
     folder = download_model(GPT, source(hub))
     assert (folder / "pytorch_model.bin").is_file() and find_model(GPT) == folder
 
@@ -143,9 +136,41 @@ def test_modelscope(hub, folders, gpt2_files):
     hub.cut, hub.cuts = 300_000, 1
     folder = download_model(GPT, source(hub, "modelscope"))
     assert folder == folders / "models" / GPT and find_model(GPT) == folder
+    assert name_for_cache_dir(folder) == str(folder)  # no cache_dir layout: load it by its path
     assert (folder / "model.safetensors").read_bytes() == gpt2_files["model.safetensors"]
     assert len(hub.ranges()) == 1
     assert all("Authorization" not in headers for _, _, headers in hub.log)
+
+
+def test_a_modelscope_listing_in_pages_and_as_a_plain_list(hub, folders, gpt2_files):
+    hub.page, hub.as_list = 2, True
+    folder = download_model(GPT, source(hub, "modelscope"))
+    assert {path.name for path in folder.iterdir()} == set(gpt2_files) - {"tf_model.h5"}
+    pages = [path for _, path, _ in hub.log if "PageNumber" in path]
+    assert len(pages) == len(gpt2_files) // 2 + 2  # one entry is a folder; the last page is empty
+
+
+def test_a_modelscope_failure_with_status_200(hub, folders):
+    hub.failure = "record not found"
+    with pytest.raises(CourseError, match=f"上的 {GPT} 打不开：record not found") as caught:
+        download_model(GPT, source(hub, "modelscope"))
+    assert "--source hf" in caught.value.next_step
+
+
+def test_a_mirror_that_sends_us_back_to_the_blocked_hub(hub, folders, gpt2_files):
+    with StandIn(hub.repos) as blocked:
+        hub.redirect = blocked.url
+        folder = download_model(GPT, source(hub, "hf-mirror"))  # it can be reached: fine
+        assert (folder / "vocab.txt").read_bytes() == gpt2_files["vocab.txt"]
+        blocked.silent = True
+        start = time.perf_counter()
+        with pytest.raises(CourseError, match=f"转到了 {blocked.url}，那里连不上"):
+            download_model(GPT, source(hub, "hf-mirror"))
+        assert time.perf_counter() - start < 3 * PROBE_SECONDS
+        hub.redirect, hub.redirect_files, blocked.silent = "", blocked.url, False
+        blocked.silent = True  # the list is answered, the files are elsewhere and do not come
+        with pytest.raises(CourseError, match=f"转到了 {blocked.url.removeprefix('http://')}"):
+            download_model(BERT, source(hub, "hf-mirror", patience=1))
 
 
 @pytest.mark.parametrize("name", ["hf", "modelscope"])
@@ -167,7 +192,7 @@ def test_refusals_are_one_sentence(hub, folders, name, status, word):
     start = time.perf_counter()
     with pytest.raises(CourseError, match=word) as caught:
         download_model(GPT, source(hub, name))
-    assert time.perf_counter() - start < PROBE_SECONDS + download.LIST_SECONDS + 5
+    assert time.perf_counter() - start < PROBE_SECONDS + LIST_SECONDS + 5
     assert "--source hf-mirror" in caught.value.next_step
     assert TOKEN not in str(caught.value)
 
@@ -258,14 +283,15 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
         done = run_loopback(clone, f"demo01_hf_basics/{script}.py", HF_TOKEN=TOKEN)
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert "没有下载成：连不上 https://huggingface.co" in done.stdout
-        assert "--source hf-mirror、--source modelscope" in done.stdout
+        assert "--source modelscope、--source hf-mirror" in done.stdout
         assert f"tiny-{model}-chinese/" in done.stdout and "字典：21128 项" in done.stdout
         assert TOKEN not in done.stdout + done.stderr
     done = run_loopback(clone, "demo02_sentiment/download_dataset.py")
     assert done.returncode == 1 and "会用自带的评论" in done.stderr
 
 
-def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
+def test_download_then_everything_works_offline_with_the_very_files(clone, hub, repos, gpt2_files):
+    hub.repos = repos | {("model", GPT): only_bin(gpt2_files)}  # as on the real Hub
     for script in (
         "demo01_hf_basics/03_download_gpt2.py",
         "demo01_hf_basics/05_download_bert.py",
@@ -276,6 +302,8 @@ def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
         assert hub.url in done.stdout  # it says where it went
     offline = {}
     for script, *args in (
+        ("demo01_hf_basics/03_download_gpt2.py",),
+        ("demo01_hf_basics/05_download_bert.py",),
         ("demo01_hf_basics/04_generate_text.py", "--length", 5),
         ("demo01_hf_basics/06_classify_text.py",),
         ("demo02_sentiment/train.py", "--epochs", 2),
@@ -284,6 +312,11 @@ def test_download_then_everything_works_offline_with_the_very_files(clone, hub):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "随仓库的小模型" not in done.stdout
         offline[script] = done.stdout
+    # the lecture's own call finds what our downloader left: by name, and never asking the Hub
+    for script, name in (("03_download_gpt2", GPT), ("05_download_bert", BERT)):
+        out = offline[f"demo01_hf_basics/{script}.py"]
+        assert f'from_pretrained("{name}", cache_dir="models", local_files_only=True)' in out
+        assert "字典 21128 项" in out and ".locks/" in out
     assert "Embedding(21128, 32" in offline["demo01_hf_basics/06_classify_text.py"]
 
 
@@ -321,4 +354,4 @@ def test_a_web_page_instead_of_a_hub(folders):
     with Rude((200, {"Content-Type": "text/html"}, b"<html>login</html>")) as portal:
         for name in ("hf", "modelscope"):
             with pytest.raises(CourseError, match="失败"):
-                download_model(GPT, Source(name, portal.url, 2.0))
+                download_model(GPT, make_source(name, portal.url, 2.0))

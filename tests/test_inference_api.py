@@ -17,11 +17,12 @@ import torch
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
+from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
 from course import inference_api
 from course.inference_api import MAX_BYTES, make_app, serving
-from course.text_models import Classifier, Generator
+from course.text_models import Classifier, Generator, Token
 from local_api import NAME, load
 
 PROMPT = "你好，我是一款语言模型，"
@@ -120,8 +121,101 @@ def test_classification_equals_transformers(api, models):
     assert logits.softmax(0).tolist() == pytest.approx([row.score for row in given], abs=1e-5)
 
 
+SAID = [
+    {"role": "system", "content": "你好，"},
+    {"role": "user", "content": "我是一款"},
+    {"role": "assistant", "content": "语言模型，"},
+]
+
+
+@pytest.fixture(scope="module")
+def talker(api):
+    return InferenceClient(base_url=f"{api}/v1", token=None)
+
+
+def complete(api, **payload):
+    payload = {"model": GPT, "messages": [{"role": "user", "content": PROMPT}]} | payload
+    return requests.post(f"{api}/v1/chat/completions", json=payload, timeout=30)
+
+
+def test_chat_continues_the_joined_messages(talker, writer):
+    answer = talker.chat_completion(SAID, model=GPT, max_tokens=12, temperature=0)
+    greedy = {"do_sample": False, "max_new_tokens": 12, "return_full_text": False}
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant" and answer.model == GPT
+    assert choice.message.content == writer.text_generation(PROMPT, **greedy) != ""
+    assert choice.finish_reason == "length"
+    usage = answer.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (12, 12, 24)
+    narrow = talker.chat_completion(SAID, model=GPT, max_tokens=12, temperature=2, top_p=0.00001)
+    assert narrow.choices[0].message.content == choice.message.content
+    with_seed = {"max_tokens": 12, "temperature": 1.5, "top_p": 0.9, "model": GPT}
+    first, again = (talker.chat_completion(SAID, seed=3, **with_seed) for _ in range(2))
+    other = talker.chat_completion(SAID, seed=4, **with_seed)
+    same = writer.text_generation(
+        PROMPT,
+        **{"max_new_tokens": 12, "temperature": 1.5, "top_p": 0.9, "seed": 3},
+        return_full_text=False,
+    )
+    contents = [answer.choices[0].message.content for answer in (first, again, other)]
+    assert contents[0] == contents[1] == same != contents[2]
+
+
+def test_chat_streams_the_same_text(talker, api):
+    options = {"model": GPT, "max_tokens": 12, "temperature": 0}
+    whole = talker.chat_completion(SAID, **options).choices[0].message.content
+    chunks = list(talker.chat_completion(SAID, stream=True, **options))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole
+    assert len(chunks) == 1 + 12 + 1 and len({chunk.id for chunk in chunks}) == 1
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks]
+    assert reasons == [None] * 13 + ["length"]
+    response = complete(api, stream=True, max_tokens=2, temperature=0)
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    *events, done = [part for part in response.content.decode().split("\n\n") if part]
+    assert done == "data: [DONE]" and all(event.startswith("data: {") for event in events)
+    assert json.loads(events[1][6:])["object"] == "chat.completion.chunk"
+
+
+def test_chat_stops_where_the_model_stops(models, monkeypatch, api):
+    def two_pieces(ids, parameters):
+        yield from [Token(id=1, text="好", logprob=-1), Token(id=2, text="的", logprob=-1)]
+
+    monkeypatch.setattr(models[GPT], "write", two_pieces)
+    choice = complete(api, max_tokens=9).json()["choices"][0]
+    assert choice["message"]["content"] == "好的" and choice["finish_reason"] == "stop"
+    assert '"finish_reason": "stop"' in complete(api, max_tokens=9, stream=True).text
+    assert complete(api, max_tokens=2).json()["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    "wrong, status, word",
+    [
+        ({"model": "someone/else"}, 404, f"没有模型 someone/else，这里有 {GPT}"),
+        ({"model": BERT}, 404, "分类模型"),
+        ({"messages": []}, 422, "messages：不能是空的"),
+        ({"messages": [{"role": "user", "content": ""}]}, 422, "空"),
+        ({"messages": [{"role": "user", "content": "长" * 200}]}, 422, "上限 128"),
+        ({"messages": [{"role": "robot", "content": "好"}]}, 422, "messages.0.role"),
+        ({"messages": "你好"}, 422, "messages"),
+        ({"max_tokens": 100000}, 422, "max_tokens：不能大于 256"),
+        ({"temperature": 3}, 422, "temperature"),
+        ({"top_p": 0}, 422, "top_p"),
+        ({"tools": []}, 422, "tools：不认识的参数，或者这里没有实现"),
+        ({"n": 2}, 422, "n：不认识的参数"),
+        ({"stop": ["。"]}, 422, "stop：不认识的参数"),
+        ({"messages": [{"role": "user", "content": "长" * MAX_BYTES}]}, 413, "请求最大"),
+    ],
+)
+def test_bad_chats_are_refused_in_one_sentence(api, wrong, status, word):
+    response = complete(api, **wrong)
+    assert response.status_code == status and word in response.json()["error"]
+
+
 def test_token_is_required_when_set(models):
     with serving(make_app(models, TOKEN)) as url:
+        assert complete(url).status_code == 401 and "error" in complete(url).json()
+        talker = InferenceClient(base_url=f"{url}/v1", token=TOKEN)
+        assert talker.chat_completion(SAID, model=GPT, max_tokens=2).usage.completion_tokens == 2
         for headers in ({}, {"Authorization": "Bearer hf_wrong"}, {"Authorization": TOKEN}):
             response = ask(url, {"inputs": PROMPT}, headers=headers)
             assert response.status_code == 401 and "error" in response.json()
@@ -147,7 +241,7 @@ def test_unknown_model_or_route_is_a_json_404(api):
 @pytest.mark.parametrize(
     "payload, word",
     [
-        ({"inputs": PROMPT, "parameters": {"temperature": 0}}, "temperature"),
+        ({"inputs": PROMPT, "parameters": {"temperature": 0}}, "temperature：要大于 0"),
         ({"inputs": PROMPT, "parameters": {"temperature": float("inf")}}, "temperature"),
         ({"inputs": PROMPT, "parameters": {"top_p": 1.5}}, "top_p"),
         ({"inputs": PROMPT, "parameters": {"top_k": -1}}, "top_k"),
@@ -156,6 +250,7 @@ def test_unknown_model_or_route_is_a_json_404(api):
         ({"inputs": PROMPT, "parameters": {"temprature": 1}}, "不认识的参数"),
         ({"inputs": PROMPT, "parameter": {}}, "不认识的参数"),
         ({"inputs": ""}, "空"),
+        ({"inputs": "好\ud83d"}, "半个 emoji"),
         ({"inputs": "长" * 200}, "上限 128"),
         ({"inputs": ["a", "b"]}, "inputs"),
         ({"text": PROMPT}, "inputs"),
@@ -180,9 +275,10 @@ def test_broken_json_and_too_long_a_review(api):
         headers={"Content-Type": "application/json"},
         timeout=10,
     )
-    assert broken.status_code == 422 and "error" in broken.json()
-    long = ask(api, {"inputs": "长" * 600}, name=BERT)
-    assert long.status_code == 422 and "上限 512" in long.json()["error"]
+    assert broken.status_code == 422 and "JSON 写错了" in broken.json()["error"]
+    for text, word in (("长" * 600, "上限 512"), ("好\ud83d", "半个 emoji")):
+        response = ask(api, {"inputs": text}, name=BERT)
+        assert response.status_code == 422 and word in response.json()["error"]
 
 
 def test_size_is_limited_even_without_content_length(api):
@@ -267,6 +363,7 @@ def test_docs_need_no_network(api):
         assert requests.get(f"{api}{link}", timeout=10).status_code == 200
     paths = requests.get(f"{api}/openapi.json", timeout=10).json()["paths"]
     assert {"/models/{name}", "/models/{org}/{name}", "/health"} <= set(paths)
+    assert "/v1/chat/completions" in paths
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
@@ -285,21 +382,23 @@ def test_curl(api):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_07_serves_until_it_is_stopped(repo, mini_gpt2, mini_bert, stop):
+@pytest.mark.parametrize("stop, token", [(signal.SIGINT, TOKEN), (signal.SIGTERM, None)])
+def test_07_serves_until_it_is_stopped(repo, mini_gpt2, mini_bert, stop, token):
+    script = repo / "demo01_hf_basics/07_local_api.py"
     server = subprocess.Popen(
         [
-            *(sys.executable, str(repo / "demo01_hf_basics/07_local_api.py"), "--port", "0"),
-            *("--gpt", str(mini_gpt2), "--bert", str(mini_bert), "--token-env", "MY_TOKEN"),
+            *(sys.executable, str(script), "--port", "0"),
+            *("--gpt", str(mini_gpt2), "--bert", str(mini_bert)),
+            *(("--token-env", "MY_TOKEN") if token else ()),
         ],
         env=loopback_environment(repo, MY_TOKEN=TOKEN),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
-    out = ""
+    out, line = "", ""
     try:
-        while "curl" not in out.splitlines()[-1:][0] if out else True:
+        while not line.startswith("    curl"):
             line = server.stdout.readline()
             assert line, out
             out += line
@@ -308,15 +407,22 @@ def test_07_serves_until_it_is_stopped(repo, mini_gpt2, mini_bert, stop):
         assert health["models"]["uer/gpt2-chinese-cluecorpussmall"] == "text-generation"
         assert health["models"]["google-bert/bert-base-chinese"] == "text-classification"
         name = "uer/gpt2-chinese-cluecorpussmall"
-        assert ask(url, {"inputs": "好"}, name=name).status_code == 401
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+        if token:
+            assert ask(url, {"inputs": "好"}, name=name).status_code == 401
+        headers = {"Authorization": f"Bearer {TOKEN}"} if token else {}
         assert ask(url, {"inputs": "好"}, name=name, headers=headers).status_code == 200
+        if shutil.which("curl"):  # the very line that was printed
+            curl = line.replace("Bearer …", f"Bearer {TOKEN}").replace("-s", "-s --noproxy '*'")
+            answer = json.loads(subprocess.check_output(curl, shell=True, timeout=30))
+            assert answer[0]["generated_text"].startswith("今天天气")
         server.send_signal(stop)
         out += server.communicate(timeout=30)[0]
     finally:
         server.kill()
     assert server.returncode == 0 and "已停止" in out
     assert "Traceback" not in out and TOKEN not in out
+    if not token:
+        assert_shown(script, out.replace(url, "http://127.0.0.1:8000"))
     port = int(url.rsplit(":", 1)[1])
     with socket.create_server(("127.0.0.1", port)):  # the port is free again
         pass

@@ -11,8 +11,9 @@ from conftest import run_script
 from matplotlib import image
 from matplotlib.ft2font import FT2Font
 
+from course.fonts import chinese_font
 from course.paths import ROOT
-from pictures import chinese_font, reliability
+from pictures import reliability
 
 
 @pytest.fixture(scope="module")

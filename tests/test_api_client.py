@@ -3,30 +3,49 @@
 import json
 import re
 import runpy
+import subprocess
+import sys
 import time
 
 import pytest
 from conftest import run_here
-from loopback_tools import TOKEN, Rude, run_loopback
+from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
+from shown import assert_shown
 
+from api_client import MAX_WAIT, RETRIES, clip, read_token
 from course.errors import CourseError
-from course.inference_client import MAX_WAIT, RETRIES, clip, read_token
 from course.network import unreachable
 from course.paths import ROOT
 
 LESSONS = "demo01_hf_basics"
 JSON = {"Content-Type": "application/json"}
 ECHO = json.dumps({"error": f"bad Bearer {TOKEN} \x1b[31m"}).encode()  # a server that repeats it
+NOT_SERVED = json.dumps({"error": "Model not supported by provider hf-inference"}).encode()
+OPENAI = json.dumps({"error": {"message": f"model_not_supported {TOKEN}", "code": "x"}}).encode()
+CHAT = {
+    **{"id": "1", "created": 1, "model": "m", "system_fingerprint": ""},
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "我会回答"}}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+GOOD = (200, JSON, json.dumps([{"generated_text": "你好"}]).encode())
+GOOD_CHAT = (200, JSON, json.dumps(CHAT).encode())
 ERRORS = [
+    ((400, JSON, ECHO), "400：请求的格式不对"),
+    ((400, JSON, NOT_SERVED), "400：这个服务不提供这个模型，请求的格式没有错"),
     ((401, JSON, ECHO), "401：token 不对或已经作废"),
+    ((402, JSON, ECHO), "402：这个月的额度用完了"),
     ((403, JSON, ECHO), "403：token 没有权限"),
     ((404, JSON, ECHO), "404：没有这个模型"),
+    ((404, JSON, OPENAI), "服务器说：model_not_supported ***"),
+    ((405, JSON, ECHO), "405：这个地址不接受 POST"),
     ((410, JSON, ECHO), "410：这个模型或地址已经停止服务"),
     ((413, JSON, ECHO), "413：请求太大"),
+    ((418, JSON, ECHO), "418：服务器不接受这个请求"),
     ((422, JSON, ECHO), "422：参数不对"),
     ((429, JSON | {"Retry-After": "17"}, ECHO), "429：请求太多，被限流了"),
     ((503, JSON | {"Retry-After": "0"}, ECHO), "503：模型还没装载好"),
     ((500, {}, TOKEN.encode()), "500：服务器出错"),
+    ((504, {"Content-Type": "text/html"}, b"<html>"), "504：服务器太忙"),
     ((302, {"Location": "http://127.0.0.1:9/"}, b""), "302：服务器出错"),
     ((200, {"Content-Type": "text/html"}, f"<html>{TOKEN}".encode()), "回答是一张网页，不是 JSON"),
     ((200, {"Content-Type": "text/plain"}, TOKEN.encode()), "回答是一段文字，不是 JSON"),
@@ -76,7 +95,7 @@ def test_the_official_client_is_explained_too(capsys, caplog, answer, sentence):
     script = runpy.run_path(str(ROOT / "demo01_hf_basics" / "02_api_token.py"))
     caplog.set_level("DEBUG")
     with Rude(answer) as rude, pytest.raises(CourseError) as caught:
-        script["ask_with_client"](f"{rude.url}/models/a/b", TOKEN, 1.0)
+        script["ask_with_client"](f"{rude.url}/models/a/b", token=TOKEN, timeout=1.0)
     assert "下一步：" in str(caught.value)
     printed = capsys.readouterr()
     assert TOKEN not in printed.out + printed.err + caplog.text + str(caught.value)
@@ -103,13 +122,40 @@ def test_01_reads_the_answer_and_goes_on(monkeypatch, capsys, answer, sentence):
 
 def test_503_then_success(monkeypatch, capsys):
     loading = (503, JSON, b'{"error": "loading", "estimated_time": 0.1}')
-    good = (200, JSON, json.dumps([{"generated_text": "你好"}]).encode())
-    with Rude(loading, loading, good) as rude:
+    with Rude(loading, loading, GOOD, loading, GOOD, GOOD_CHAT) as rude:
         code, text = run_here(
             monkeypatch, capsys, f"{LESSONS}/02_api_token.py", "--endpoint", rude.url
         )
-    assert code == 0 and text.count("模型正在装载") == 2 and "结果    你好" in text
-    assert len(rude.seen) == 4 and MAX_WAIT <= 10
+    # twice for requests.post, once for the official client, which does not retry by itself
+    assert code == 0 and text.count("模型正在装载") == 3
+    assert "结果    你好" in text and "结果    我会回答" in text
+    assert rude.paths[:5] == ["/models/uer/gpt2-chinese-cluecorpussmall"] * 5 and MAX_WAIT <= 10
+    assert rude.paths[5:] == ["/v1/chat/completions"] * 2
+
+
+@pytest.mark.parametrize(
+    "refusal, sentence",
+    [
+        ((400, JSON, NOT_SERVED), "400：这个服务不提供这个模型，请求的格式没有错"),
+        ((404, {}, b"Not Found"), "404：没有这个模型，或者这个服务不提供它"),
+    ],
+)
+def test_02_at_the_hub_goes_on_to_the_route_that_serves(monkeypatch, capsys, refusal, sentence):
+    script = runpy.run_path(str(ROOT / LESSONS / "02_api_token.py"))
+    monkeypatch.setattr(sys, "argv", ["02_api_token.py"])
+    with Rude((404, {}, b""), refusal, GOOD_CHAT) as rude:  # the first: the probe
+        settings = script["main"].__globals__
+        settings["HUB"], settings["HUB_CHAT"] = f"{rude.url}/hf-inference", f"{rude.url}/v1"
+        script["main"]()
+    text = capsys.readouterr().out
+    assert f"意思    {sentence}" in text
+    assert f'"model": "{script["CHAT_MODEL"]}"' in text and "结果    我会回答" in text
+    assert rude.paths == [
+        "/hf-inference",
+        "/hf-inference/models/uer/gpt2-chinese-cluecorpussmall",
+        *["/v1/chat/completions"] * 2,
+    ]
+    assert rude.seen == [None, *[f"Bearer {TOKEN}"] * 3] and TOKEN not in text
 
 
 def test_explicit_endpoint_means_no_fallback(monkeypatch, capsys):
@@ -139,6 +185,23 @@ def test_malformed_tokens_are_refused_without_showing_them(monkeypatch, capsys, 
 def test_a_token_with_a_newline_at_the_end_is_stripped(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\r\n")
     assert read_token(for_hub=True) == TOKEN
+
+
+@pytest.mark.parametrize("good", ["hf_abcdefgh", "hf_oauth_eyJhbGciOi.eyJzdWIi-_x.S1gnaTU-re"])
+def test_tokens_of_both_kinds_are_accepted(monkeypatch, good):
+    monkeypatch.setenv("HF_TOKEN", good)
+    assert read_token(for_hub=True) == good
+
+
+def test_the_proxy_of_the_environment_is_not_asked_for_127_0_0_1(monkeypatch, capsys):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with Rude(GOOD) as rude:
+        script = f"{LESSONS}/01_api_anonymous.py"
+        code, text = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert code == 0 and "结果    [{'generated_text': '你好'}]" in text
 
 
 def test_clip_hides_the_token_before_it_cuts():
@@ -173,13 +236,49 @@ def test_there_are_seven_lessons():
 
 
 def test_01_and_02_without_network_ask_the_local_api(repo):
+    lessons = repo / "demo01_hf_basics"
     first = run_loopback(repo, "demo01_hf_basics/01_api_anonymous.py")
     assert first.returncode == 0, first.stderr
     assert "Hub 连不上" in first.stdout and "状态码  401" in first.stdout
-    assert first.stdout.count('{"inputs": "你好，Hugging Face"}') == 2  # the very same request
-    assert '结果    [{"generated_text": "你好，Hugging Face' in first.stdout
+    assert first.stdout.count('{"inputs": "今天天气很好，"}') == 2  # the very same request
+    result = re.search(r"结果    \[\{'generated_text': '今天天气很好，(.*)'\}\]", first.stdout)
+    assert len(result[1]) > 3  # the prompt is one that the model can continue
+    assert_shown(lessons / "01_api_anonymous.py", first.stdout)
     second = run_loopback(repo, "demo01_hf_basics/02_api_token.py", HF_TOKEN=TOKEN)
     assert second.returncode == 0, second.stderr
-    assert "Hub 连不上" in second.stdout and "状态码  200" in second.stdout
+    assert "Hub 连不上" in second.stdout and second.stdout.count("状态码  200") == 2
     assert "结果    你好，我是一款语言模型，" in second.stdout
+    chat = second.stdout.split("chat_completion(…)\n结果    ")[1]
+    assert chat.strip() and not chat.startswith(
+        "你好，我是"
+    )  # the answer alone, without the prompt
     assert TOKEN not in first.stdout + second.stdout + first.stderr + second.stderr
+    shown = second.stdout.replace(f"token：找到了，共 {len(TOKEN)} 个字符", "token：没有找到")
+    assert_shown(lessons / "02_api_token.py", shown)
+
+
+def test_the_requests_stand_in_the_lessons_themselves():
+    first, second = (
+        (ROOT / LESSONS / name).read_text(encoding="utf-8")
+        for name in ("01_api_anonymous.py", "02_api_token.py")
+    )
+    assert re.search(r'requests\.post\(url, json=\{"inputs": INPUTS\}, timeout=timeout', first)
+    assert re.search(r"requests\.post\(\s*url, headers=headers, json=payload, timeout=", second)
+    assert 'headers = {"Authorization": f"Bearer {token}"}' in second
+
+
+def test_an_import_changes_nothing_and_loading_is_silent(repo):
+    code = """
+from transformers.utils import logging
+before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+import course.inference_api, course.text_models
+from course.models import find_model
+course.text_models.Generator(find_model("uer/gpt2-chinese-cluecorpussmall"))
+course.text_models.Classifier(find_model("bert-base-chinese"))
+assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before == (30, True)
+"""
+    environment = loopback_environment(repo)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr

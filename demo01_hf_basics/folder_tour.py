@@ -1,4 +1,4 @@
-"""带着看一个模型文件夹：每个文件是做什么的，config.json 里的数字是什么意思"""
+"""不是一课：03 和 05 用它带着看一个模型文件夹：每个文件是做什么的，config.json 里的数字什么意思"""
 
 import json
 import re
@@ -17,7 +17,8 @@ FILES = {  # 文件名的样子 → 它是做什么的
     r"model.*\.safetensors": "权重，新格式：只有数字，打开它不会执行任何代码",
     r"pytorch_model.*\.bin": "权重，旧格式（pickle）：里面可以夹带代码，只用信得过的来源",
     r".*\.index\.json": "权重分成了几个文件时的目录",
-    r"README\.md": "模型卡：谁做的、怎么用、许可证",
+    r"tokenizer\.model|.*\.tiktoken": "字典，二进制格式：用记事本打不开，分词器自己会读",
+    r"README\.md": "模型卡：谁做的、怎么用、许可证；用一个模型之前先读它",
     r".*\.part": "没下完的文件，再运行一次会接着下",
 }
 SPECIAL = {
@@ -44,35 +45,48 @@ def print_files(folder: Path, indent: str) -> None:
             print(f"{indent}{path.name:26}{size(path):>10}  {explain(path.name)}")
 
 
+def print_cache_tree(root: str, cache: str, refs: str, blobs: str, revision: str) -> None:
+    """cache_dir 留下的树，模型文件夹在最里面"""
+    print(f"{root}/")
+    print("    .locks/          下载时占位用的空文件，防止两个程序同时写；不用管它")
+    print(f"    {cache}/")
+    print(f"        refs/        每个分支现在指着哪个版本：{refs}")
+    print(f"        blobs/       内容本身{blobs}，文件名是内容的编号（哈希），相同的只存一份")
+    print("        snapshots/   一个版本一个文件夹，里面是指向 blobs 的链接（Windows 上是实物）")
+    print(f"            {revision}/   ← 模型文件夹：装着 config.json 的那个")
+
+
 def tour(folder: Path) -> None:
     """打印文件夹的树和讲解；folder 是装着 config.json 的那个"""
-    # 1. 树。cache_dir 下载的，外面还有一层 models--组织--名字
+    # 1. 树。cache_dir 下载的，外面还套着几层
     print()
     if folder.parent.name == "snapshots":
         cache = folder.parent.parent
+        refs = [
+            f"{ref.name} → {ref.read_text(encoding='utf-8')[:12]}…"
+            for ref in (cache / "refs").glob("*")
+        ]
         blobs = [path for path in (cache / "blobs").glob("*") if path.suffix != ".part"]
-        print(f"{cache}/")
-        print("    refs/       每个分支现在指着哪个版本：", end="")
-        for ref in (cache / "refs").glob("*"):
-            print(f"{ref.name} → {ref.read_text(encoding='utf-8')[:12]}…", end=" ")
-        print(
-            f"\n    blobs/      内容本身，{len(blobs)} 个文件，名字是内容的编号（哈希），不重复存"
+        print_cache_tree(
+            str(cache.parent),
+            cache.name,
+            "、".join(refs),
+            f"（{len(blobs)} 个文件）",
+            folder.name,
         )
-        print(
-            "    snapshots/  一个版本一个文件夹，里面的文件是指向 blobs 的链接（Windows 上是实物）"
-        )
-        print(f"        {folder.name}/   ← 加载模型时给的就是这个文件夹的路径")
-        print_files(folder, "            ")
+        print_files(folder, " " * 16)
     else:
-        print(f"{folder}/   ← 加载模型时给的就是这个文件夹的路径")
+        print(f"{folder}/   ← 模型文件夹：装着 config.json 的那个")
         print_files(folder, "    ")
+        print("\n用 cache_dir 下载的，外面还套着几层：")
+        print_cache_tree("models", "models--组织--名字", "main → 版本号", "", "版本号")
 
     # 2. config.json 里最常看的几行。GPT-2 的名字不同：n_positions、n_embd、n_layer
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     print("\nconfig.json：")
     for names, use in (
         (("architectures",), "用哪个类搭模型"),
-        (("vocab_size",), "字典有多少项，要和 vocab.txt 的行数一样"),
+        (("vocab_size",), "字典有多少项（vocab.txt 的行数）；哪个模型都有限，DeepSeek 也一样"),
         (("hidden_size", "n_embd"), "每个 token 变成多少个数"),
         (("num_hidden_layers", "n_layer"), "几层"),
         (("num_attention_heads", "n_head"), "每层几个注意力头"),
@@ -90,4 +104,4 @@ def tour(folder: Path) -> None:
         symbol = getattr(tokenizer, name)
         print(f"    {symbol:7} id {tokenizer.convert_tokens_to_ids(symbol):>3}  {use}")
     limit = tokenizer.model_max_length
-    print(f"    一次最多 {limit if limit < 1e9 else '（没写）'} 个 token")
+    print(f"    一次最多 {limit} 个 token（tokenizer_config.json 的 model_max_length）")

@@ -1,0 +1,63 @@
+"""docs/: the pages are in the index, the pictures are shown, small, and what the script draws"""
+
+import re
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import run_here
+from matplotlib import image
+
+from course.paths import ROOT
+
+DOCS = ROOT / "docs"
+PICTURES = sorted((DOCS / "pictures").glob("*.png"))
+PAGES = sorted(DOCS.glob("[0-9][0-9]-*.md"))
+
+
+def test_the_index_lists_every_page_in_order():
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[[^]]+\]\((\S+?)\)", index, re.MULTILINE)
+    assert listed[: len(PAGES)] == [page.name for page in PAGES]
+    for number, page in enumerate(PAGES):
+        assert page.read_text(encoding="utf-8").startswith(f"# {number}  "), page.name
+    for page in DOCS.glob("*.md"):  # those without a number: errata, glossary, quizzes
+        assert page.name == "README.md" or page.name in index, f"{page.name} is not listed"
+
+
+def test_every_picture_is_shown_with_words_for_who_cannot_see_it():
+    shown = {}
+    for page in PAGES:
+        for alt, target in re.findall(r"!\[(.*?)\]\(pictures/(.+?)\)", page.read_text("utf-8")):
+            shown[target] = alt
+    assert set(shown) == {picture.name for picture in PICTURES}
+    assert all(len(alt) > 15 for alt in shown.values()), shown
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Everything docs/draw_pictures.py draws, and the warnings of matplotlib"""
+    folder = tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
+        capture = type("Nothing", (), {"readouterr": lambda self: self, "out": "", "err": ""})()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            code, printed = run_here(patch, capture, "docs/draw_pictures.py", "--out", folder)
+    assert code == 0, printed
+    return folder, [str(warning.message) for warning in said]
+
+
+def test_no_character_is_an_empty_box(drawn):
+    assert [text for text in drawn[1] if "missing from" in text or "findfont" in text] == []
+
+
+def test_the_pictures_in_the_repo_are_the_ones_the_script_draws(drawn):
+    fresh = sorted(drawn[0].glob("*.png"))
+    assert [picture.name for picture in fresh] == [picture.name for picture in PICTURES]
+    for new, old in zip(fresh, PICTURES, strict=True):
+        assert old.stat().st_size < 150_000, old.name
+        a, b = image.imread(new)[..., :3], image.imread(old)[..., :3]
+        assert a.shape == b.shape, f"{old.name}: python docs/draw_pictures.py"
+        # not bit for bit: another system rounds the edges of letters in its own way
+        assert np.abs(a - b).mean() < 0.01, f"{old.name}: python docs/draw_pictures.py"
