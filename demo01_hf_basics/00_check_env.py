@@ -31,7 +31,6 @@ from urllib.parse import urlsplit
 from env_checks import (
     ACTIVATE,
     AGAIN,
-    CUDA_WHEELS,
     DOWNLOAD,
     DRIVERS,
     INSTALL,
@@ -47,6 +46,7 @@ from env_checks import (
     check_proxy,
     check_pycharm,
     check_space,
+    cuda_torch,
     good,
     nvidia_driver,
     pip_index,
@@ -93,7 +93,7 @@ def check_packages():
         except importlib.metadata.PackageNotFoundError:
             problems.append(bad(f"{name} 没有装，要 {pinned}", python(INSTALL)))
             continue
-        if version.split("+")[0] != pinned:  # +cpu、+cu129 只是编译不同
+        if version.split("+")[0] != pinned:  # +cpu、+cu130 只是编译不同
             wrong = f"{name} 装的是 {version}，课程用的是 {pinned}"
             problems.append(bad(wrong, python(INSTALL)))
     yield from problems or [good(f"{len(PINNED)} 个包都装了，版本和 requirements.txt 里的一样")]
@@ -125,8 +125,8 @@ def check_torch():
         yield bad(f"import torch 失败：{reason}", shells(VC_RUNTIME, VC_RUNTIME, again))
         return
     version, cuda, name, mps = facts
-    wheels = python(f"-m pip install torch=={PINNED['torch']}+cu129 --index-url {CUDA_WHEELS}")
     if driver and driver["cuda"]:
+        wheels = cuda_torch(PINNED["torch"], driver)
         newest, needed = (float(re.match(r"\d+", v or "0")[0]) for v in (driver["cuda"], cuda))
         if name:
             yield good(f"torch {version}，显卡 {name}，驱动 {driver['driver']}")

@@ -89,7 +89,6 @@ def python(arguments: str) -> dict[str, str]:
 # 照抄就能用的命令，都在仓库根目录敲
 INSTALL = "-m pip install -r requirements.txt"  # 前面加上 python(…)
 MIRROR = "https://pypi.tuna.tsinghua.edu.cn/simple"
-CUDA_WHEELS = "https://download.pytorch.org/whl/cu129"  # CUDA 12.9，驱动支持 12.0 以上就能用
 VC_RUNTIME = "winget install -e --id Microsoft.VCRedist.2015+.x64"  # Windows 上 torch 的 DLL 要它
 DRIVERS = "https://www.nvidia.com/drivers"
 AGAIN = same("python demo01_hf_basics/00_check_env.py")
@@ -146,6 +145,17 @@ def nvidia_driver() -> dict[str, str] | None:
     facts = {name: re.search(pattern, table) for name, pattern in patterns.items()}
     facts["card"] = re.search(r"GPU 0: (.*?)(?: \(UUID|$)", names, re.MULTILINE)
     return {name: match[1] if match else "" for name, match in facts.items()}
+
+
+def cuda_torch(version: str, driver: dict[str, str]) -> dict[str, str]:
+    """装 CUDA 版 torch 的命令：驱动到了 CUDA 13 用 cu130，旧驱动和 cu130 不支持的旧卡用 cu126
+
+    版本后面写上 +cu130，pip 才会换掉已有的 CPU 版。怎么选的见 docs/04-gpu.md。
+    """
+    old_card = re.search(r"GTX (?:9|10)\d\d|TITAN [XV]|[PV]100\b", driver["card"])
+    build = "cu126" if old_card or int(driver["cuda"].split(".")[0]) < 13 else "cu130"
+    wheels = f"https://download.pytorch.org/whl/{build}"
+    return python(f"-m pip install torch=={version}+{build} --index-url {wheels}")
 
 
 def memory_bytes() -> int | None:

@@ -177,24 +177,28 @@ def test_the_token_is_described_and_never_shown(repo, tmp_path, token, said):
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a shell script")
 @pytest.mark.parametrize(
-    ("driver", "cuda", "torch", "said", "command"),
+    ("card", "driver", "cuda", "torch", "said", "command"),
     [
+        ("RTX 3060", "560.94", "12.6", None, "有 NVIDIA GeForce RTX 3060，装的却是 CPU", "+cu126"),
         (
-            "560.94",
-            "12.6",
+            "RTX 3060",
+            "580.65",
+            "13.0",
             None,
-            "有 NVIDIA GeForce RTX 3060，装的却是 CPU 版",
-            "+cu129 --index-url",
+            "RTX 3060，装的却是 CPU 版的 torch",
+            "+cu130 --index-url",
         ),
-        ("470.82", "11.4", None, "NVIDIA GeForce RTX 3060 的驱动 470.82 太旧（CUDA 11.4）", ""),
-        ("560.94", "12.6", ("13.0", None), "要 CUDA 13.0，驱动只到 12.6", "+cu129 --index-url"),
-        ("580.65", "13.0", ("13.0", "RTX"), "[OK] torch 99+test，显卡 RTX，驱动 580.65", ""),
-        ("580.65", "13.0", ("13.0", None), "看不见 NVIDIA GeForce RTX 3060", "+cu129"),
+        ("GTX 1060", "580.65", "13.0", None, "GTX 1060，装的却是 CPU 版的 torch", "+cu126"),
+        ("RTX 3060", "470.82", "11.4", None, "RTX 3060 的驱动 470.82 太旧（CUDA 11.4）", ""),
+        ("RTX 3060", "560.94", "12.6", ("13.0", None), "要 CUDA 13.0，驱动只到 12.6", "+cu126"),
+        ("RTX 3060", "580.65", "13.0", ("13.0", "RTX"), "[OK] torch 99+test，显卡 RTX，", ""),
+        ("RTX 3060", "580.65", "13.0", ("13.0", None), "看不见 NVIDIA GeForce RTX 3060", "+cu130"),
     ],
 )
-def test_the_card_and_its_driver(repo, tmp_path, driver, cuda, torch, said, command):
+def test_the_card_and_its_driver(repo, tmp_path, card, driver, cuda, torch, said, command):
     program = tmp_path / "nvidia-smi"
-    program.write_text(NVIDIA_SMI.replace("{driver}", driver).replace("{cuda}", cuda), "utf-8")
+    shown = NVIDIA_SMI.replace("{driver}", driver).replace("{cuda}", cuda)
+    program.write_text(shown.replace("RTX 3060", card), encoding="utf-8")
     program.chmod(0o755)
     path = [str(repo / "demo01_hf_basics")]
     if torch:  # a CUDA build cannot be had here: a module that answers what such a build answers

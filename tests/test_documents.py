@@ -51,8 +51,12 @@ PINNED = dict(
 )
 
 
+def class_of(text: str) -> str | None:
+    return next((name for name, rule in CLASSES.items() if re.match(rule, text)), None)
+
+
 def kind(command: Command) -> str | None:
-    return next((name for name, rule in CLASSES.items() if re.match(rule, command.text)), None)
+    return class_of(command.text)
 
 
 def every(name: str, commands: list[Command] = COMMANDS) -> pytest.MarkDecorator:
@@ -75,6 +79,8 @@ def test_every_command_fits_a_class(block):
     assert block.language in SHELLS.keys() | NO_SHELL, f"{block.where}: unknown ```{block.language}"
     if block.language == "python":
         ast.parse(block.text)
+    if block.language == "text":  # no hiding place for commands
+        assert [line for line in block.text.splitlines() if class_of(line)] == [], block.where
     if block.is_shell:
         for command in block.commands():
             assert kind(command), (
