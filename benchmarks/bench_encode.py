@@ -185,6 +185,7 @@ class Cls(nn.Module):
 
 
 def trainer(folder: Path) -> Callable:
+    import accelerate  # noqa: F401  Trainer 离不开它，没装就和别的对手一样跳过
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
     class ForTrainer(Cls):
