@@ -18,8 +18,8 @@ from loopback_tools import loopback_environment
 from pyarrow import parquet
 
 from batching import BatchingClassifier
+from bench_clients import ask_for
 from classifier import SentimentClassifier
-from clients import ask_for
 from course.errors import CourseError
 from course.inference_api import MAX_BYTES, serving
 from course.reviews import load_reviews, to_splits

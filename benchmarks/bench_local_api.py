@@ -1,6 +1,7 @@
-"""07_local_api.py 撑不撑得住：8 个客户同时来问，一个错都没有、答案不串、内存不涨
+"""工具  07_local_api.py 撑不撑得住：8 个客户同时来问，一个错都没有、答案不串、内存不涨
 
-python benchmarks/local_api.py --seconds 60    （tests/test_inference_api.py 跑其中的几秒）
+怎么运行：python benchmarks/bench_local_api.py --seconds 60
+（tests/test_inference_api.py 跑其中的几秒）
 """
 
 import time
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 from huggingface_hub import InferenceClient
 
-from clients import memory_curve, started
+from bench_clients import memory_curve, started
 from course.cli import Parser, number, run
 from course.paths import ROOT
 
