@@ -34,4 +34,4 @@ def decode(ids: list[int], vocab: dict[str, int]) -> str:
 SENTENCE = "iphone15很好用，unbelievable！"
 # 编码 SENTENCE 时，max_length 最小是多少，才一个 token 也不会被截掉？
 # 先看第 1 课打印的：英文和数字不是一个字母一个 token，想一想再数
-MAX_LENGTH = 18  # 答案
+MAX_LENGTH = 15  # 答案

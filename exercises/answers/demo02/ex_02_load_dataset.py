@@ -38,8 +38,8 @@ def choose_max_length(lengths: list[int], share: float) -> int:
 def leaked(train: list[str], test: list[str]) -> list[str]:
     """测试集里也出现在训练集里的评论，按测试集的顺序
 
-    只差空白、大小写、全角半角的，算同一条：比之前先 unicodedata.normalize("NFKC", …)（全角变半角），
-    再变成小写，再去掉所有的空白。返回的是测试集里原来的样子。
+    只差空白、大小写、全角半角的，算同一条：比之前先 unicodedata.normalize("NFKC", …)，把全角
+    变成半角，再变成小写，再去掉所有的空白。返回的是测试集里原来的样子。
     """
 
     def key(text: str) -> str:

@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 
 class ReviewDataset(Dataset):
-    """一份评论，rows 是 [{"text": 评论, "label": 整数或者写成文字的整数}, …]，像刚从 CSV 读出来的"""
+    """一份评论，rows 是 [{"text": 评论, "label": 整数或者写成文字的整数}, …]，像 CSV 读出来的"""
 
     def __init__(self, rows: list[dict]):
         """把 rows 存下来，等着取"""

@@ -49,7 +49,7 @@ def check_encode(encode):
                         "截到 max_length 之后又加了 [CLS] 和 [SEP]，多出两个",
                     ),
                     (
-                        {"input_ids": (cut[:-1] + [PAD] * length)[: length - 1] + [SEP]}
+                        {"input_ids": [*(cut[:-1] + [PAD] * length)[: length - 1], SEP]}
                         | {"attention_mask": want["attention_mask"]},
                         "[SEP] 跟在最后一个字后面，[PAD] 在 [SEP] 的后面",
                     ),
@@ -85,9 +85,7 @@ def check_decode(decode):
         )
 
 
-@exercise(
-    "MAX_LENGTH", "不截断要多长", "len(tokenizer(SENTENCE)['input_ids'])；先自己数，再运行它核对"
-)
+@exercise("MAX_LENGTH", "不截断要多长", "先自己数，再用 len(tokenizer(SENTENCE)['input_ids']) 核对")
 def check_max_length(length):
     sentence = "iphone15很好用，unbelievable！"
     tokens = TOKENIZER.tokenize(sentence)

@@ -13,14 +13,15 @@ ROWS = [
     ("又脏又吵", 0),
     ("说“好”的，都是托", 0),
     ("第一行\n第二行", 1),
+    ("so-so, 一般般", 0),
 ]
-ROWS += [("so-so, 一般般", 0)]
 
 
 @exercise(
     "read_reviews",
     "读 CSV",
-    "先 path.read_bytes()，试 utf-8-sig，UnicodeDecodeError 再用 gbk；csv.DictReader(io.StringIO(文字))",
+    "先 path.read_bytes()，试 utf-8-sig，UnicodeDecodeError 再用 gbk；"
+    "csv.DictReader(io.StringIO(文字)) 一行一个字典",
 )
 def check_read_reviews(read_reviews):
     out = io.StringIO(newline="")
@@ -100,9 +101,7 @@ def spaceless(text: str) -> str:
     return "".join(text.split())
 
 
-@exercise(
-    "leaked", "有没有漏题", "写一个小函数 key(评论)；训练集的 key 放进一个 set，再一条条问测试集"
-)
+@exercise("leaked", "有没有漏题", "写一个小函数 key(评论)；训练集的 key 放进一个 set")
 def check_leaked(leaked):
     train = ["房间 很干净", "Good 酒店！", "一般般", "ＡＢＣ１２３", "又脏又吵"]
     test = ["没见过", "房间很干净", "good酒店!", "一般般", "一般般", "abc123", "又脏又吵\n", "房间"]

@@ -94,8 +94,8 @@ def check_make_batches(make_batches):
         limit = max(cost(batches, lengths) for batches in best)
         require(
             cost(got, lengths) <= limit,
-            f"{call}\n得到的是 {show(got)}\n补齐之后要算 {cost(got, lengths)} 个 token，排好再切只要 "
-            f"{cost(best[0], lengths)} 个\n多半是：没有按长度排序",
+            f"{call}\n得到的是 {show(got)}\n补齐之后要算 {cost(got, lengths)} 个 token，"
+            f"排好再切只要 {cost(best[0], lengths)} 个\n多半是：没有按长度排序",
         )
 
 

@@ -1,7 +1,7 @@
 """判题  第二个 demo 的第 4 课：用随机权重的小 BERT"""
 
 import torch
-from judging import ask, compare, exercise, require
+from judging import Unsolved, ask, compare, exercise, require
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -24,7 +24,8 @@ def small_bert(hidden: int = 16) -> BertModel:
 def check_freeze(freeze):
     encoder = small_bert()
     result = freeze(encoder)
-    require(result is not ..., "还没做")
+    if result is ...:
+        raise Unsolved
     learning = [name for name, p in encoder.named_parameters() if p.requires_grad]
     why = ""
     if len(learning) == len(list(encoder.parameters())):
@@ -73,7 +74,7 @@ def check_classifier(classifier_class):
             usual = [
                 (
                     logits.softmax(1),
-                    "forward 里不要 softmax：CrossEntropyLoss 自己会做，做两次就学不动",
+                    "forward 里不要 softmax：CrossEntropyLoss 自己会做",
                 ),
                 (logits.log_softmax(1), "forward 里不要 log_softmax：CrossEntropyLoss 自己会做"),
                 (fc(states[:, -1]), "[:, -1] 是最后一个位置，[CLS] 在第 0 个"),
@@ -94,9 +95,7 @@ def check_classifier(classifier_class):
         )
 
 
-@exercise(
-    "count_trained", "要学的有几个数", "一组参数有几个数：p.numel()；要不要梯度：p.requires_grad"
-)
+@exercise("count_trained", "要学的有几个数", "p.numel() 是几个数，p.requires_grad 是要不要梯度")
 def check_count_trained(count_trained):
     encoder = small_bert().requires_grad_(False)
     model = nn.ModuleDict({"encoder": encoder, "fc": nn.Linear(16, 10)})
