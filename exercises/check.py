@@ -21,6 +21,7 @@
 import ast
 import multiprocessing
 import runpy
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -192,11 +193,11 @@ def judge(task: Exercise, names: dict, file: Path) -> Verdict:
     return verdict(RIGHT)
 
 
-def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict, bool]]:
+def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict | None, bool]]:
     """依次判每一课，一步一步地给：(第几个 job, 第几题, 结果, 判完了没有)
 
     动手之前先给一次"没判完"的结果：学员的代码要是不回来了，等着的一方就知道停在哪一题。
-    第 -1 题是读文件本身。
+    第 -1 题是读文件本身，读得了就没有结果（None）。
     """
     for number_of_job, job in enumerate(jobs):
         tasks = job.lesson.exercises()
@@ -207,6 +208,7 @@ def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict, bool]]:
         except Wrong as wrong:
             yield number_of_job, -1, replace(whole, why=str(wrong)), True
             continue
+        yield number_of_job, -1, None, True
         for i, task in enumerate(tasks[job.start :], job.start):
             yield number_of_job, i, Verdict(task.name, task.title, WRONG, hint=task.hint), False
             yield number_of_job, i, judge(task, names, job.file), True
@@ -214,6 +216,7 @@ def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict, bool]]:
 
 def work(send: Connection, jobs: list[Job]) -> None:
     """另一个进程里做的事：判题，每一步都告诉父进程"""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C 由父进程来管
     sys.stdout.reconfigure(errors="replace")
     for step in steps(jobs):
         sys.stdout.flush()
@@ -236,7 +239,7 @@ def judge_all(jobs: list[Job], seconds: float) -> Iterator[tuple[Job, list[Verdi
                 if number_of_job > at:  # 开始判下一课，这一课就判完了
                     yield jobs[at], verdicts
                     verdicts, at = [], number_of_job
-                if finished:
+                if finished and doing:
                     verdicts.append(doing)
             why = f"{seconds:g} 秒还没有算完：多半是死循环，看看循环什么时候结束"
             process.kill()
@@ -291,7 +294,7 @@ def overview(seconds: float) -> bool:
         done = count(verdicts, RIGHT)
         bar = "".join({RIGHT: "█", WRONG: "✗", UNSOLVED: "·"}[v.state] for v in verdicts)
         print(
-            f"  {job.lesson.key:16}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
+            f"  {job.lesson.key:19}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
         )
         right, total = right + done, total + len(verdicts)
         if mistakes := [verdict for verdict in verdicts if verdict.state == WRONG]:

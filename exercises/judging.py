@@ -5,6 +5,8 @@ checks/ 里的每个文件都用它。一道题是一个 `Exercise`，它的 che
 """
 
 import math
+import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -35,9 +37,49 @@ class Exercise:
     check: Callable[[Any], None]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """问错的一次：told 是给学员看的，reasons 是这一次说得通的原因"""
+
+    told: str
+    reasons: list[str]
+
+
+failures: list[Failure] = []  # 正在判的这道题，`ask` 问错了的
+
+
 def exercise(name: str, title: str, hint: str) -> Callable[[Callable], Exercise]:
     """写在 check 函数上面，把它登记成一道题"""
-    return lambda check: Exercise(name, title, hint, check)
+
+    def register(check: Callable[[Any], None]) -> Exercise:
+        def judge(thing: Any) -> None:
+            failures.clear()
+            try:
+                check(thing)
+            except Unsolved:
+                raise
+            except Exception:
+                if not failures:
+                    raise
+            if failures:
+                raise diagnosis(failures) from None
+
+        return Exercise(name, title, hint, judge)
+
+    return register
+
+
+def diagnosis(wrongs: list[Failure]) -> Wrong:
+    """几次问错合成一句：挑最多次都说得通的原因，给出有它的第一次
+
+    同一个错的答案，可能碰巧和好几种错想法都对得上；多问几次，碰巧的就对不上了。
+    """
+    counts = Counter(reason for failure in wrongs for reason in failure.reasons)
+    if not counts:
+        return Wrong(wrongs[0].told)
+    reason = counts.most_common(1)[0][0]
+    failure = next(failure for failure in wrongs if reason in failure.reasons)
+    return Wrong(f"{failure.told}\n多半是：{reason}")
 
 
 def ask(
@@ -48,7 +90,7 @@ def ask(
     errors: dict[type[Exception], str] | None = None,
     shown: str | None = None,
 ) -> None:
-    """用 arguments 调用学员的函数，和 want 比；不一样抛 Wrong
+    """用 arguments 调用学员的函数，和 want 比；不一样先记下，判完这道题再说
 
     usual 是 [(某个常见的错想法会得到的值, 这说明什么), …]，errors 是 {会抛出的异常: 这说明什么}。
     参数太长、不好打印时，用 shown 给出这次调用的写法。
@@ -61,22 +103,38 @@ def ask(
     except NotImplementedError:  # 还没做；它是 RuntimeError 的一种，别让下面接走
         raise
     except tuple(errors) as error:
-        why = next(why for kind, why in errors.items() if isinstance(error, kind))
-        raise Wrong(f"{call}\n抛出了 {type(error).__name__}：{error}\n多半是：{why}") from None
-    compare(call, got, want, usual)
+        frames = traceback.extract_tb(error.__traceback__)[1:]
+        if not frames:  # 还没有进到函数里，是参数个数之类的错
+            raise
+        told = (
+            f"{call}\n运行到第 {frames[0].lineno} 行抛出了 {type(error).__name__}：{error}"
+            f"\n    {frames[0].line}"
+        )
+        reasons = [why for kind, why in errors.items() if isinstance(error, kind)]
+        failures.append(Failure(told, reasons[:1]))
+        return
+    if failure := difference(call, got, want, usual):
+        failures.append(failure)
 
 
 def compare(call: str, got: Any, want: Any, usual: list[tuple[Any, str]] | None = None) -> None:
-    """got 和 want 一样就返回，不一样抛 Wrong；usual 见 `ask`"""
+    """got 和 want 一样就返回，不一样马上抛 Wrong；usual 见 `ask`"""
+    if failure := difference(call, got, want, usual):
+        raise diagnosis([failure])
+
+
+def difference(
+    call: str, got: Any, want: Any, usual: list[tuple[Any, str]] | None
+) -> Failure | None:
+    """got 和 want 差在哪里；一样就是 None"""
     if got is ...:
         raise Unsolved
     if equal(got, want):
-        return
+        return None
     reasons = [why for value, why in usual or [] if equal(got, value)]
-    if kind_problem := different_kind(got, want):
-        reasons.append(kind_problem)
-    because = f"\n多半是：{reasons[0]}" if reasons else ""
-    raise Wrong(f"{call}\n应该是 {show(want)}\n得到的是 {show(got)}{because}")
+    if not reasons and (kind_problem := different_kind(got, want)):
+        reasons = [kind_problem]
+    return Failure(f"{call}\n应该是 {show(want)}\n得到的是 {show(got)}", reasons)
 
 
 def require(condition: bool, problem: str) -> None:

@@ -23,7 +23,7 @@ def transparent_pooler(fc_weight: torch.Tensor, fc_bias: torch.Tensor) -> dict[s
         logits = fc_weight @ x + fc_bias
     标准结构的：
         logits = classifier_weight @ tanh(pooler_weight @ x + pooler_bias) + classifier_bias
-    tanh 会把大的数压到 1 以内，但 s 很小时 tanh(s·x) 几乎就是 s·x：pooler 先缩小，分类头再放大回来。
+    tanh 会把大的数压到 1 以内，但 s 很小时 tanh(s·x) 几乎就是 s·x：pooler 先缩小，分类头再放大。
 
     fc_weight 是 (类别数, hidden)。返回的键：pooler_weight (hidden, hidden)、pooler_bias (hidden,)、
     classifier_weight、classifier_bias。

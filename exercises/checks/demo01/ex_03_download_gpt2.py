@@ -35,6 +35,7 @@ def check_find_model_folder(find_model_folder):
                 want=good,
                 usual=[
                     (good / "config.json", "要的是文件夹，不是 config.json 这个文件：.parent"),
+                    (broken / "config.json", "要的是文件夹，不是 config.json 这个文件：.parent"),
                     (broken, "这个文件夹里没有权重，是下载断了留下的"),
                     (cache, "cache_dir 只是外壳，加载模型要的是里面有 config.json 的那一层"),
                     (repo, "还要往里走：snapshots / 版本号"),

@@ -53,29 +53,37 @@ def check_sha256_of(sha256_of):
             path.write_bytes(content)
             digest = hashlib.sha256(content)
             tracemalloc.start()
-            ask(
-                sha256_of,
-                path,
-                want=digest.hexdigest(),
-                usual=[
-                    (digest.digest(), "这是 32 个字节；要十六进制的文字，用 hexdigest()"),
-                    (digest.hexdigest().upper(), "要小写的"),
-                    (hashlib.sha256(content[:one]).hexdigest(), "只算了开头的 1 MB，后面的没有读"),
-                    (
-                        hashlib.sha256(content[len(content) // one * one :]).hexdigest(),
-                        "每块都新建了一个 sha256()，只剩下最后一块：要在循环外面建一次",
-                    ),
-                    (hashlib.sha256(str(path).encode()).hexdigest(), "算的是路径，不是文件的内容"),
-                    (hashlib.md5(content).hexdigest(), "这是 MD5，要的是 SHA-256"),
-                ],
-                errors={
-                    UnicodeDecodeError: "权重不是文字，要用 'rb' 打开",
-                    TypeError: "读出来的是文字不是字节：用 'rb' 打开",
-                },
-                shown=f"sha256_of({len(content)} 个字节的文件)",
-            )
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
+            try:
+                ask(
+                    sha256_of,
+                    path,
+                    want=digest.hexdigest(),
+                    usual=[
+                        (digest.digest(), "这是 32 个字节；要十六进制的文字，用 hexdigest()"),
+                        (digest.hexdigest().upper(), "要小写的"),
+                        (
+                            hashlib.sha256(content[:one]).hexdigest(),
+                            "只算了开头的 1 MB，后面的没有读",
+                        ),
+                        (
+                            hashlib.sha256(content[len(content) // one * one :]).hexdigest(),
+                            "每块都新建了一个 sha256()，只剩下最后一块：要在循环外面建一次",
+                        ),
+                        (
+                            hashlib.sha256(str(path).encode()).hexdigest(),
+                            "算的是路径，不是文件的内容",
+                        ),
+                        (hashlib.md5(content).hexdigest(), "这是 MD5，要的是 SHA-256"),
+                    ],
+                    errors={
+                        UnicodeDecodeError: "权重不是文字，要用 'rb' 打开",
+                        TypeError: "读出来的是文字不是字节：用 'rb' 打开",
+                    },
+                    shown=f"sha256_of({len(content)} 个字节的文件)",
+                )
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
             if peak > 8 * one:
                 raise Wrong(
                     f"结果对了，但读 {len(content) // one} MB 的文件用了 {peak // one} MB 内存"

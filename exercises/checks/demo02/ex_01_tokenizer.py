@@ -39,8 +39,8 @@ def check_encode(encode):
                 want=want,
                 usual=[
                     (result(plain[:length]), "忘了 [CLS] 和 [SEP]"),
-                    (result([CLS, *plain][:length]), "忘了最后的 [SEP]"),
                     (result(whole[:length]), "先加记号再截，把 [SEP] 截掉了：先截，留两个位置"),
+                    (result([CLS, *plain][:length]), "忘了最后的 [SEP]"),
                     (result(whole), "太长的没有截断"),
                     (result(cut, len(cut)), "太短的没有补齐到 max_length"),
                     (result(cut, length, 1), "补的位置 attention_mask 要是 0，不然模型会去看它"),

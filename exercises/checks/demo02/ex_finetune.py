@@ -50,7 +50,7 @@ def check_parameter_groups(parameter_groups):
             ([head, body + head], "fc 在两组里都有：BERT 的那组只从 model.encoder 里取"),
             (
                 [head, body + pooler + head],
-                "model.parameters() 是全部参数；BERT 的在 model.encoder",
+                "model.parameters() 是全部参数，fc 也在里面",
             ),
             ([head + body], "要两组，各有各的学习率"),
         ],
@@ -87,7 +87,7 @@ def check_warmup_factor(warmup_factor):
                     (max(0.0, left), "降的那一段从第 warmup 步开始：除以 total - warmup"),
                     (
                         (total - step) / max(1, total - warmup),
-                        "过了 total 步就一直是 0，不要变成负的",
+                        "过了 total 步就一直是 0，不是负的",
                     ),
                     (step / total, "热身只有 warmup 步：step / warmup"),
                 ],

@@ -36,7 +36,7 @@ def check_ece(ece):
                 (float((weights * gaps).sum()), "没有取绝对值：高估和低估互相抵消了"),
                 (
                     float(abs(sure.mean() - hit.mean())),
-                    "没有分档：总的平均对上了，不等于每一档都对",
+                    "没有分档：总的对上了，不等于每一档都对",
                 ),
                 (float(abs(sure - hit).mean()), "没有分档：一条一条地比，对的也算有误差"),
                 (float((weights * abs(gaps)).sum()) * len(sure), "最后要除以总条数"),
