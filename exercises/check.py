@@ -200,8 +200,13 @@ def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict | None, bool]]:
     第 -1 题是读文件本身，读得了就没有结果（None）。
     """
     for number_of_job, job in enumerate(jobs):
-        tasks = job.lesson.exercises()
         whole = Verdict(job.file.name, "整个文件", WRONG)
+        try:
+            tasks = job.lesson.exercises()
+        except ImportError as error:
+            why = f"没有装 {error.name}：python -m pip install -r requirements.txt"
+            yield number_of_job, -1, replace(whole, why=why), True
+            continue
         yield number_of_job, -1, whole, False
         try:
             names = load(job.file)
@@ -248,9 +253,7 @@ def judge_all(jobs: list[Job], seconds: float) -> Iterator[tuple[Job, list[Verdi
         process.join()
         if finished:
             if process.exitcode:
-                raise CourseError(
-                    "判题的进程出错了，原因在上面", f"装好依赖，再运行 {command(SCRIPT)}"
-                )
+                raise CourseError("判题的进程出错了，原因在上面", command(SCRIPT))
             yield jobs[at], verdicts
             return
         verdicts.append(replace(doing, why=why))
@@ -292,7 +295,7 @@ def overview(seconds: float) -> bool:
     wrong = []
     for job, verdicts in judge_all([Job(lesson, lesson.file) for lesson in ALL], seconds):
         done = count(verdicts, RIGHT)
-        bar = "".join({RIGHT: "█", WRONG: "✗", UNSOLVED: "·"}[v.state] for v in verdicts)
+        bar = "".join({RIGHT: "█", WRONG: "×", UNSOLVED: "·"}[v.state] for v in verdicts)
         print(
             f"  {job.lesson.key:19}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
         )
@@ -301,7 +304,7 @@ def overview(seconds: float) -> bool:
             wrong.append((job, mistakes))
     for job, mistakes in wrong:
         print_lesson(job, mistakes, with_hints=False)
-    print(f"\n一共做对 {right}/{total} 题（█ 对，✗ 不对，· 没做）")
+    print(f"\n一共做对 {right}/{total} 题（█ 对，× 不对，· 没做）")
     return right == total
 
 
@@ -315,7 +318,8 @@ def one_lesson(lesson: Lesson, file: Path, seconds: float, with_hints: bool) -> 
             return True
         if todo:
             print(f"没做的题：打开 {near(file)}，把 raise NotImplementedError 或 ... 换成你的代码")
-        print(f"提示：{command(SCRIPT, f'{lesson.key} --hint')}")
+        if not with_hints:
+            print(f"提示：{command(SCRIPT, f'{lesson.key} --hint')}")
         print(f"答案：{command(SCRIPT, f'{lesson.key} --answer')}")
     return False
 

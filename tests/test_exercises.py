@@ -373,7 +373,16 @@ MISTAKES = [
         "    optimizer.zero_grad()\n"
         "    optimizer.step()\n"
         "    return loss.item()",
-        "刚算出来的梯度被清掉了",
+        "把刚算出来的梯度清掉了",
+    ),
+    (
+        *("demo02/train", "training_step"),
+        "def training_step(model, loss_fn, optimizer, x, y):\n"
+        "    loss = loss_fn(model(x), y)\n"
+        "    optimizer.zero_grad()\n"
+        "    loss.backward()\n"
+        "    return loss.item()",
+        "没有 optimizer.step()",
     ),
     (
         *("demo02/train", "accuracy"),
@@ -620,6 +629,11 @@ def test_every_numbered_lesson_has_exercises(check):
     assert sorted(listed) == FILES
 
 
+def test_a_chinese_windows_terminal_can_show_every_character():
+    for path in EXERCISES.rglob("*.py"):
+        path.read_text(encoding="utf-8").encode("gbk")
+
+
 def test_a_lesson_can_be_named_in_several_ways(check):
     for text in ("demo02/01", "demo02/01_tokenizer", "exercises\\demo02\\ex_01_tokenizer.py"):
         assert check.find_lesson(text).name == "01_tokenizer"
@@ -685,6 +699,6 @@ def test_the_overview(check, monkeypatch, capsys, tmp_path):
     assert check.overview(5) is False
     out = capsys.readouterr().out
     assert re.search(r"demo01/01 +·· +对 0/2", out)
-    assert re.search(r"demo01/03 +█✗ +对 1/2", out)
+    assert re.search(r"demo01/03 +█× +对 1/2", out)
     assert "不对  resume_headers" in out and "没做" not in out.replace("· 没做", "")
     assert "一共做对 1/7 题" in out

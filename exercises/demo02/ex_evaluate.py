@@ -18,8 +18,8 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     """精度的 95 % 置信区间 (下限, 上限)，用 Wilson 的公式，z = 1.96
 
     p = correct / total，n = total
-    中心 = (p + z² / 2n) / (1 + z² / n)
-    半宽 = z / (1 + z² / n) × √(p(1 - p) / n + z² / 4n²)
+    中心 = (p + z^2 / 2n) / (1 + z^2 / n)
+    半宽 = z / (1 + z^2 / n) × √(p(1 - p) / n + z^2 / 4n^2)
     """
     raise NotImplementedError
 

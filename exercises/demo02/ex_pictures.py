@@ -15,7 +15,7 @@ def ece(confidence: list[float], right: list[bool], bins: int = 10) -> float:
     """校准误差 ECE：把握和真对的比例平均相差多少
 
     1. 把握（0 到 1）按大小分成 bins 档：第 0 档 [0, 0.1)，第 1 档 [0.1, 0.2)，…；1.0 算最后一档
-    2. 每一档：相差 = |平均把握 − 真对的比例|
+    2. 每一档：相差 = |平均把握 - 真对的比例|
     3. 各档的相差按条数加权平均；空的档不算
     """
     raise NotImplementedError

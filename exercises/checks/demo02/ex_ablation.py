@@ -45,7 +45,7 @@ def check_mean_of_words(mean_of_words):
         )
 
 
-@exercise("matters", "差别算不算数", "abs(平均 − 平均) > max(标准差, 标准差)")
+@exercise("matters", "差别算不算数", "abs(平均 - 平均) > max(标准差, 标准差)")
 def check_matters(matters):
     cases = [
         ([0.86, 0.87, 0.85], [0.80, 0.81, 0.79]),

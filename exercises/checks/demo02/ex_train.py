@@ -64,21 +64,14 @@ def one_step(
     loss = loss_fn(out.softmax(1) if mistake == "softmax" else out, labels)
     if mistake != "keep":
         optimizer.zero_grad()
-    if mistake != "no backward":
-        loss.backward()
-    if mistake == "zero late":
-        optimizer.zero_grad()
-    if mistake != "no step":
-        optimizer.step()
+    loss.backward()
+    optimizer.step()
     return loss.item()
 
 
 MISTAKES = {
     "softmax": "CrossEntropyLoss 前面又做了一次 softmax：它自带 softmax，把 logits 原样给它",
     "keep": "没有 zero_grad()：上一批的梯度还在，累加到这一批上了",
-    "zero late": "backward() 之后才 zero_grad()：刚算出来的梯度被清掉了，step() 什么也没学到",
-    "no backward": "没有 loss.backward()：梯度没有算，step() 什么也没学到",
-    "no step": "没有 optimizer.step()：梯度算了，参数没有动",
 }
 
 
@@ -108,12 +101,13 @@ def check_training_step(training_step):
         _, other = learn(lambda *a, mistake=mistake: one_step(*a, mistake))
         if torch.allclose(model.weight, other.weight, atol=1e-6):
             raise Wrong(f"连学三批之后，参数和正确的不一样\n多半是：{why}")
-    moved = (model.weight - start.weight).abs().max().item()
-    raise Wrong(
-        "连学三批之后，参数和正确的不一样"
-        + ("，参数一点也没有动" if moved == 0 else "")
-        + "\n多半是：几行的顺序不对，或者用的不是传进来的 loss_fn 和 optimizer"
-    )
+    why = "几行的顺序不对，或者用的不是传进来的 loss_fn 和 optimizer"
+    if torch.equal(model.weight, start.weight):
+        why = "没有 loss.backward()，或者在它之后才 zero_grad()，把刚算出来的梯度清掉了"
+        if model.weight.grad is not None:
+            why = "梯度算了，没有 optimizer.step()"
+        why = f"参数一点也没有动：{why}"
+    raise Wrong(f"连学三批之后，参数和正确的不一样\n多半是：{why}")
 
 
 @exercise("accuracy", "精度", "logits.argmax(dim=1) 是每句的答案；和 labels 比，相同的占几成")
