@@ -552,6 +552,95 @@ MISTAKES = [
 ]
 
 
+# other right ways than the answers': the checks must not ask for one way of writing it
+ALSO_RIGHT = [
+    (
+        *("demo01/03", "find_model_folder"),
+        "def find_model_folder(c):\n"
+        "    for folder in [c, *(p for p in c.rglob('*') if p.is_dir())]:\n"
+        "        names = [p.name for p in folder.iterdir()]\n"
+        "        if 'config.json' in names and any(n.endswith(('safetensors', 'bin')) "
+        "for n in names):\n"
+        "            return folder",
+    ),
+    (
+        *("demo01/04", "keep_top_p"),
+        "from transformers import TopPLogitsWarper\n"
+        "def keep_top_p(x, p): return TopPLogitsWarper(p)(None, x[None])[0]",
+    ),
+    (
+        *("demo01/05", "sha256_of"),
+        "def sha256_of(path):\n"
+        "    with path.open('rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()",
+    ),
+    (
+        *("demo02/02", "choose_max_length"),
+        "import math\n"
+        "def choose_max_length(x, s): return min(512, sorted(x)[math.ceil(len(x) * s) - 1] + 2)",
+    ),
+    (
+        *("demo02/net", "freeze"),
+        "def freeze(encoder): return encoder.requires_grad_(False).eval()",
+    ),
+    (
+        *("demo02/features", "cls_features"),
+        "def cls_features(encoder, batch):\n"
+        "    encoder.train(False)\n"
+        "    with torch.inference_mode(): return encoder(**batch)[0][:, 0, :]",
+    ),
+    (
+        *("demo02/features", "make_batches"),
+        "def make_batches(x, n):\n"
+        "    order = sorted(range(len(x)), key=lambda i: -x[i])\n"
+        "    return [order[i:i + n] for i in range(0, len(order), n)]",
+    ),
+    (
+        *("demo02/features", "put_back"),
+        "def put_back(features, order): return features[torch.tensor(order).argsort()]",
+    ),
+    (
+        *("demo02/train", "training_step"),
+        "def training_step(model, loss_fn, optimizer, x, y):\n"
+        "    optimizer.zero_grad()\n"
+        "    out = model(x)\n"
+        "    loss = loss_fn(out, y)\n"
+        "    loss.backward()\n"
+        "    optimizer.step()\n"
+        "    return float(loss.detach())",
+    ),
+    (
+        *("demo02/evaluate", "confusion"),
+        "from sklearn.metrics import confusion_matrix\n"
+        "def confusion(a, b, n): return confusion_matrix(a, b, labels=range(n)).tolist()",
+    ),
+    (
+        *("demo02/serve", "take_batch"),
+        "def take_batch(waiting, limit):\n"
+        "    batch = [waiting.get()]\n"
+        "    try:\n"
+        "        while len(batch) < limit: batch.append(waiting.get_nowait())\n"
+        "    except queue.Empty: pass\n"
+        "    return batch",
+    ),
+    (
+        *("demo02/export", "transparent_pooler"),
+        "def transparent_pooler(w, b):\n"
+        "    n, s = w.shape[1], 0.001\n"
+        "    return {'pooler_weight': torch.eye(n) * s, 'pooler_bias': torch.zeros(n),\n"
+        "            'classifier_weight': w / s, 'classifier_bias': b}",
+    ),
+    (
+        *("demo02/finetune", "clip_gradients"),
+        "import torch\n"
+        "def clip_gradients(ps, limit):\n"
+        "    ps = [p for p in ps if p.grad is not None]\n"
+        "    length = torch.cat([p.grad.flatten() for p in ps]).norm().item()\n"
+        "    for p in ps: p.grad = p.grad * min(1.0, limit / length)\n"
+        "    return length",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def check():
     """exercises/check.py as a module"""
@@ -567,7 +656,8 @@ def verdicts(check, lesson, file) -> list:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_unsolved_says_where_and_the_answer_passes(check, file):
+def test_unsolved_says_where_and_the_answer_passes(check, monkeypatch, file):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a proxy must not see the loopback
     lesson = check.find_lesson(file)
     todo = verdicts(check, lesson, lesson.file)
     assert len(todo) >= 2
@@ -597,18 +687,31 @@ def test_the_answer_solves_the_exercise_as_it_is_set(file):
     assert outline(EXERCISES / file) == told
 
 
-@pytest.mark.parametrize(
-    ("key", "name", "code", "diagnosis"), MISTAKES, ids=[f"{m[0]}-{m[1]}" for m in MISTAKES]
-)
-def test_a_typical_mistake_is_named(check, tmp_path, key, name, code, diagnosis):
+def judged(check, tmp_path, key: str, name: str, code: str):
+    """The verdict on code in place of the answer to this exercise"""
     lesson = check.find_lesson(key)
     file = tmp_path / "mine.py"
     answer = lesson.answer.read_text(encoding="utf-8")
     file.write_text(f"{answer}\n\n{code}\n", encoding="utf-8")
     task = next(task for task in lesson.exercises() if task.name == name)
-    verdict = check.judge(task, check.load(file), file)
+    return check.judge(task, check.load(file), file)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "code", "diagnosis"), MISTAKES, ids=[f"{m[0]}-{m[1]}" for m in MISTAKES]
+)
+def test_a_typical_mistake_is_named(check, tmp_path, key, name, code, diagnosis):
+    verdict = judged(check, tmp_path, key, name, code)
     assert verdict.state == check.WRONG
     assert diagnosis in verdict.why and "Traceback" not in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "code"), ALSO_RIGHT, ids=[f"{m[0]}-{m[1]}" for m in ALSO_RIGHT]
+)
+def test_another_right_way_passes(check, tmp_path, key, name, code):
+    verdict = judged(check, tmp_path, key, name, code)
+    assert (verdict.state, verdict.why) == (check.RIGHT, "")
 
 
 def test_every_exercise_has_a_mistake_and_a_line_on_the_page(check):
