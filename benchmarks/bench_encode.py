@@ -39,7 +39,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 from course.packed_bert import encode, multiplier, prepare
@@ -418,14 +418,12 @@ def agreement(exact: Engine, near: Engine) -> str:
 
 def main() -> None:
     parser = Parser(__doc__)
-    count = number(int, 1)
+    count = at_least(1)
     parser.add_argument("--reviews", type=count, default=256, help="几条评论，默认 256")
     parser.add_argument("--rounds", type=count, default=5, help="几个回合，默认 5")
     parser.add_argument("--threads", type=count, default=os.cpu_count(), help="默认全部核")
     parser.add_argument("--lengths", choices=["ours", "chnsenticorp"], default="ours")
-    parser.add_argument(
-        "--duplicates", type=number(float, 0), default=0, help="重复的比例，如 0.14"
-    )
+    parser.add_argument("--duplicates", type=at_least(0.0), default=0, help="重复的比例，如 0.14")
     parser.add_argument("--model", default=None, help="模型名或文件夹，默认完整大小、随机权重")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--agreement", action="store_true", help="bf16 和 fp32 的预测有几条不同")

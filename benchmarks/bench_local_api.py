@@ -11,7 +11,7 @@ import requests
 from huggingface_hub import InferenceClient
 
 from bench_clients import memory_curve, started
-from course.cli import Parser, number, run
+from course.cli import Parser, above, run
 from course.paths import ROOT
 
 NAME = "uer/gpt2-chinese-cluecorpussmall"
@@ -55,7 +55,7 @@ def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
 
 def main() -> None:
     parser = Parser(__doc__)
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument("--seconds", type=positive, default=60, help="问几秒，默认 60")
     args = parser.parse_args()
     script = str(ROOT / "demo01_hf_basics" / "07_local_api.py")

@@ -23,7 +23,7 @@ from transformers import pipeline
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
-from course.cli import Parser, number, run
+from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
 from course.inference_api import make_app, serve_until_stopped
 from course.paths import PARAMS, ROOT, command
@@ -86,10 +86,10 @@ def measure(line: list[str], texts: list[str], expected: list[dict[str, float]],
 
 def main() -> None:
     parser = Parser(__doc__)
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument("--seconds", type=positive, default=30, help="每次问几秒，默认 30")
-    parser.add_argument("--clients", type=number(int, 1), default=32, help="几个客户，默认 32")
-    parser.add_argument("--rounds", type=number(int, 1), default=3, help="几个回合，默认 3")
+    parser.add_argument("--clients", type=at_least(1), default=32, help="几个客户，默认 32")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="几个回合，默认 3")
     weights = PARAMS / "best.pth"
     parser.add_argument("--weights", type=Path, default=weights, help="默认 params/best.pth")
     parser.add_argument("--pipeline", type=Path, help="内部用：当那个普通的服务")

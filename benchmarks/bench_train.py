@@ -33,7 +33,7 @@ from tqdm import tqdm
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.feature_cache import FeatureDataset, keep_batch
 
 HIDDEN, LABELS = 768, 2  # bert-base-chinese 的特征维数、正负两类
@@ -272,12 +272,12 @@ def out_of_core(sizes: list[int], folder: Path) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    count = number(int, 1)
+    count = at_least(1)
     parser.add_argument("--reviews", type=count, default=9600, help="训练集的条数，默认 9600")
     parser.add_argument("--rounds", type=count, default=7, help="几个回合，默认 7")
     parser.add_argument("--epochs", type=count, default=10, help="每回合几轮，默认 10")
     parser.add_argument("--lecture", type=count, default=8, help="由几条推算课上的一轮，默认 8")
-    parser.add_argument("--run", type=number(int, 0), default=30000, help="真的跑几轮，0 = 不跑")
+    parser.add_argument("--run", type=at_least(0), default=30000, help="真的跑几轮，0 = 不跑")
     parser.add_argument("--compare", action="store_true", help="plain loop 也跑那么多轮，比权重")
     parser.add_argument(
         "--rows",

@@ -31,7 +31,7 @@
 import torch
 from transformers import AutoModelForCausalLM, pipeline, set_seed
 
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer, quiet
 from course.text_models import tidy
@@ -74,7 +74,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     parser.add_argument("--prompt", default=PROMPT, help=f"开头的话，默认 {PROMPT}")
-    length = number(int, 1)
+    length = at_least(1)
     parser.add_argument("--length", type=length, default=LENGTH, help=f"默认 {LENGTH}")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()

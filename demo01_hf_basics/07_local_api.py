@@ -29,7 +29,7 @@
 import json
 
 from api_client import read_secret
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
@@ -68,7 +68,7 @@ def main() -> None:
 
 def parse_arguments():
     parser = Parser(__doc__)
-    port = number(int, 0)
+    port = at_least(0)
     parser.add_argument("--port", type=port, default=PORT, help=f"默认 {PORT}，0 自动挑")
     parser.add_argument("--gpt", default=GPT, help=f"续写模型的名字或文件夹，默认 {GPT}")
     parser.add_argument("--bert", default=BERT, help=f"分类模型的名字或文件夹，默认 {BERT}")

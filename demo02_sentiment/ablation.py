@@ -26,7 +26,7 @@ from transformers import AutoConfig, BertModel
 
 from classifier import SentimentClassifier
 from course.baseline import tfidf_baseline
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer, quiet
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="行", help=f"默认全部：{' '.join(ROWS)}")
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
-    parser.add_argument("--seeds", type=number(int, 1), default=SEEDS, help=f"默认 {SEEDS}")
+    parser.add_argument("--seeds", type=at_least(1), default=SEEDS, help=f"默认 {SEEDS}")
     parser.add_argument("--test", action="store_true", help="再加一列测试集")
     args = parser.parse_args()
     if unknown := set(args.rows) - set(ROWS):

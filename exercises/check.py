@@ -31,7 +31,7 @@ from pathlib import Path
 
 from judging import Exercise, Unsolved, Wrong
 
-from course.cli import Parser, number, run
+from course.cli import Parser, above, run
 from course.errors import CourseError
 from course.paths import command
 
@@ -331,7 +331,7 @@ def main() -> None:
     add("--hint", action="store_true", help="没做对的题，给提示")
     add("--answer", action="store_true", help="打印答案")
     add("--file", type=Path, help="检查这个文件，而不是题目文件")
-    seconds = number(float, 0, exclusive=True)
+    seconds = above(0.0)
     add("--seconds", type=seconds, default=SECONDS, help=f"一道题最多算几秒，默认 {SECONDS}")
     args = parser.parse_args()
     if not args.lesson:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from course.cli import Parser, number
+from course.cli import Parser, above
 from course.files import atomic_write
 from course.paths import MODELS
 
@@ -25,7 +25,7 @@ Step = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor], int]]
 def make_parser(description: str, name: str, minutes: float) -> Parser:
     """两个脚本共同的参数；name 是模型文件夹的名字，minutes 是默认学多少分钟"""
     parser = Parser(description)
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument(
         "--minutes", type=positive, default=minutes, help=f"学多少分钟，默认 {minutes}"
     )
