@@ -87,6 +87,7 @@ def main() -> None:
     #       名字 + cache_dir 会先问 Hub；模型文件夹的路径，或 local_files_only=True，不会
     # 练习：用记事本打开 vocab.txt，第 8025 行是什么？（提示：id 从 0 数）
     # 练习：断网运行它，再把 --source 换一个：两次各等了几秒？说的原因一样吗？
+    # 动手：python exercises/check.py demo01/03
 
 
 if __name__ == "__main__":

@@ -178,6 +178,7 @@ def main() -> None:
     #       换一台机器、换一个版本，抽出来的字可能和这里不同，这是正常的：它本来就是抽签
     # 练习：--prompt 换成"这家酒店"；SEED 换成 1，哪几行会变，哪几行不变？为什么？
     # 练习：在 SETTINGS 里加一行 temperature 0.7 + top_p 0.5，先猜它比单用哪一个更保守，再运行
+    # 动手：python exercises/check.py demo01/04
 
 
 if __name__ == "__main__":

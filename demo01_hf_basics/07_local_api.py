@@ -64,6 +64,7 @@ def main() -> None:
     # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，
     #         用 02 --endpoint 访问
     # 练习 2：在 models 里给 generator 再加一个你起的名字，用 01 --model 那个名字来问
+    # 动手：python exercises/check.py demo01/07
 
 
 def parse_arguments():

@@ -129,6 +129,7 @@ def main() -> None:
     # 小结：预训练值多少 = 冻结 − 随机；微调值多少 = 全量 − 冻结；比标准差小的差别不算差别
     # 练习：不用 [CLS]，用 encoder(…).last_hidden_state 里每个字的平均代表一句话（去掉首尾的
     # [CLS] 和 [SEP]），冻结那一行变成多少？
+    # 动手：python exercises/check.py demo02/ablation
 
 
 if __name__ == "__main__":

@@ -219,6 +219,7 @@ def main() -> None:
 
     # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + warm-up + 裁剪；特征不能再只算一次
     # 练习：把 encoder_lr 换成和 fc 一样的 1e-3，看验证精度掉到多少，为什么？
+    # 动手：python exercises/check.py demo02/finetune
 
 
 if __name__ == "__main__":

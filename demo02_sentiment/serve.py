@@ -115,6 +115,7 @@ def main() -> None:
     #
     # 练习 1：在 page/page.js 的 EXAMPLES 里加上你自己的句子，刷新网页
     # 练习 2：照着 /classify 加一个地址 GET /count，返回启动以来一共判断了几条；在 /docs 里点它试试
+    # 动手：python exercises/check.py demo02/serve
 
 
 if __name__ == "__main__":

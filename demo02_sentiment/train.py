@@ -154,6 +154,7 @@ def main() -> None:
     #       大模型的训练也是这几步：数据、模型、损失、梯度、更新，只是更大；八类、十类、英文评论，
     #       改的是数据和模型文件夹，循环一行不改
     # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
+    # 动手：python exercises/check.py demo02/train
 
 
 # main 用到的几个小函数，finetune.py 也用
