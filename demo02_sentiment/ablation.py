@@ -46,9 +46,8 @@ ROWS = {  # 名字: (做法, 脚本和参数)
 }
 
 
-def random_model(model: str, seed: int) -> Path:
-    """没有预训练的对照组：和 model 结构、字典都相同、权重随机的 BERT，存成一个文件夹"""
-    source = find_model(model)
+def random_model(source: Path, seed: int) -> Path:
+    """没有预训练的对照组：和 source 结构、字典都相同、权重随机的 BERT，存成一个文件夹"""
     out = FOLDER / f"random-{source.name}-{seed}"
     if not out.exists():
         torch.manual_seed(seed)
@@ -62,7 +61,7 @@ def train(row: str, seed: int, model: str, data: str | None) -> tuple[Path, floa
     """跑一次 train.py 或 finetune.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
     folder = FOLDER / f"{row}-{seed}"
     if row == "random":
-        model = str(random_model(model, seed))
+        model = str(random_model(find_model(model), seed))
     script, *flags = ROWS[row][1]
     flags = ["--model", model, *flags, "--seed", str(seed)]
     flags += ["--data", data] if data else []

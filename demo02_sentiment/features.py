@@ -3,7 +3,7 @@
 教什么：训练循环要把全部评论看很多轮，但 BERT 是冻结的，第 1 轮和第 30000 轮对同一条评论
 给出的 [CLS] 特征一个数都不差。所以先算一遍存下来，之后每一轮只训练 fc，快几万倍，结果不变。
 算这一遍有三种算法，一种比一种快，给出的特征相同：
-    全部补齐  课上的写法，每条都补齐到 500 个 token
+    全部补齐  第二讲的写法，每条都补齐到 500 个 token
     长短排好  长短相近的放一批，只补齐到这一批里最长的
     首尾相接  一个补齐的位置也不要，见 course/packed_bert.py
 
@@ -73,7 +73,7 @@ def main() -> None:
     few = texts[:COMPARED]
 
     # 1. 三种算法各算一遍同样的评论：真的 token 一样多，差别全在补齐
-    #    会看到：课上的一条也要算 500 个 token，九成白算；首尾相接一个也不白算
+    #    会看到：全部补齐时一条也要算 500 个 token，八成白算；首尾相接一个也不白算
     real = sum(map(len, tokenizer(few, truncation=True)["input_ids"]))
     ways = {
         "全部补齐": lambda: cls_features(encoder, tokenizer, few, padding="max_length"),

@@ -6,7 +6,7 @@
 怎么运行（不用联网，不用显卡，第一次几分钟，之后几秒）：
     python demo02_sentiment/train.py
     python demo02_sentiment/train.py --epochs 20 --batch-size 32
-    python demo02_sentiment/train.py --recompute --epochs 1    课上的原样：每轮都让 BERT 重算，很慢
+    python demo02_sentiment/train.py --recompute --epochs 1    第二讲的原样：每轮重算 BERT，很慢
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
@@ -28,6 +28,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader
+from transformers import BertTokenizer
 
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import Parser, above, at_least, run
@@ -53,18 +54,12 @@ def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
     texts = [text for text, _ in batch]
     labels = [label for _, label in batch]
     data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
-    # torch.tensor(整数的列表) 就是课上的 LongTensor：交叉熵要 64 位整数的标签
+    # torch.tensor(整数的列表) 就是第二讲的 LongTensor：交叉熵要 64 位整数的标签
     return data["input_ids"], data["attention_mask"], data["token_type_ids"], torch.tensor(labels)
 
 
 def main() -> None:
-    parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
-    parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
-    parser.add_argument("--recompute", action="store_true", help="课上的原样：每轮重算 BERT")
-    args = parser.parse_args()
-    if args.bf16 and args.recompute:
-        raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")
-    check_writable(args.params)
+    args = parse_args()
 
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
@@ -84,20 +79,13 @@ def main() -> None:
     )  # fmt: skip
 
     # 3. 每一批喂什么
-    if args.recompute:  # 课上的原样：喂 token，每一轮都走一遍 BERT
+    if args.recompute:  # 第二讲的原样：喂 token，每一轮都走一遍 BERT
         forward = model
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
     else:  # BERT 冻结，特征每一轮都一样，只算一次（第 5 课）：喂特征，只走 fc
         forward, collate = model.fc, keep_batch
-        dtype = torch.bfloat16 if args.bf16 else torch.float32
-        train_set, validation_set = (
-            FeatureDataset(
-                cached_features(model.encoder, tokenizer, dataset.texts, name, dtype),
-                dataset.labels,
-                DEVICE,
-            )
-            for name, dataset in (("train", train_set), ("validation", validation_set))
-        )
+        train_set = compute_once(model, tokenizer, train_set, "train", args.bf16)
+        validation_set = compute_once(model, tokenizer, validation_set, "validation", args.bf16)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
     train_loader = DataLoader(
@@ -157,7 +145,16 @@ def main() -> None:
     # 动手：python exercises/check.py demo02/train
 
 
-# main 用到的几个小函数，finetune.py 也用
+# main 用到的几个小函数，有的 finetune.py 也用
+
+
+def compute_once(
+    model: Model, tokenizer: BertTokenizer, dataset: MyDataset, name: str, bf16: bool
+) -> FeatureDataset:
+    """一份评论 → 它的 [CLS] 特征的 Dataset；算过的直接读"""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype)
+    return FeatureDataset(features, dataset.labels, DEVICE)
 
 
 @torch.no_grad()
@@ -197,6 +194,17 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     add("--patience", type=at_least(0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
     add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
     return parser
+
+
+def parse_args():
+    parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
+    parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
+    parser.add_argument("--recompute", action="store_true", help="第二讲的原样：每轮重算 BERT")
+    args = parser.parse_args()
+    if args.bf16 and args.recompute:
+        raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")
+    check_writable(args.params)
+    return args
 
 
 if __name__ == "__main__":
