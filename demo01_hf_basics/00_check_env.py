@@ -94,7 +94,7 @@ def check_packages():
             problems.append(bad(f"{name} 没有装，要 {pinned}", python(INSTALL)))
             continue
         if version.split("+")[0] != pinned:  # +cpu、+cu130 只是编译不同
-            problems.append(bad(f"{name} 装的是 {version}，课程用 {pinned}", python(INSTALL)))
+            problems.append(bad(f"{name} 装的是 {version}，课程用的是 {pinned}", python(INSTALL)))
     yield from problems or [good(f"{len(PINNED)} 个包都装了，版本和 requirements.txt 里的一样")]
 
 
