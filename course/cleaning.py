@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
-RUN = 20  # 两条评论连续相同的字最多 RUN - 1 个
+OVERLAP = 20  # 两条评论连续相同的字最多 OVERLAP - 1 个
 
 Row = tuple[str, int | str]  # (评论, 标签)
 
@@ -23,13 +23,13 @@ def normalize(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", text).lower() if c.isalnum())
 
 
-def runs(key: str) -> set[str]:
-    """规范化文本 key 里所有长为 RUN 的片段；不足 RUN 字的就是它自己"""
-    return {key[i : i + RUN] for i in range(max(1, len(key) - RUN + 1))}
+def windows(key: str) -> set[str]:
+    """规范化文本 key 里所有长为 OVERLAP 的片段；不足 OVERLAP 字的就是它自己"""
+    return {key[i : i + OVERLAP] for i in range(max(1, len(key) - OVERLAP + 1))}
 
 
 def clean(rows: Iterable[Row], min_chars: int = 1, progress: bool = True) -> list[Row]:
-    """去掉一文两标、重复、片段和不足 min_chars 字的评论，结果里任何两条没有长为 RUN 的相同片段
+    """去掉一文两标、重复、片段和不足 min_chars 字的评论，结果里任何两条没有长为 OVERLAP 的相同片段
 
     从长到短挑：长评论先留下，后来的短评论只要有一段与留下的相同就丢掉。
     返回的顺序由文本的 SHA-256 决定，与输入顺序、随机种子、Python 版本都无关。
@@ -46,7 +46,7 @@ def clean(rows: Iterable[Row], min_chars: int = 1, progress: bool = True) -> lis
     kept: list[str] = []
     longest_first = sorted(candidates, key=lambda key: (-len(key), key))
     for key in tqdm(longest_first, desc="清洗评论", unit="条", disable=not progress):
-        pieces = runs(key)
+        pieces = windows(key)
         if seen.isdisjoint(pieces):
             seen |= pieces
             kept.append(key)

@@ -1,6 +1,7 @@
 """命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -38,18 +39,26 @@ class Parser(argparse.ArgumentParser):
         raise CourseError(f"参数有误：{message}", f"{self.prog} --help 看全部参数")
 
 
-def number(kind: type, minimum: float, *, exclusive: bool = False) -> Callable[[str], float]:
-    """做一个 argparse 的 type：数字，且不小于（exclusive 时大于）minimum"""
-    name = "整数" if kind is int else "数字"
-    bound = f"{'大于' if exclusive else '不小于'} {minimum}"
+def at_least(minimum: int | float) -> Callable[[str], int | float]:
+    """做一个 argparse 的 type：不小于 minimum 的数；minimum 写成 1 就只收整数，写成 1.0 小数也收"""
+    return bounded(type(minimum), f"不小于 {minimum:g}", lambda value: value >= minimum)
 
-    def parse(text: str):
+
+def above(minimum: float) -> Callable[[str], float]:
+    """做一个 argparse 的 type：大于 minimum 的数"""
+    return bounded(type(minimum), f"大于 {minimum:g}", lambda value: value > minimum)
+
+
+def bounded(kind: type, bound: str, fits: Callable) -> Callable[[str], int | float]:
+    name = "整数" if kind is int else "数字"
+
+    def parse(text: str) -> int | float:
         try:
             value = kind(text)
         except ValueError:
-            value = float("nan")
+            value = math.nan
         # nan 和任何数比较都是 False，正好也被挡住
-        if not (value > minimum if exclusive else value >= minimum) or value == float("inf"):
+        if not fits(value) or value == math.inf:
             raise argparse.ArgumentTypeError(f"要是{bound} 的{name}，不能是 {text}")
         return value
 

@@ -16,7 +16,7 @@ import requests
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.hf_api import RepoFile
 
-from course.cli import Parser, number
+from course.cli import Parser, above
 from course.download import RemoteFile, Source, explain, fetch, fetch_all, no_auth, refused
 from course.errors import CourseError
 from course.files import atomic_write, remove
@@ -59,7 +59,7 @@ def add_arguments(parser: Parser, repo: str) -> None:
     parser.add_argument("--repo", default=repo, help=f"仓库的名字，默认 {repo}")
     parser.add_argument("--source", default="hf", choices=list(SOURCES), help="默认 hf")
     parser.add_argument("--endpoint", default=None, help="直接给地址，比如别的镜像站")
-    patience = number(float, 0, exclusive=True)
+    patience = above(0.0)
     parser.add_argument(
         "--patience", type=patience, default=PATIENCE, help=f"几秒没数据算断线，默认 {PATIENCE}"
     )

@@ -168,8 +168,9 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer
     5 个 token 的空字典，句子全变成 [UNK]。所以和 config.json 的 vocab_size 对一遍，
     不一致就抛 CourseError；max_length 超过模型的位置编码个数时也抛。
     """
-    tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with quiet():
+        tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if len(tokenizer) != config.vocab_size:
         raise CourseError(
             f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有"
@@ -187,7 +188,7 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """with quiet(): 里面读模型时，transformers 不打印进度条（Loading weights）和 LOAD REPORT
+    """with quiet(): 里面读模型时，transformers 不打印进度条（Loading weights）、警告和 LOAD REPORT
 
     LOAD REPORT 是一张表：MISSING 是文件里没有、随机造的权重，UNEXPECTED 是文件里有、这里用不到
     的权重，比如真的 bert-base-chinese 里预训练时的完形填空层 cls.*。出了 with 就恢复原样。

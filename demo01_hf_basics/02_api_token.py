@@ -174,6 +174,7 @@ def main() -> None:
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
     # 练习 2：在 chat_with_client 里给 chat_completion 加上 stream=True，再 for chunk in answer
     #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
+    # 动手：python exercises/check.py demo01/02
 
 
 if __name__ == "__main__":

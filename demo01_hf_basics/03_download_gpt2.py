@@ -72,7 +72,7 @@ def main() -> None:
     tour(got.folder)
 
     # 4. 别的下载办法。在仓库根目录运行，下到 models/ 里的，课程的脚本都认得（见 models/README.md）
-    #    from_pretrained(名字, cache_dir="models")     最省事，去掉 local_files_only 就是；边下边读
+    #    from_pretrained(名字, cache_dir="models")     最省事：去掉 local_files_only，先下再读
     #    snapshot_download(名字, cache_dir="models")   huggingface_hub 的函数：整个仓库都下，连别的
     #                                                  框架的权重也下，allow_patterns=[…] 可以挑
     #    hf download 名字 --cache-dir models           同上，在命令行里
@@ -87,6 +87,7 @@ def main() -> None:
     #       名字 + cache_dir 会先问 Hub；模型文件夹的路径，或 local_files_only=True，不会
     # 练习：用记事本打开 vocab.txt，第 8025 行是什么？（提示：id 从 0 数）
     # 练习：断网运行它，再把 --source 换一个：两次各等了几秒？说的原因一样吗？
+    # 动手：python exercises/check.py demo01/03
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@
 import torch
 from transformers import AutoModelForCausalLM, pipeline, set_seed
 
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer, quiet
 from course.text_models import tidy
@@ -74,7 +74,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     parser.add_argument("--prompt", default=PROMPT, help=f"开头的话，默认 {PROMPT}")
-    length = number(int, 1)
+    length = at_least(1)
     parser.add_argument("--length", type=length, default=LENGTH, help=f"默认 {LENGTH}")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
@@ -178,6 +178,7 @@ def main() -> None:
     #       换一台机器、换一个版本，抽出来的字可能和这里不同，这是正常的：它本来就是抽签
     # 练习：--prompt 换成"这家酒店"；SEED 换成 1，哪几行会变，哪几行不变？为什么？
     # 练习：在 SETTINGS 里加一行 temperature 0.7 + top_p 0.5，先猜它比单用哪一个更保守，再运行
+    # 动手：python exercises/check.py demo01/04
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def main() -> None:
     #       文件夹里必须有 config.json、权重、字典；字典读没读对，要自己看 len(tokenizer)
     # 练习：和 03 的 config.json 比，哪几行不同？n_embd 和 hidden_size 是不是一回事？
     # 练习：把模型文件夹拷一份，删掉 vocab.txt 和 tokenizer.json，06 --model 读它，会说什么？
+    # 动手：python exercises/check.py demo01/05
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ def main() -> None:
     # 小结：BERT 负责看懂，分类头负责下结论；头没训练，结论就是瞎猜
     # 练习：把 num_labels 改成 10，分类头变成多少个参数？每一类的分数大约是多少？
     # 练习：SEEDS 改成 range(10)：有没有哪个种子正好把好评差评分对了？它是学会了，还是碰巧？
+    # 动手：python exercises/check.py demo01/06
 
 
 if __name__ == "__main__":

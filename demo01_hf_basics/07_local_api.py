@@ -29,7 +29,7 @@
 import json
 
 from api_client import read_secret
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
@@ -64,11 +64,12 @@ def main() -> None:
     # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，
     #         用 02 --endpoint 访问
     # 练习 2：在 models 里给 generator 再加一个你起的名字，用 01 --model 那个名字来问
+    # 动手：python exercises/check.py demo01/07
 
 
 def parse_arguments():
     parser = Parser(__doc__)
-    port = number(int, 0)
+    port = at_least(0)
     parser.add_argument("--port", type=port, default=PORT, help=f"默认 {PORT}，0 自动挑")
     parser.add_argument("--gpt", default=GPT, help=f"续写模型的名字或文件夹，默认 {GPT}")
     parser.add_argument("--bert", default=BERT, help=f"分类模型的名字或文件夹，默认 {BERT}")

@@ -18,7 +18,7 @@ import requests
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
-from course.cli import Parser, number
+from course.cli import Parser, above
 from course.errors import CourseError
 from course.inference_api import make_app, serving
 from course.models import find_model
@@ -230,7 +230,7 @@ def add_arguments(parser: Parser, hub: str) -> None:
     """01、02 共同的参数"""
     parser.add_argument("--endpoint", default=None, help=f"只用这个地址，默认 {hub}")
     parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
 
 

@@ -171,6 +171,7 @@ def main() -> None:
     #       字的意思在模型的 embedding 里，是预训练时读大量文字学来的，demo01 第 6 课拆开看
     # 练习：把你的名字加进 BATCH，看有没有字变成 [UNK]；把第 7 步的 15 改成 12，第二句丢了哪几个字
     # 练习：在 MEANINGS 里挑一项，把它的 return_… 改成 False，先猜输出少了什么，再运行
+    # 动手：python exercises/check.py demo02/01
 
 
 if __name__ == "__main__":

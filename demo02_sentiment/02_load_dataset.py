@@ -156,6 +156,7 @@ def main() -> None:
     # 小结：DatasetDict 分三份，各有各的用处；CSV 是和 Excel 打交道的格式，Arrow 是训练用的格式
     # 练习：自己写一个两列 text,label 的 CSV，用 --data 读进来；故意写错列名，看看它怎么说
     # 练习：删掉 path.write_bytes 那一行再运行，用 Excel 打开 data/csv/train.csv，看看乱码长什么样
+    # 动手：python exercises/check.py demo02/02
 
 
 if __name__ == "__main__":

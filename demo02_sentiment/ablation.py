@@ -26,7 +26,7 @@ from transformers import AutoConfig, BertModel
 
 from classifier import SentimentClassifier
 from course.baseline import tfidf_baseline
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer, quiet
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="行", help=f"默认全部：{' '.join(ROWS)}")
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
-    parser.add_argument("--seeds", type=number(int, 1), default=SEEDS, help=f"默认 {SEEDS}")
+    parser.add_argument("--seeds", type=at_least(1), default=SEEDS, help=f"默认 {SEEDS}")
     parser.add_argument("--test", action="store_true", help="再加一列测试集")
     args = parser.parse_args()
     if unknown := set(args.rows) - set(ROWS):
@@ -129,6 +129,7 @@ def main() -> None:
     # 小结：预训练值多少 = 冻结 − 随机；微调值多少 = 全量 − 冻结；比标准差小的差别不算差别
     # 练习：不用 [CLS]，用 encoder(…).last_hidden_state 里每个字的平均代表一句话（去掉首尾的
     # [CLS] 和 [SEP]），冻结那一行变成多少？
+    # 动手：python exercises/check.py demo02/ablation
 
 
 if __name__ == "__main__":

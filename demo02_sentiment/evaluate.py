@@ -135,6 +135,7 @@ def main() -> None:
 
     # 小结：精度要带区间、带基线、带错题一起看
     # 练习：数一数上面十条里，你同意模型、不同意标签的有几条
+    # 动手：python exercises/check.py demo02/evaluate
 
 
 if __name__ == "__main__":

@@ -204,6 +204,7 @@ def main() -> None:
 
     # 小结：标准格式 = config.json（结构和标签名）+ 权重 + 分词器 + 模型卡，谁拿到都会用
     # 练习：运行 07_local_api.py --bert 导出的文件夹，再用 01_api_anonymous.py 的办法问它一句
+    # 动手：python exercises/check.py demo02/export
 
 
 if __name__ == "__main__":

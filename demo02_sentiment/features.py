@@ -106,6 +106,7 @@ def main() -> None:
 
     # 小结：冻结 + 评估模式 → 特征不变 → 只算一次
     # 练习：把 BATCH_SIZE 改成 1 和 32，三种算法的秒数怎么变？加上 --bf16，最大相差变成多少？
+    # 动手：python exercises/check.py demo02/features
 
 
 if __name__ == "__main__":

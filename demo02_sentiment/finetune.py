@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from course.cli import number, run
+from course.cli import above, at_least, run
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, keep_batch
 from course.models import find_model, load_tokenizer
@@ -127,14 +127,14 @@ def has_bf16() -> bool:
 
 def layers_to_learn(text: str) -> int | str:
     """--unfreeze 的写法：不小于 1 的整数，或 all"""
-    return "all" if text == "all" else number(int, 1)(text)
+    return "all" if text == "all" else at_least(1)(text)
 
 
 def main() -> None:
     parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
     add = parser.add_argument
     add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
-    rate = number(float, 0, exclusive=True)
+    rate = above(0.0)
     add("--encoder-lr", type=rate, default=None, help="BERT 的学习率，默认按宽度定")
     args = parser.parse_args()
     check_writable(args.params)
@@ -219,6 +219,7 @@ def main() -> None:
 
     # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + warm-up + 裁剪；特征不能再只算一次
     # 练习：把 encoder_lr 换成和 fc 一样的 1e-3，看验证精度掉到多少，为什么？
+    # 动手：python exercises/check.py demo02/finetune
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def main() -> None:
     #       为什么要自己写一遍：以后的训练框架只要填配置，数据读错了它照样训练；知道里面是什么，
     #       才看得出是哪一步错了
     # 练习：打印训练集里最长的一条评论，数一数它有多少个字，再看 MAX_LENGTH = 500 会截掉多少
+    # 动手：python exercises/check.py demo02/my_dataset
 
 
 if __name__ == "__main__":

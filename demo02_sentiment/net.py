@@ -110,6 +110,7 @@ def main() -> None:
 
     # 小结：BERT 负责看懂，fc 负责下结论；训练只改 fc
     # 练习：把 Model 的 num_labels 改成 10，看看 fc 的参数变成多少
+    # 动手：python exercises/check.py demo02/net
 
 
 if __name__ == "__main__":

@@ -233,6 +233,7 @@ def main() -> None:
 
     # 小结：混淆矩阵看错在哪一类，校准图看能不能信它的概率，地图看特征够不够好
     # 练习：用 --sentence 画一句有否定的话，看「不」被谁看着
+    # 动手：python exercises/check.py demo02/pictures
 
 
 if __name__ == "__main__":

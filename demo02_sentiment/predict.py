@@ -140,6 +140,7 @@ def main() -> None:
     # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；serve.py 的网页会把它画出来
     # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，最后一行变成 False：
     #         fc 是照着 [CLS] 学的，给它别的特征，形状对也没有意义
+    # 动手：python exercises/check.py demo02/predict
 
 
 if __name__ == "__main__":

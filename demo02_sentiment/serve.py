@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from batching import BatchingClassifier
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.inference_api import make_app, serve_until_stopped
 from page_routes import LIMITS, add_page
 
@@ -77,7 +77,7 @@ def make_sentiment_app(classifier: SentimentClassifier, weights: Path) -> FastAP
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--port", type=number(int, 0), default=PORT, help=f"默认 {PORT}，0 自动挑")
+    parser.add_argument("--port", type=at_least(0), default=PORT, help=f"默认 {PORT}，0 自动挑")
     args = parser.parse_args()
 
     # 1. 读回训练好的模型：只在启动时做一次，不是每个请求读一次
@@ -115,6 +115,7 @@ def main() -> None:
     #
     # 练习 1：在 page/page.js 的 EXAMPLES 里加上你自己的句子，刷新网页
     # 练习 2：照着 /classify 加一个地址 GET /count，返回启动以来一共判断了几条；在 /docs 里点它试试
+    # 动手：python exercises/check.py demo02/serve
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除
 from torch.utils.data import DataLoader
 
 from checkpoint import Checkpoints, check_writable, describe
-from course.cli import Parser, number, run
+from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
@@ -154,6 +154,7 @@ def main() -> None:
     #       大模型的训练也是这几步：数据、模型、损失、梯度、更新，只是更大；八类、十类、英文评论，
     #       改的是数据和模型文件夹，循环一行不改
     # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
+    # 动手：python exercises/check.py demo02/train
 
 
 # main 用到的几个小函数，finetune.py 也用
@@ -188,13 +189,13 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     add("--data", default=None, help="文件夹或 CSV，默认自带的评论")
     add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
-    add("--epochs", type=number(int, 1), default=epochs, help=f"最多几轮，默认 {epochs}")
-    add("--batch-size", type=number(int, 1), default=batch_size, help=f"默认 {batch_size}")
-    add("--max-length", type=number(int, 3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
-    rate = number(float, 0, exclusive=True)
+    add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
+    add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
+    add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
+    rate = above(0.0)
     add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")
-    add("--patience", type=number(int, 0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
-    add("--seed", type=number(int, 0), default=SEED, help=f"随机种子，默认 {SEED}")
+    add("--patience", type=at_least(0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
+    add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
     return parser
 
 

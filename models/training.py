@@ -1,9 +1,8 @@
-"""两个 build 脚本共用的训练循环：按时间停，断点续传，学习率先升后降
+"""两个 build 脚本共用的训练循环，不能单独运行：按时间停，断点续传，学习率先升后降
 
-不能单独运行，见 build_tiny_bert.py、build_tiny_gpt2.py。
+见 build_tiny_bert.py、build_tiny_gpt2.py。
 """
 
-import argparse
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from course.cli import Parser, number
-from course.errors import CourseError
+from course.cli import Parser, above
 from course.files import atomic_write
 from course.paths import MODELS
 
@@ -24,21 +22,17 @@ SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
 Step = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor], int]]
 
 
-def read_arguments(script: str, doc: str, name: str, minutes: float) -> argparse.Namespace:
-    """两个脚本共同的参数；doc 是脚本的说明，name 是模型文件夹的名字，minutes 是默认学多少分钟"""
-    parser = Parser(doc)
-    positive = number(float, 0, exclusive=True)
+def make_parser(description: str, name: str, minutes: float) -> Parser:
+    """两个脚本共同的参数；name 是模型文件夹的名字，minutes 是默认学多少分钟"""
+    parser = Parser(description)
+    positive = above(0.0)
     parser.add_argument(
         "--minutes", type=positive, default=minutes, help=f"学多少分钟，默认 {minutes}"
     )
     out = MODELS / name
     parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
     parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
-    parser.add_argument("--check", action="store_true", help="不训练，只检查 --out")
-    args = parser.parse_args()
-    if args.check and not (args.out / "config.json").is_file():
-        raise CourseError(f"{args.out} 里没有模型", f"python models/{script} 先造一个")
-    return args
+    return parser
 
 
 class Training:

@@ -1,14 +1,15 @@
 """The benchmarks at their smallest, run as a user would: the figures are not judged, the rest is"""
 
-import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import environment
 from loopback_tools import loopback_environment
 
+from bench_encode import pick_reviews
 from course.paths import ROOT
 
 
@@ -38,9 +39,9 @@ def tables(out: str) -> list[list[dict[str, str]]]:
 
 def test_encode_compares_engines_and_checks_their_features(mini_bert):
     out = run_benchmark(
-        "encode.py",
+        "bench_encode.py",
         *("--model", mini_bert, "--reviews", 20, "--rounds", 1, "--threads", 1),
-        *("--duplicates", 0.2, "--lengths", "chnsenticorp"),
+        *("--duplicates", 0.2, "--lengths", "chnsenticorp", "--agreement"),
         *("--engines", "ours fp32", "ours bf16", "OpenVINO fp32"),
     )
     assert "20 条评论，16 条不同" in out
@@ -55,11 +56,13 @@ def test_encode_compares_engines_and_checks_their_features(mini_bert):
     for row in rows.values():
         assert float(row["reviews/s"]) > 0
     assert [row["engine"] for row in one] == list(rows)
+    same, gain = re.search(r"预测相同的有 (\S+)%；bf16 的精度减 fp32 的：(\S+) 个", out).groups()
+    assert float(same) > 95 and abs(float(gain)) <= 100 - float(same) + 0.02  # both are rounded
 
 
 def test_train_gives_the_same_weights_by_every_way(mini_bert):
     out = run_benchmark(
-        "train.py",
+        "bench_train.py",
         *("--reviews", 1000, "--rounds", 1, "--epochs", 3, "--run", 12, "--compare"),
         *("--rows", 500, 5000, "--lecture", 1),
     )
@@ -74,27 +77,14 @@ def test_train_gives_the_same_weights_by_every_way(mini_bert):
 
 @pytest.mark.parametrize("median, mean, p99", [(76, 109, 543)])
 def test_drawn_lengths_are_those_of_chnsenticorp(median, mean, p99):
-    """In a process whose `common` and `features` are found, without touching this one's sys.path"""
-    code = (
-        "import encode, torch; n = torch.tensor([len(t) for t in "
-        "encode.pick_reviews(2000, 'chnsenticorp', 0)]).float();"
-        "print(n.median().item(), n.mean().item(), n.quantile(0.99).item())"
-    )
-    places = os.pathsep.join(str(ROOT / name) for name in ("benchmarks", "demo02_sentiment", ""))
-    env = environment(ROOT)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=env | {"PYTHONPATH": places},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    got = [float(x) for x in done.stdout.split()]
-    assert got == pytest.approx([median, mean, p99], rel=0.03), done.stderr
+    lengths = [len(text) for text in pick_reviews(2000, "chnsenticorp", 0)]
+    drawn = [np.median(lengths), np.mean(lengths), np.quantile(lengths, 0.99)]
+    assert drawn == pytest.approx([median, mean, p99], rel=0.03)
 
 
 def test_serve_compares_with_the_plain_pipeline(trained):
     out = run_benchmark(
-        "serve.py",
+        "bench_serve.py",
         *("--seconds", 2, "--clients", 4, "--rounds", 1, "--weights", trained / "best.pth"),
         environment=loopback_environment,
     )

@@ -26,7 +26,7 @@ def three(tmp_path_factory) -> SentimentClassifier:
     torch.manual_seed(0)
     model = Model(TINY, 3)
     torch.save({f"fc.{k}": v for k, v in model.fc.state_dict().items()}, folder / "best.pth")
-    run_info = {
+    record = {
         "model": str(TINY),
         "encoder_sha256": fingerprint(model.encoder, load_tokenizer(TINY)),
         "data": None,
@@ -35,7 +35,7 @@ def three(tmp_path_factory) -> SentimentClassifier:
         "best": {"epoch": 0, "validation_accuracy": 0.5},
         "seed": 0,
     }
-    (folder / "run.json").write_text(json.dumps(run_info), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return SentimentClassifier(folder / "best.pth")
 
 

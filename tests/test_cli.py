@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course.cli import Parser, number, run
+from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import ROOT, command
@@ -72,8 +72,8 @@ def test_gbk_console_does_not_crash_on_a_character_it_lacks():
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
-        (number(int, 1), ["1", "30000"], ["0", "-3", "1.5", "x", "", "inf", "nan"]),
-        (number(float, 0, exclusive=True), ["1e-3", "2"], ["0", "-1", "nan", "inf", "x"]),
+        (at_least(1), ["1", "30000"], ["0", "-3", "1.5", "x", "", "inf", "nan"]),
+        (above(0.0), ["1e-3", "2"], ["0", "-1", "nan", "inf", "x"]),
     ],
 )
 def test_numbers_are_validated(check, good, bad):
@@ -96,7 +96,7 @@ def test_numbers_are_validated(check, good, bad):
 def test_wrong_flags_are_a_chinese_sentence(flags, message):
     parser = Parser("x")
     parser.add_argument("--source", choices=["hf", "modelscope"])
-    parser.add_argument("--lr", type=number(float, 0, exclusive=True))
+    parser.add_argument("--lr", type=above(0.0))
     parser.add_argument("--fast", action="store_true")
     with pytest.raises(CourseError, match=message):
         parser.parse_args(flags)

@@ -59,12 +59,12 @@ def test_the_model_card_has_the_measured_scores(exported, trained, mini_data):
     card = ModelCard.load(folder / "README.md")
     assert card.data.pipeline_tag == "text-classification" and card.data.language == "zh"
     scores = {result.dataset_split: result.metric_value for result in card.data.eval_results}
-    run_info = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
     rows = to_splits(load_reviews(mini_data))["test"]
     classifier = SentimentClassifier(trained / "best.pth")
     predicted = classifier.probabilities([text for text, _ in rows]).argmax(dim=1)
     right = (predicted == torch.tensor([label for _, label in rows])).float().mean().item()
-    assert scores["validation"] == round(run_info["best"]["validation_accuracy"], 4)
+    assert scores["validation"] == round(record["best"]["validation_accuracy"], 4)
     assert scores["test"] == pytest.approx(right, abs=1e-4)
     assert all(result.dataset_name == "自己的评论" for result in card.data.eval_results)
     assert f'hf upload 你的用户名/模型名 "{folder}"' in printed and "hf auth login" in printed

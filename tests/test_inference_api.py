@@ -20,10 +20,10 @@ from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
 from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
+from bench_local_api import NAME, load
 from course import inference_api
 from course.inference_api import MAX_BYTES, make_app, serving
 from course.text_models import Classifier, Generator, Token
-from local_api import NAME, load
 
 PROMPT = "你好，我是一款语言模型，"
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"

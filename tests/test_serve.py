@@ -18,8 +18,8 @@ from loopback_tools import loopback_environment
 from pyarrow import parquet
 
 from batching import BatchingClassifier
+from bench_clients import ask_for
 from classifier import SentimentClassifier
-from clients import ask_for
 from course.errors import CourseError
 from course.inference_api import MAX_BYTES, serving
 from course.reviews import load_reviews, to_splits
@@ -207,9 +207,9 @@ def test_a_file_that_cannot_be_used_is_said(url):
 
 def test_info_health_and_the_page(url, trained, mini_bert):
     info = requests.get(f"{url}/info", timeout=10).json()
-    run_info = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
     assert info["encoder"] == str(mini_bert) and info["weights"] == str(trained / "best.pth")
-    assert info["validation_accuracy"] == run_info["best"]["validation_accuracy"]
+    assert info["validation_accuracy"] == record["best"]["validation_accuracy"]
     assert info["labels"] == ["负向", "正向"] and info["max_length"] == 500
     health = requests.get(f"{url}/health", timeout=10).json()
     assert health == {"status": "ok", "models": {"sentiment": "text-classification"}}

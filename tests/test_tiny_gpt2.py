@@ -4,6 +4,7 @@ import runpy
 
 import pytest
 import torch
+from conftest import run_here
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from course.paths import ROOT
@@ -46,3 +47,9 @@ def test_it_beats_the_bigram_on_text_it_never_saw(build, texts):
         documents = build["to_ids"](unseen[:40], tokenizer)
         ours, theirs, count, _ = build["perplexity"](model, bigram, documents)
         assert count > 1000 and ours < 0.9 * theirs
+
+
+def test_a_folder_without_a_model_is_refused_before_anything_is_read(monkeypatch, capsys, tmp_path):
+    script = "models/build_tiny_gpt2.py"
+    code, said = run_here(monkeypatch, capsys, script, "--check", "--out", tmp_path)
+    assert "里没有模型" in str(code) and f"{script} 先造一个" in said

@@ -1,4 +1,4 @@
-"""一群客户同时来问一个服务：答案对不对、要等多久、服务占多少内存（tests/ 也用）"""
+"""一群客户同时来问一个服务，不能单独运行：答案对不对、要等多久、服务占多少内存（tests/ 也用）"""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import requests
 
-from common import memory
+from bench_common import memory
 from course.errors import CourseError
 
 TOLERANCE = 1e-5  # 概率差得比它多，就是答错了，或把别人的答案给了这个客户

@@ -1,4 +1,4 @@
-"""部署有多快：serve.py 和同一个服务后面放一个普通的 pipeline 比，32 个客户同时来问
+"""工具  部署有多快：serve.py 和同一个服务后面放一个普通的 pipeline 比，32 个客户同时来问
 
 谁和谁比（轮流跑 A B A B …，取中位数）：
     serve.py    同时来的请求凑成一批算
@@ -6,9 +6,9 @@
 每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存一路记着，看它涨不涨。
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
-    python benchmarks/serve.py --seconds 5 --rounds 1                   约 1 分钟
-    python benchmarks/serve.py                                          约 5 分钟
-    python benchmarks/serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
+    python benchmarks/bench_serve.py --seconds 5 --rounds 1                   约 1 分钟
+    python benchmarks/bench_serve.py                                          约 5 分钟
+    python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 
 import csv
@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from transformers import pipeline
 
-from clients import ask_for, memory_curve, started
-from common import machine, print_table
-from course.cli import Parser, number, run
+from bench_clients import ask_for, memory_curve, started
+from bench_common import machine, print_table
+from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
 from course.inference_api import make_app, serve_until_stopped
 from course.paths import PARAMS, ROOT, command
@@ -48,7 +48,7 @@ class PlainPipeline:
 
 
 def lesson(script: str, *arguments: object) -> None:
-    """运行第二课的一个脚本，不看它打印什么；出错时抛 CourseError"""
+    """运行第二个 demo 的一个脚本，不看它打印什么；出错时抛 CourseError"""
     line = [sys.executable, str(LESSON / script), *map(str, arguments)]
     done = subprocess.run(line, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
@@ -86,10 +86,10 @@ def measure(line: list[str], texts: list[str], expected: list[dict[str, float]],
 
 def main() -> None:
     parser = Parser(__doc__)
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument("--seconds", type=positive, default=30, help="每次问几秒，默认 30")
-    parser.add_argument("--clients", type=number(int, 1), default=32, help="几个客户，默认 32")
-    parser.add_argument("--rounds", type=number(int, 1), default=3, help="几个回合，默认 3")
+    parser.add_argument("--clients", type=at_least(1), default=32, help="几个客户，默认 32")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="几个回合，默认 3")
     weights = PARAMS / "best.pth"
     parser.add_argument("--weights", type=Path, default=weights, help="默认 params/best.pth")
     parser.add_argument("--pipeline", type=Path, help="内部用：当那个普通的服务")
@@ -111,17 +111,17 @@ def main() -> None:
             "serve.py": [str(LESSON / "serve.py"), "--port", "0", "--weights", str(args.weights)],
             "pipeline": [__file__, "--pipeline", str(exported)],
         }
-        runs: dict[str, list[dict]] = {name: [] for name in servers}
+        rounds: dict[str, list[dict]] = {name: [] for name in servers}
         for _ in range(args.rounds):
             for name, line in servers.items():
-                runs[name].append(measure(line, texts, expected, args))
+                rounds[name].append(measure(line, texts, expected, args))
 
     print(f"{machine()}\n{args.clients} 个客户，每次 {args.seconds:g} 秒，{args.rounds} 个回合\n")
     table = []
-    for name, found in runs.items():
+    for name, found in rounds.items():
         row = [name]
         for key, digits in (("rate", 1), ("p50", 0), ("p99", 0)):
-            pairs = zip(found, runs["pipeline"], strict=True)
+            pairs = zip(found, rounds["pipeline"], strict=True)
             ratio = statistics.median(one[key] / other[key] for one, other in pairs)
             row.append(f"{statistics.median(one[key] for one in found):.{digits}f}")
             row.append(f"{ratio:.2f} ×")

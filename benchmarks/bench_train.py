@@ -1,4 +1,4 @@
-"""训练有多快：特征算好之后，一轮要几毫秒，30,000 轮要多久，一百万条要多少内存
+"""工具  训练有多快：特征算好之后，一轮要几毫秒，30,000 轮要多久，一百万条要多少内存
 
 量什么：分类头 fc 的一轮（9,600 × 768 个特征，批次 90），几种写法轮流跑，取中位数：
     plain loop    DataLoader(TensorDataset) + AdamW，没有优化过的写法
@@ -11,16 +11,13 @@
 课程的循环停在第三种：好读，也够快。by hand 说明还剩多少余地。
 
 怎么运行：
-    python benchmarks/train.py --rounds 2 --epochs 2 --run 0 --rows 1000 10000    约 1 分钟
-    python benchmarks/train.py                                                    约 20 分钟
-    python benchmarks/train.py --compare       再让 plain loop 也跑完那么多轮，比权重，约 2 小时
+    python benchmarks/bench_train.py --rounds 2 --epochs 2 --run 0 --rows 1000 10000   约 1 分钟
+    python benchmarks/bench_train.py                                                   约 20 分钟
+    python benchmarks/bench_train.py --compare    再让 plain loop 也跑那么多轮，比权重，约 2 小时
 """
 
 import math
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,21 +25,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # 随 scikit-learn 装好了
 from torch import nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 from transformers import BertConfig, BertModel
 
-from common import child_command, machine, memory, print_table
-from course.cli import Parser, number, run
+from bench_common import machine, memory, print_table
+from course.cli import Parser, at_least, run
+from course.feature_cache import FeatureDataset, keep_batch
 
 HIDDEN, LABELS = 768, 2  # bert-base-chinese 的特征维数、正负两类
 BATCH_SIZE = 90  # 课上的批次大小
 LEARNING_RATE = 1e-3
 SEED = 0
 BLOCK = 4096  # 硬盘上的特征成块地打乱：块的顺序打乱，块内再打乱，读的地方就总在附近
-CHILD = "BENCHMARK_CHILD"  # 环境变量：已经在子进程里了
 
 
 def make_data(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,7 +157,7 @@ def lecture_epoch(rows: int, batch: int) -> float:
     encoder = BertModel(BertConfig(vocab_size=21128), add_pooling_layer=False).eval()
     ids = torch.randint(1000, 8000, (batch, 500))
     mask = torch.ones_like(ids)
-    mask[:, 80:] = 0  # 后面都是补零的
+    mask[:, 80:] = 0  # 后面都是补齐的
     seconds = []
     for _ in range(3):  # 第一次热身，不算
         started = time.perf_counter()
@@ -178,8 +176,6 @@ def timed(function, *arguments) -> tuple[float, float, object]:
 
 def compare_loops(rows: int, rounds: int, epochs: int, lecture: float) -> None:
     """第一张表：四种写法一轮几毫秒，30,000 轮多久，权重差多少"""
-    from train import FeatureDataset, keep_batch  # demo02_sentiment/train.py，见 child_command
-
     features, labels = make_data(rows)
     plain, sliced = TensorDataset(features, labels), FeatureDataset(features, labels)
     ways = {
@@ -276,12 +272,12 @@ def out_of_core(sizes: list[int], folder: Path) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    count = number(int, 1)
+    count = at_least(1)
     parser.add_argument("--reviews", type=count, default=9600, help="训练集的条数，默认 9600")
     parser.add_argument("--rounds", type=count, default=7, help="几个回合，默认 7")
     parser.add_argument("--epochs", type=count, default=10, help="每回合几轮，默认 10")
     parser.add_argument("--lecture", type=count, default=8, help="由几条推算课上的一轮，默认 8")
-    parser.add_argument("--run", type=number(int, 0), default=30000, help="真的跑几轮，0 = 不跑")
+    parser.add_argument("--run", type=at_least(0), default=30000, help="真的跑几轮，0 = 不跑")
     parser.add_argument("--compare", action="store_true", help="plain loop 也跑那么多轮，比权重")
     parser.add_argument(
         "--rows",
@@ -291,21 +287,17 @@ def main() -> None:
         help="硬盘上几条",
     )
     args = parser.parse_args()
-    if CHILD not in os.environ:  # 换一个找得到 demo02 代码的进程
-        command, environment = child_command(__file__, *sys.argv[1:])
-        environment[CHILD] = "1"
-        environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy 的矩阵乘法也只用一个线程
-        sys.exit(subprocess.run(command, env=environment).returncode)
 
     print(f"{machine()}\n")
     lecture = lecture_epoch(args.reviews, args.lecture)
     threads = torch.get_num_threads()
     print(f"课上的一轮：{lecture / 60:.0f} 分钟（由 {args.lecture} 条推算，{threads} 个线程）\n")
-    torch.set_num_threads(1)  # fc 很小，多个线程互相等的时间比算的时间还长
-    compare_loops(args.reviews, args.rounds, args.epochs, lecture)
-    if args.run:
-        really_run(args.reviews, args.run, args.compare)
-    with tempfile.TemporaryDirectory() as folder:
+    # fc 很小，多个线程互相等的时间比算的时间还长：PyTorch 和 numpy 的矩阵乘法都只用一个线程
+    torch.set_num_threads(1)
+    with threadpool_limits(1, user_api="blas"), tempfile.TemporaryDirectory() as folder:
+        compare_loops(args.reviews, args.rounds, args.epochs, lecture)
+        if args.run:
+            really_run(args.reviews, args.run, args.compare)
         out_of_core(args.rows, Path(folder))
 
 

@@ -1,24 +1,11 @@
-"""三个基准共用的：在子进程里用 demo02 的代码、机器的说明、打印表格"""
+"""几个基准共用的，不能单独运行：一个进程的内存、机器的说明、打印表格"""
 
 import os
 import platform
-import sys
 from pathlib import Path
 
 import torch
 import transformers
-
-from course.paths import ROOT
-
-
-def child_command(script: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    """(命令, 环境变量)：在新进程里运行 script，`import features` 找到的是 demo02_sentiment 的
-
-    -P 让 Python 不先找脚本所在的文件夹：benchmarks/train.py 和 demo02_sentiment/train.py 同名。
-    """
-    places = [ROOT / "demo02_sentiment", ROOT / "benchmarks", ROOT, os.environ.get("PYTHONPATH")]
-    path = os.pathsep.join(str(place) for place in places if place)
-    return [sys.executable, "-P", script, *arguments], os.environ | {"PYTHONPATH": path}
 
 
 def memory(field: str, pid: int | str = "self") -> float:

@@ -1,10 +1,10 @@
-"""算特征有多快：同一个 BERT、同样的评论、同样要 [CLS]，和别的做法比
+"""工具  算特征有多快：同一个 BERT、同样的评论、同样要 [CLS]，和别的做法比
 
 谁和谁比（轮流跑 A B C A B C …，取中位数；比值在同一回合里算，机器忽快忽慢对谁都一样）：
     lecture                 课上的写法：每条补到 500 个 token，fp32，no_grad
-    ours fp32 / bf16        demo02_sentiment/features.py 的 encode
+    ours fp32 / bf16        course/packed_bert.py 的 encode
     sentence-transformers   SentenceTransformer.encode，fp32 / bf16（它自己按长度排序）
-    pipeline                transformers 的 pipeline("feature-extraction")，一次一条，不补零
+    pipeline                transformers 的 pipeline("feature-extraction")，一次一条，不补齐
     Trainer.predict         按长度排好序，一批 32 条
     ONNX Runtime            fp32（图优化过）/ int8（动态量化），排好序，一批 32 条
     OpenVINO                fp32 / bf16，排好序，一批 32 条
@@ -12,9 +12,9 @@
 每种做法在自己的进程里跑，内存才分得清；权重默认随机（速度与权重无关），不用下载。
 
 怎么运行：
-    python benchmarks/encode.py --reviews 64 --rounds 2                 约 10 分钟
-    python benchmarks/encode.py --engines lecture "ours fp32" "ours bf16"    只比这几个
-    python benchmarks/encode.py --lengths chnsenticorp --reviews 256 --rounds 5
+    python benchmarks/bench_encode.py --reviews 64 --rounds 2                 约 10 分钟
+    python benchmarks/bench_encode.py --engines lecture "ours fp32" "ours bf16"    只比这几个
+    python benchmarks/bench_encode.py --lengths chnsenticorp --reviews 256 --rounds 5
     … --agreement --model bert-base-chinese --engines "ours fp32" "ours bf16"    bf16 改变几条预测
 """
 
@@ -38,10 +38,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from common import child_command, machine, memory, print_table
-from course.cli import Parser, number, run
+from bench_common import machine, memory, print_table
+from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
+from course.packed_bert import encode, multiplier, prepare
 from course.paths import MODELS
 from course.reviews import load_reviews
 
@@ -82,9 +83,9 @@ def useful_flop(length: int, config: BertConfig) -> float:
     4 × 句长 × hidden；最后一层只有 key、value 要算全部 token，其余只算 [CLS]。
     """
     hidden, wide = config.hidden_size, config.intermediate_size
-    token = 8 * hidden**2 + 4 * hidden * wide
-    layer = length * token + 4 * length**2 * hidden
-    last = 4 * length * hidden**2 + (token - 4 * hidden**2) + 4 * length * hidden
+    per_token = 8 * hidden**2 + 4 * hidden * wide
+    layer = length * per_token + 4 * length**2 * hidden
+    last = 4 * length * hidden**2 + (per_token - 4 * hidden**2) + 4 * length * hidden
     return (config.num_hidden_layers - 1) * layer + last
 
 
@@ -104,31 +105,25 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> BertModel:
 
 
 def lecture(folder: Path) -> Callable:
-    model, tokenizer = load(folder), load_tokenizer(folder)
+    model, tokenizer = load(folder), load_tokenizer(folder, MAX_LENGTH)
 
-    def encode(texts: list[str]) -> np.ndarray:
-        batch = tokenizer(
-            texts, truncation=True, padding="max_length", max_length=MAX_LENGTH, return_tensors="pt"
-        )
+    def compute(texts: list[str]) -> np.ndarray:
+        batch = tokenizer(texts, truncation=True, padding="max_length", return_tensors="pt")
         with torch.no_grad():
             return model(**batch).last_hidden_state[:, 0].numpy()
 
-    return encode
+    return compute
 
 
 def ours(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
-    import features  # demo02_sentiment/features.py，见 child_command
+    model, tokenizer = load(folder), load_tokenizer(folder, MAX_LENGTH)
+    kept = list(prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
 
-    model, tokenizer = load(folder), load_tokenizer(folder)
-    kept = list(features.prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
-
-    def encode(texts: list[str]) -> np.ndarray:
+    def compute(texts: list[str]) -> np.ndarray:
         prepared = kept if len(texts) == 1 else None
-        return features.encode(
-            model, tokenizer, texts, MAX_LENGTH, progress=False, dtype=dtype, prepared=prepared
-        ).numpy()
+        return encode(model, tokenizer, texts, dtype, prepared, progress=False).numpy()
 
-    return encode
+    return compute
 
 
 def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
@@ -139,11 +134,11 @@ def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> C
     pooling = Pooling(bert.get_word_embedding_dimension(), pooling_mode="cls")
     model = in_memory(SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype))
 
-    def encode(texts: list[str]) -> np.ndarray:
+    def compute(texts: list[str]) -> np.ndarray:
         out = model.encode(texts, batch_size=BATCH_SIZE, convert_to_tensor=True)
         return out.float().numpy()
 
-    return encode
+    return compute
 
 
 def hf_pipeline(folder: Path) -> Callable:
@@ -152,9 +147,9 @@ def hf_pipeline(folder: Path) -> Callable:
     extract = pipeline(
         "feature-extraction",
         model=load(folder),
-        tokenizer=load_tokenizer(folder),
+        tokenizer=load_tokenizer(folder, MAX_LENGTH),
         device="cpu",
-        tokenize_kwargs={"truncation": True, "max_length": MAX_LENGTH},
+        tokenize_kwargs={"truncation": True},
         return_tensors=True,
     )
     return lambda texts: torch.cat([out[:, 0] for out in extract(texts)]).numpy()
@@ -163,8 +158,8 @@ def hf_pipeline(folder: Path) -> Callable:
 def in_sorted_batches(tokenizer, forward: Callable) -> Callable:
     """按长度排序、一批 32 条、补到批里最长：forward(一批的 numpy 输入) → (N, hidden)"""
 
-    def encode(texts: list[str]) -> np.ndarray:
-        ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    def compute(texts: list[str]) -> np.ndarray:
+        ids = tokenizer(texts, truncation=True)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         features = []
         for start in range(0, len(order), BATCH_SIZE):
@@ -174,7 +169,7 @@ def in_sorted_batches(tokenizer, forward: Callable) -> Callable:
         back = np.argsort(order)
         return np.concatenate(features)[back]
 
-    return encode
+    return compute
 
 
 class Cls(nn.Module):
@@ -190,13 +185,14 @@ class Cls(nn.Module):
 
 
 def trainer(folder: Path) -> Callable:
+    import accelerate  # noqa: F401  Trainer 离不开它，没装就和别的对手一样跳过
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
     class ForTrainer(Cls):
         def forward(self, input_ids, attention_mask, token_type_ids=None):
             return {"logits": super().forward(input_ids, attention_mask)}
 
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(),  # predict 什么也不往里写
         per_device_eval_batch_size=BATCH_SIZE,
@@ -206,13 +202,13 @@ def trainer(folder: Path) -> Callable:
     )
     model = Trainer(ForTrainer(load(folder)), arguments, DataCollatorWithPadding(tokenizer))
 
-    def encode(texts: list[str]) -> np.ndarray:
-        ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    def compute(texts: list[str]) -> np.ndarray:
+        ids = tokenizer(texts, truncation=True)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         out = model.predict([{"input_ids": ids[i]} for i in order]).predictions
         return out[np.argsort(order)]
 
-    return encode
+    return compute
 
 
 def example() -> tuple[torch.Tensor, torch.Tensor]:
@@ -228,7 +224,7 @@ def onnx_runtime(folder: Path, int8: bool = False) -> Callable:
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return session.run(None, dict(zip(names, (ids, mask), strict=True)))[0]
 
-    return in_sorted_batches(load_tokenizer(folder), forward)
+    return in_sorted_batches(load_tokenizer(folder, MAX_LENGTH), forward)
 
 
 def onnx_session(model: BertModel, path: Path, int8: bool):
@@ -269,12 +265,12 @@ def open_vino(folder: Path, precision: str = "f32") -> Callable:
     }
     compiled = openvino.compile_model(model, "CPU", settings)
     return in_sorted_batches(
-        load_tokenizer(folder), lambda ids, mask: compiled([ids, mask])[0].copy()
+        load_tokenizer(folder, MAX_LENGTH), lambda ids, mask: compiled([ids, mask])[0].copy()
     )
 
 
 BF16 = torch.bfloat16
-ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的精度, 是不是对手)
+ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的数值类型, 是不是对手)
     "lecture": (lecture, torch.float32, False),
     "ours fp32": (ours, torch.float32, False),
     "ours bf16": (lambda folder: ours(folder, BF16), BF16, False),
@@ -296,8 +292,6 @@ def matmul_peak(dtype: torch.dtype | None) -> float:
     """此刻每秒能做多少 GFLOP 矩阵乘法：每个核各自乘 (512, 768) × (768, 3072)，相加；None → nan"""
     if dtype is None:
         return float("nan")
-    from features import multiplier
-
     threads, times = torch.get_num_threads(), 8
 
     def work(_) -> float:
@@ -326,21 +320,21 @@ def worker(name: str, folder: Path, out: Path) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
     try:
-        encode = build(folder)
+        compute = build(folder)
     except ModuleNotFoundError as error:
         answer(missing=error.name)
         return
-    encode(["热身"])
+    compute(["热身"])
     base = memory("VmRSS")
     answer()
     # 第一个请求热身，只量内存：量峰值的矩阵也要占内存，不能混在一起
-    encode(json.loads(sys.stdin.readline()))
+    compute(json.loads(sys.stdin.readline()))
     answer(memory=memory("VmHWM") - base)
     for line in sys.stdin:
         texts = json.loads(line)
         before = matmul_peak(dtype)
         started = time.perf_counter()
-        features = encode(texts)
+        features = compute(texts)
         wall = time.perf_counter() - started
         peak = (before + matmul_peak(dtype)) / 2
         np.save(out, features)
@@ -352,13 +346,10 @@ class Engine:
 
     def __init__(self, name: str, folder: Path, out: Path, threads: int):
         self.name, self.out = name, out
-        command, environment = child_command(
-            __file__, "--worker", name, "--model", str(folder), "--out", str(out)
-        )
-        environment["OMP_NUM_THREADS"] = str(threads)
+        arguments = ["--worker", name, "--model", str(folder), "--out", str(out)]
         self.process = subprocess.Popen(
-            command,
-            env=environment,
+            [sys.executable, __file__, *arguments],
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -408,7 +399,7 @@ def median_ratio(slow: list[dict], fast: list[dict], scale: float = 1) -> float:
 
 
 def agreement(exact: Engine, near: Engine) -> str:
-    """在验证集的 fp32 特征上学一个分类头，看测试集的 fp32 和 bf16 特征，预测有几条不同"""
+    """在验证集的 fp32 特征上学一个分类头，看测试集的 fp32 和 bf16 特征：几条预测不同，精度差多少"""
     splits = load_reviews()
     features = {}
     for engine, split in ((exact, "validation"), (exact, "test"), (near, "test")):
@@ -417,23 +408,22 @@ def agreement(exact: Engine, near: Engine) -> str:
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     head.fit(features[exact, "validation"], splits["validation"]["label"])
     first, second = (head.predict(features[engine, "test"]) for engine in (exact, near))
-    accuracies = [(guess == np.array(splits["test"]["label"])).mean() for guess in (first, second)]
+    answers = np.array(splits["test"]["label"])
+    gain = (second == answers).mean() - (first == answers).mean()
     return (
         f"测试集 {len(first)} 条，bf16 和 fp32 的预测相同的有 {(first == second).mean():.2%}；"
-        f"精度 fp32 {accuracies[0]:.2%}，bf16 {accuracies[1]:.2%}"
+        f"bf16 的精度减 fp32 的：{100 * gain:+.2f} 个百分点"
     )
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    count = number(int, 1)
+    count = at_least(1)
     parser.add_argument("--reviews", type=count, default=256, help="几条评论，默认 256")
     parser.add_argument("--rounds", type=count, default=5, help="几个回合，默认 5")
     parser.add_argument("--threads", type=count, default=os.cpu_count(), help="默认全部核")
     parser.add_argument("--lengths", choices=["ours", "chnsenticorp"], default="ours")
-    parser.add_argument(
-        "--duplicates", type=number(float, 0), default=0, help="重复的比例，如 0.14"
-    )
+    parser.add_argument("--duplicates", type=at_least(0.0), default=0, help="重复的比例，如 0.14")
     parser.add_argument("--model", default=None, help="模型名或文件夹，默认完整大小、随机权重")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--agreement", action="store_true", help="bf16 和 fp32 的预测有几条不同")
@@ -460,8 +450,8 @@ def main() -> None:
 
 def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
     """装好各种做法，轮流跑，打印两张表"""
-    tokenizer, config = load_tokenizer(folder), BertConfig.from_pretrained(folder)
-    ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    tokenizer, config = load_tokenizer(folder, MAX_LENGTH), BertConfig.from_pretrained(folder)
+    ids = tokenizer(texts, truncation=True)["input_ids"]
     unique = set(map(tuple, ids))
     flop = sum(useful_flop(len(sequence), config) for sequence in unique)
     print(f"{machine()}，{args.threads} 个线程")
@@ -483,14 +473,14 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     few = [order[int((i + 0.5) * len(ids) / LECTURE_BATCH)] for i in range(LECTURE_BATCH)]
     one = [texts[order[len(order) // 2]]]  # 一条中等长度的
-    runs = {name: [] for name in engines}
+    timings = {name: [] for name in engines}
     ones = {name: [] for name in engines}
     chosen = {name: [texts[i] for i in few] if name == "lecture" else texts for name in engines}
     used = {name: engine.run(chosen[name])["memory"] for name, engine in engines.items()}
     features = {}
     for _ in range(args.rounds):
         for name, engine in engines.items():
-            runs[name].append(engine.run(chosen[name]))
+            timings[name].append(engine.run(chosen[name]))
             features[name] = engine.features()
             ones[name].append(engine.run(one))
     same = agreement(engines["ours fp32"], engines["ours bf16"]) if args.agreement else ""
@@ -499,16 +489,16 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
 
     scale = len(texts) / LECTURE_BATCH
     peers = [name for name in engines if ENGINES[name][2]]
-    lecture_runs, reference = runs["lecture"], features["lecture"]
+    lecture_timings, reference = timings["lecture"], features["lecture"]
     table = []
     for name in engines:
         own = 1 if name != "lecture" else scale
-        wall = statistics.median(r["wall"] for r in runs[name]) * own
-        ratio = median_ratio(lecture_runs, runs[name], scale / own)
-        share = statistics.median(flop / own / r["wall"] / 1e9 / r["peak"] for r in runs[name])
+        wall = statistics.median(r["wall"] for r in timings[name]) * own
+        ratio = median_ratio(lecture_timings, timings[name], scale / own)
+        share = statistics.median(flop / own / r["wall"] / 1e9 / r["peak"] for r in timings[name])
         exact = [p for p in peers if ENGINES[p][1] == torch.float32]
         best = exact if ENGINES[name][1] == torch.float32 else peers
-        to_peer = [median_ratio(runs[p], runs[name]) for p in best if p != name]
+        to_peer = [median_ratio(timings[p], timings[name]) for p in best if p != name]
         mine = features[name] if name == "lecture" else features[name][few]
         cosine = (mine * reference).sum(1) / np.linalg.norm(mine, axis=1)
         cosine = cosine / np.linalg.norm(reference, axis=1)

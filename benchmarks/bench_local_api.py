@@ -1,6 +1,7 @@
-"""07_local_api.py 撑不撑得住：8 个客户同时来问，一个错都没有、答案不串、内存不涨
+"""工具  07_local_api.py 撑不撑得住：8 个客户同时来问，一个错都没有、答案不串、内存不涨
 
-python benchmarks/local_api.py --seconds 60    （tests/test_inference_api.py 跑其中的几秒）
+怎么运行：python benchmarks/bench_local_api.py --seconds 60
+（tests/test_inference_api.py 跑其中的几秒）
 """
 
 import time
@@ -9,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 from huggingface_hub import InferenceClient
 
-from clients import memory_curve, started
-from course.cli import Parser, number, run
+from bench_clients import memory_curve, started
+from course.cli import Parser, above, run
 from course.paths import ROOT
 
 NAME = "uer/gpt2-chinese-cluecorpussmall"
@@ -54,7 +55,7 @@ def load(url: str, seconds: float, clients: int = 8) -> tuple[int, list[str]]:
 
 def main() -> None:
     parser = Parser(__doc__)
-    positive = number(float, 0, exclusive=True)
+    positive = above(0.0)
     parser.add_argument("--seconds", type=positive, default=60, help="问几秒，默认 60")
     args = parser.parse_args()
     script = str(ROOT / "demo01_hf_basics" / "07_local_api.py")

@@ -1,0 +1,53 @@
+"""答案  第二个 demo 的第 6 课  训练循环的四块：凑批、一步、精度、什么时候停
+
+练什么：训练循环只有几行，每一行少了都不报错，只是学不好。自己写一遍，记住每行为什么在那里。
+"""
+
+import torch
+from torch import nn
+
+
+def collate(batch: list[tuple[str, int]], tokenizer, max_length: int) -> tuple:
+    """DataLoader 凑的一批 [(评论, 标签), …] → (input_ids, attention_mask, labels)，都是整数张量
+
+    前两个的形状是 (批, 句长)：太长的截到 max_length，短的补齐到这一批里最长的一条（不是
+    max_length，少算很多补齐）；labels 的形状是 (批,)。
+    """
+    texts = [text for text, _ in batch]
+    labels = [label for _, label in batch]
+    data = tokenizer(
+        texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+    )
+    return data["input_ids"], data["attention_mask"], torch.tensor(labels)
+
+
+def training_step(
+    model: nn.Module,
+    loss_fn: nn.CrossEntropyLoss,
+    optimizer: torch.optim.Optimizer,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+) -> float:
+    """学一批：算 logits → 算 loss → 清掉旧梯度 → 反向传播 → 更新；返回 loss，是 Python 的小数
+
+    model(inputs) 给出 logits。CrossEntropyLoss 自带 softmax，把 logits 原样给它。
+    """
+    loss = loss_fn(model(inputs), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """logits (N, 类别数)，labels (N,) → 答对的比例，0 到 1 的 Python 小数"""
+    return (logits.argmax(dim=1) == labels).float().mean().item()
+
+
+def should_stop(history: list[float], patience: int) -> bool:
+    """history 是到现在为止每一轮的验证精度，该停了吗
+
+    连续 patience 轮没有超过之前最好的成绩（打平不算超过）就停；patience 是 0 表示永不提前停。
+    """
+    best = history.index(max(history))
+    return patience > 0 and len(history) - 1 - best >= patience
