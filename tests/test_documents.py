@@ -116,8 +116,14 @@ class Parsed(Exception):
 
 
 def script_of(command: Command) -> Path | None:
-    """The script, from the root, from the document's folder, or by its name alone"""
+    """The script, from the root, from the document's folder, or by its name alone
+
+    A document may tell the learner to copy one first: 把 `train.py` 复制成 `mine.py`.
+    """
     name = command.words[1].replace("\\", "/")
+    document = (ROOT / command.where.split(":")[0]).read_text(encoding="utf-8")
+    for original, copy in re.findall(r"`([\w.]+\.py)` 复制成 `([\w.]+\.py)`", document):
+        name = re.sub(rf"\b{re.escape(copy)}$", original, name)
     places = [ROOT / name, (ROOT / command.where).parent / name, *ROOT.glob(f"demo*/{name}")]
     return next((place for place in places if place.is_file()), None)
 
