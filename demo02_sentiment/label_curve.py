@@ -118,7 +118,7 @@ def main() -> None:
         features[way] = learned, asked, sha256
 
     # 2. 每种做法、每个条数、每次抽样：只用抽到的标签学一个分类头，在整个验证集上考
-    #    分类头是逻辑回归，和 fc + 交叉熵是同一件事，只是特征先标准化，一次解到头，不用验证集挑轮次，
+    #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，特征先标准化，一次解到头，不用验证集挑轮次，
     #    所以最右边的数和 train.py 的略有出入；三种做法都这样算，比的是它们的差
     def score(way: str, size: int, seed: int) -> float:
         rows = subset(labels, size, seed)
