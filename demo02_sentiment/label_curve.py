@@ -11,8 +11,13 @@
           python demo02_sentiment/label_curve.py --data 你的.csv
 
 会看到：
-    标签      TF-IDF          随机的 BERT     冻结的 BERT     冻结 − TF-IDF
+    标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 − TF-IDF
+    20      61.1 ± 3.1          57.0 ± 5.4          66.3 ± 2.2          +5.3
     …
+    200     73.7 ± 0.8          67.6 ± 2.2          81.3 ± 0.4          +7.6
+    …
+    9600    86.4 ± 0.0          77.8 ± 0.0          85.5 ± 0.0          -0.9
+
     画好 …label_curve.png
 
 看什么：左边差得最多，右边挤在一起。预训练省的是标签：横着看，TF-IDF 要多标几倍才追得上。
@@ -74,12 +79,11 @@ def draw(scores: dict[str, dict[int, list[float]]], path: Path) -> None:
     with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
         figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
         for way, by_size in scores.items():
-            sizes = list(by_size)
-            values = 100 * np.array([by_size[size] for size in sizes])
-            axes.plot(sizes, values.mean(axis=1), marker="o", color=WAYS[way], label=way)
-            axes.fill_between(
-                sizes, values.min(axis=1), values.max(axis=1), color=WAYS[way], alpha=0.15, lw=0
-            )
+            sizes, values = list(by_size), [100 * np.array(one) for one in by_size.values()]
+            means = [one.mean() for one in values]
+            lowest, highest = [one.min() for one in values], [one.max() for one in values]
+            axes.plot(sizes, means, marker="o", color=WAYS[way], label=way)
+            axes.fill_between(sizes, lowest, highest, color=WAYS[way], alpha=0.15, lw=0)
         axes.set(xscale="log", xlabel="标签的条数", ylabel="验证精度 %")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
@@ -114,7 +118,8 @@ def main() -> None:
         features[way] = learned, asked, sha256
 
     # 2. 每种做法、每个条数、每次抽样：只用抽到的标签学一个分类头，在整个验证集上考
-    #    分类头是逻辑回归，和 fc + 交叉熵是同一件事，只是一次解到头，不用一轮一轮地走
+    #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，特征先标准化，一次解到头，不用验证集挑轮次，
+    #    所以最右边的数和 train.py 的略有出入；三种做法都这样算，比的是它们的差
     def score(way: str, size: int, seed: int) -> float:
         rows = subset(labels, size, seed)
         if way == "TF-IDF":
