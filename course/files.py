@@ -1,5 +1,6 @@
 """写文件：要么完整写好，要么当没写过"""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """文件内容的 SHA-256，十六进制 64 位：差一个字节就全变"""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from transformers import BertTokenizer
 
 from course.errors import CourseError
-from course.files import atomic_write, remove
+from course.files import atomic_write, file_sha256, remove
 from course.models import find_model, fingerprint, load_tokenizer
 from course.paths import PARAMS, command, portable
 from my_dataset import MyDataset
@@ -66,8 +66,11 @@ class Checkpoints:
         save_weights(model, self.folder / f"{epoch}bert.pth")
         if validation_accuracy > self.best["validation_accuracy"]:
             self.best = row
-            save_weights(model, self.folder / "best.pth")
-            text = json.dumps(self.settings | {"best": row}, ensure_ascii=False, indent=2)
+            best = self.folder / "best.pth"
+            save_weights(model, best)
+            # 权重的指纹写在 run.json 里：两个文件不是一对（断电）、坏了一个字节，读的人都认得出
+            record = self.settings | {"best": row, "best_sha256": file_sha256(best)}
+            text = json.dumps(record, ensure_ascii=False, indent=2)
             with atomic_write(self.folder / "run.json") as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")
         self.history.append(row)
@@ -184,6 +187,9 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
     if fingerprint(model.encoder, tokenizer) != encoder_sha256:
         raise CourseError(f"{folder} 和训练 {weights} 时用的 BERT 不是同一个", retrain)
     load_weights(model, weights)
+    written = record.get("best_sha256")
+    if weights.name == "best.pth" and written and file_sha256(weights) != written:
+        raise CourseError(f"{weights} 坏了，或者和 run.json 不是同一次训练的", retrain)
     return model.to(DEVICE).eval(), tokenizer, record
 
 

@@ -3,7 +3,6 @@
 一段一段地算，多大的文件内存都够；每段算完就记到 .progress 里，断电、Ctrl-C 之后接着算。
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from classifier import NOTES, SentimentClassifier
 from course.errors import CourseError
-from course.files import atomic_write, remove
+from course.files import atomic_write, file_sha256, remove
 from course.table_files import (
     OUTPUTS,
     cell,
@@ -32,11 +31,6 @@ from course.table_files import (
 )
 
 CHUNK = 1024  # 一次算多少条：多了占内存，少了凑不齐一样长的评论，慢
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_progress(path: Path, task: dict, size: int) -> tuple[BinaryIO, int]:
@@ -134,8 +128,8 @@ def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
 
     # 2. 一段一段地算，每段算完就记下来。一段之内由长到短装箱，不用补齐（见第二个 demo 的第 5 课）
     task = {
-        "input_sha256": sha256(source),
-        "weights_sha256": sha256(weights),
+        "input_sha256": file_sha256(source),
+        "weights_sha256": file_sha256(weights),
         "encoder_sha256": classifier.record["encoder_sha256"],
         "column": column,
         "labels": labels,

@@ -97,10 +97,25 @@ def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_tra
     assert "| 测试集（只在最后考一次） | 1200 |" in card.text
 
 
+@pytest.mark.parametrize("script", ["evaluate", "predict"])
+def test_one_flipped_byte_of_the_weights_is_noticed(monkeypatch, capsys, params, script):
+    best = params / "best.pth"
+    head = torch.load(best, weights_only=True)["fc.weight"].numpy().tobytes()
+    data = bytearray(best.read_bytes())
+    data[data.index(head[:64]) + 3] ^= 0x80  # the sign of the first number
+    best.write_bytes(data)
+    flipped = torch.load(best, weights_only=True)["fc.weight"]
+    assert flipped.numpy().tobytes() != head  # it still loads
+    path = f"demo02_sentiment/{script}.py"
+    text = ["房间很干净"] if script == "predict" else []
+    code, _ = run_here(monkeypatch, capsys, path, "--weights", best, *text)
+    assert "坏了" in str(code) and "下一步：" in code
+
+
 def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluated(
     monkeypatch, capsys, params
 ):
-    rewrite(params, data_sha256=None, epochs=None)
+    rewrite(params, data_sha256=None, best_sha256=None, epochs=None)
     model, _, record = load_trained(params / "best.pth")
     assert model.fc.weight.device == DEVICE and "data_sha256" not in record
     path = "demo02_sentiment/evaluate.py"
