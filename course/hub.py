@@ -65,8 +65,16 @@ def add_arguments(parser: Parser, repo: str) -> None:
     )
 
 
-def make_source(name: str, endpoint: str | None = None, patience: float = PATIENCE) -> Source:
-    """来源的名字 → 来源；endpoint 优先，其次 name，hf 时也认环境变量 HF_ENDPOINT"""
+def make_source(
+    name: str,
+    endpoint: str | None = None,
+    patience: float = PATIENCE,
+    on_modelscope: bool = True,
+) -> Source:
+    """来源的名字 → 来源；endpoint 优先，其次 name，hf 时也认环境变量 HF_ENDPOINT
+
+    on_modelscope 是魔搭上有没有要下的东西：没有，连不上时就不劝人去那里。
+    """
     if endpoint is None and name == "hf":
         endpoint = os.environ.get("HF_ENDPOINT")
     endpoint = (endpoint or SOURCES[name]).rstrip("/")
@@ -74,8 +82,13 @@ def make_source(name: str, endpoint: str | None = None, patience: float = PATIEN
         raise CourseError(
             f"地址 {endpoint} 要以 https:// 开头", f"--endpoint {SOURCES['hf-mirror']}"
         )
-    others = "、".join(f"--source {other}" for other in SOURCES if other != name)
-    return Source(name, endpoint, patience, f"换一个来源：{others}；或再运行一次，断了的会接着下")
+    others = [other for other in SOURCES if other != name]
+    note = ""
+    if "modelscope" in others and not on_modelscope:
+        others.remove("modelscope")
+        note = "（魔搭上没有查到它）"
+    advice = "、".join(f"--source {other}" for other in others) + note
+    return Source(name, endpoint, patience, f"换一个来源：{advice}；或再运行一次，断了的会接着下")
 
 
 # 1. 有哪些文件
@@ -253,7 +266,9 @@ def obtain_model(args: argparse.Namespace, lesson_repo: str) -> Obtained:
 
     args 是 `add_arguments` 的参数；lesson_repo 是随仓库的小模型能顶替的名字。
     """
-    source = make_source(args.source, args.endpoint, args.patience)
+    known = real_model(args.repo)
+    on_modelscope = known is None or known.on_modelscope
+    source = make_source(args.source, args.endpoint, args.patience, on_modelscope)
     for folder in downloaded(args.repo):
         if has_weights(folder):
             print(f"已经下载好了：{folder}（想重新下载，先删掉它）")

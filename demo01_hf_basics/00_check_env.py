@@ -94,8 +94,7 @@ def check_packages():
             problems.append(bad(f"{name} 没有装，要 {pinned}", python(INSTALL)))
             continue
         if version.split("+")[0] != pinned:  # +cpu、+cu130 只是编译不同
-            wrong = f"{name} 装的是 {version}，课程用的是 {pinned}"
-            problems.append(bad(wrong, python(INSTALL)))
+            problems.append(bad(f"{name} 装的是 {version}，课程用的是 {pinned}", python(INSTALL)))
     yield from problems or [good(f"{len(PINNED)} 个包都装了，版本和 requirements.txt 里的一样")]
 
 
@@ -233,7 +232,8 @@ def main() -> int:
     return 1 if counts["X"] else 0
 
     # 小结：先看是哪个 Python，再看包、显卡、网络；[X] 改好才能学，[!] 不改也能学
-    # 练习：把 requirements.txt 里一个包的版本改掉再运行；把 HF_TOKEN 设成一句中文，它显示了吗？
+    # 练习：把 requirements.txt 里一个包的版本改掉再运行，看完改回来；把 HF_TOKEN 设成一句中文再运行
+    #       （怎么设见 02 的开头，关掉这个终端就没有了），它显示了吗？
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@
     POST     HTTP 请求的一种，带着内容去；浏览器打开网页用的是 GET，空着手去取
     JSON     请求和回答的写法，样子像 Python 的字典和列表
     状态码   回答开头的三位数：2xx 成了，4xx 请求有问题，5xx 服务器有问题
-    token    有三个意思：一是模型读写文字的最小一块，一个汉字常常就是一个 token；二是访问令牌
-             access token，证明你是谁的一串密码（第 2 课）；三是有的代码把分词器也叫 token，
-             这门课的代码里分词器一律叫 tokenizer
+    token    有三个意思：一是模型读写文字的最小一块，一个汉字常常就是一个 token；二是访问 token
+             （access token），证明你是谁的一串密码（第 2 课）；三是有的代码把分词器也叫
+             token，这门课的代码里分词器一律叫 tokenizer
 
 怎么运行：python demo01_hf_basics/01_api_anonymous.py
           python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
@@ -56,12 +56,13 @@ from course.cli import Parser, run
 
 HUB = "https://router.huggingface.co/hf-inference"  # 旧地址 api-inference.huggingface.co 已停用
 LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，这一课故意不带，看它怎么拒绝
-# 换成「你好，Hugging Face」试试：这个模型的字典以汉字为主，这两个英文单词都不在里面，成了
-# 「不认识」[UNK] [UNK]，小模型常常一个字也接不下去，回答就只剩你的原话
+# 换成「你好，Hugging Face」试试：这个模型的字典里没有大写字母，带大写的单词成了「不认识」
+# [UNK] [UNK]（小写的能切成碎片：hugging 是 hu ##gg ##ing），小模型常常一个字也接不下去，
+# 回答就只剩你的原话
 INPUTS = "今天天气很好，"
 
 
-@patient  # 楼下 api_client.py 帮忙：最多等 timeout 秒，遇到 503 再试，连不上说一句看得懂的话
+@patient  # 来自同一文件夹的 api_client.py：最多等 timeout 秒，遇到 503 再试，连不上说一句人话
 def ask(url: str, timeout: float) -> requests.Response:
     """匿名提问：没有请求头 headers，只有 JSON。不跟着跳转走：跳去的多半是登录页"""
     return requests.post(url, json={"inputs": INPUTS}, timeout=timeout, allow_redirects=False)
@@ -100,7 +101,7 @@ def main() -> None:
 
     # 4. 不看状态码就 .json() 会怎样：回答不是 JSON（一张网页、一句 Not Found）时，它只会说
     #    JSONDecodeError: Expecting value: line 1 column 1 (char 0)
-    #    意思是"第一个字就不像 JSON"。第一讲里现场遇到的就是它，找了半天的错别字
+    #    意思是"第一个字就不像 JSON"。很多人看到它，就去找 JSON 里的错别字
     print("\n不看状态码，直接 response.json()，遇到网页就是")
     try:
         json.loads("<!doctype html><title>Not Found</title>")

@@ -1,7 +1,7 @@
 """第 2 课  带 token 访问推理 API：手写请求头，再用官方的 InferenceClient
 
-教什么：access token（访问令牌，下面简称 token）是你的通行证，写在请求头里：
-Authorization: Bearer …。它等于密码：不写进代码，不打印，不提交到 git。请求有两种格式：第一讲的
+教什么：访问 token（access token，也叫令牌；下面简称 token）是你的通行证，写在请求头里：
+Authorization: Bearer …。它等于密码：不写进代码，不打印，不提交到 git。请求有两种格式：旧的
 {"inputs": …}，和今天 Hub 的主路、OpenAI 的 {"messages": …}。两种都先手写，再用 InferenceClient 写。
 
 怎么申请（网页在国外，打不开就先跳过，这一课照样跑得完）：
@@ -108,7 +108,7 @@ def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
 
 
 def continue_text(api: Api, timeout: float) -> None:
-    # 2. 第一讲的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（第 4 课细讲）
+    # 2. 旧的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（第 4 课细讲）
     #    状态码  200
     #    内容    [{"generated_text":"你好，我是一款语言模型，…"}]
     #    GPT-2 是续写模型：它不回答问题，只顺着你的话往下写，所以提示语要写成一句话的开头

@@ -6,14 +6,14 @@
 pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才用到）。
 
 怎么运行：python demo01_hf_basics/03_download_gpt2.py                       从官方 Hub（约 420 MB）
-          python demo01_hf_basics/03_download_gpt2.py --source modelscope   从魔搭 ModelScope
+          python demo01_hf_basics/03_download_gpt2.py --source modelscope   从魔搭（没有查到它）
           python demo01_hf_basics/03_download_gpt2.py --source hf-mirror    从国内的镜像站
 断了再运行一次同样的命令，会接着下。
 
 会看到：下载的进度和速度，然后是文件夹的讲解；连不上时用随仓库的小模型讲解，退出码 1：
     来源：https://huggingface.co（先探一下，最多 5 秒）
     没有下载成：连不上 https://huggingface.co：…
-    下一步：换一个来源：--source modelscope、--source hf-mirror；或再运行一次，断了的会接着下
+    下一步：换一个来源：--source hf-mirror（魔搭上没有查到它）；或再运行一次，断了的会接着下
     …
     读模型：from_pretrained("…tiny-gpt2-chinese", cache_dir="models", local_files_only=True)
       模型 GPT2LMHeadModel，8,699,392 个参数；分词器 BertTokenizer，字典 21128 项
@@ -21,6 +21,8 @@ pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才
         config.json                   0.9 KB  结构：几层、多宽、字典多大；没有它就不知道怎么搭模型
         …
         vocab.txt                   109.5 KB  字典：一行一个 token，行号（从 0 数）就是 id
+    …
+    没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：python …04_generate_text.py
 """
 
 import sys
@@ -55,10 +57,10 @@ def main() -> None:
     #    下载会断：几百 MB 要走几分钟到几小时，无线、代理、跨国线路，哪一段闪一下，连接就没了
     got = obtain_model(args, REPO)
 
-    # 2. 第一讲的两行：名字 + cache_dir。模型和分词器是一对，要用同一个名字读：id 是字典里的行号，
+    # 2. 最常见的两行：名字 + cache_dir。模型和分词器是一对，要用同一个名字读：id 是字典里的行号，
     #    换一本字典就全乱了。AutoModelForCausalLM：看 config.json 决定用哪个类；CausalLM 就是续写
     #    只写名字和 cache_dir，每次都先去 Hub 问有没有新版本，没有才用本地的：文件全在，断网时也要
-    #    等 24 到 141 秒。加上 local_files_only=True，或者不写名字、写模型文件夹的路径，就不联网
+    #    等几十秒到两分多钟。加上 local_files_only=True，或者不写名字、写模型文件夹的路径，就不联网
     #    所以没下载成时，name 是小模型的路径（给了路径，cache_dir 就用不上了）
     name = got.name
     print(f'\n读模型：from_pretrained("{name}", cache_dir="models", local_files_only=True)')
@@ -67,6 +69,8 @@ def main() -> None:
         tokenizer = AutoTokenizer.from_pretrained(name, cache_dir=MODELS, local_files_only=True)
     print(f"  模型 {type(model).__name__}，{model.num_parameters():,} 个参数；", end="")
     print(f"分词器 {type(tokenizer).__name__}，字典 {len(tokenizer)} 项")
+
+    # 分词器是 BertTokenizer：中文 GPT-2 借用了 BERT 的字典，一字一项，所以也用它的分词器
 
     # 3. 文件夹里每个文件是做什么的
     tour(got.folder)
@@ -79,9 +83,11 @@ def main() -> None:
     #    modelscope download 名字 --local-dir models/名字    从魔搭，要先 pip install modelscope
     #    为什么还有自己的：官方的客户端遇到不答话的服务器，几分钟也不放弃；中断之后，没下完的文件从
     #    头再来。我们的先探路 5 秒，断了接着下，下完核对 SHA（内容的指纹），不对就删掉重来
+    following = command("demo01_hf_basics/04_generate_text.py")
     if got.failure:
+        print("\n没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：" + following)
         sys.exit(1)
-    print(f"\n接着运行：{command('demo01_hf_basics/04_generate_text.py')}，它会自动用上这个模型")
+    print(f"\n接着运行：{following}，它会自动用上这个模型")
 
     # 小结：模型 = 结构（config.json）+ 权重 + 字典；三样在同一个文件夹里，缺一不可
     #       名字 + cache_dir 会先问 Hub；模型文件夹的路径，或 local_files_only=True，不会

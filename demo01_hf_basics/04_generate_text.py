@@ -1,4 +1,4 @@
-"""第 4 课  本地离线续写：同一句话，不同的参数
+r"""第 4 课  本地离线续写：同一句话，不同的参数
 
 教什么：GPT 是续写模型，做的事只有一件：看前面的字，给字典里 21,128 个 token 各打一个分，
 抽一个接上，再来一遍。temperature、top_k、top_p 管的都是"怎么抽"。
@@ -9,11 +9,11 @@
 
 会看到：
     模型文件夹：…tiny-gpt2-chinese
-    不写 r：models	iny-gpt2-chinese    写 r：models\\tiny-gpt2-chinese
+    不写 r：models	iny-gpt2-chinese    写 r：models\tiny-gpt2-chinese
     …
     默认的 id：…[1798, 8024, 102]，最后的 102 就是 [SEP]
     …
-    第一讲的参数，不带 [SEP]：
+    常用的一组参数，不带 [SEP]：
       你好，我是一款语言模型，｜看起来不是太小了，有点郁闷！
     …
       贪心（每次取最可能的）
@@ -23,6 +23,7 @@
           敲定的钻践拾着眼帘丛缚我需要研191缝的缝mode.摘调喂擀袅ho杀外抄- 82俬状盐霸…
     …
     「你好，我是一款语言模型，」的下一个字，最可能的 10 个（每个 █ 是 2 %）：
+    …
       温度 1，前 10 个一共占 29%
           7.4% 我	████
           4.8% 但	██
@@ -108,7 +109,7 @@ def main() -> None:
     writer = pipeline("text-generation", model=model, tokenizer=tokenizer, device=device)
 
     # 3. 最简单的调用。num_return_sequences：同一句话写几个版本（贪心只有一种写法，要 2 个会报错）
-    #    max_new_tokens：新写多少个 token。第一讲写的是 max_length=50，它把提示语和特殊符号
+    #    max_new_tokens：新写多少个 token。旧教程写的是 max_length=50，它把提示语和特殊符号
     #    [CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
     set_seed(SEED)
     plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=2)
@@ -125,8 +126,8 @@ def main() -> None:
     print(f"\n默认的 id：…{with_sep[-3:]}，最后的 {tokenizer.sep_token_id} 就是 [SEP]")
     print(f"不加记号：…{without[-3:]}，add_special_tokens=False")
 
-    # 5. 加上第一讲的参数，并避开 [SEP]。truncation=True：提示语比模型的上限（model_max_length）长就
-    #    截断；不写，太长时先是一句警告，然后报错。可它只截到上限，没给要写的字留地方，所以第 2 步
+    # 5. 加上常用的一组参数，并避开 [SEP]。truncation=True：提示语比模型的上限（model_max_length）长
+    #    就截断；不写，太长时先是一句警告，然后报错。可它只截到上限，没给要写的字留地方，所以第 2 步
     #    先查过长度。它不影响写出来的内容
     def write(**settings: object) -> str:
         set_seed(SEED)
@@ -142,13 +143,14 @@ def main() -> None:
         return tidy(out[0]["generated_text"]).removeprefix(tidy(prompt))
 
     print(
-        f"\n第一讲的参数，不带 [SEP]：\n  {prompt}｜{write(temperature=0.7, top_k=50, top_p=0.9)}"
+        f"\n常用的一组参数，不带 [SEP]：\n  {prompt}｜{write(temperature=0.7, top_k=50, top_p=0.9)}"
     )
 
     # 6. 一次只动一个参数，种子都是 SEED，看它做了什么
     #    temperature  温度，分数除以它再变成概率：小于 1 更保守，大于 1 更离奇
     #    top_k        只在最可能的 k 个里抽；k = 1 每次都一样
     #    top_p        从最可能的往下数，概率加起来刚到 p 就停，只在这几个里抽
+    #    写在一起时，先除温度，再 top_k，再 top_p：后一个在前一个留下的里面挑
     #    一般从 temperature 0.7、top_p 0.9 开始：要稳就往下调，要有新意就往上调
     print(f"\n同一句「{prompt}」往下写 {args.length} 个 token：")
     for title, settings in SETTINGS.items():
@@ -156,15 +158,14 @@ def main() -> None:
     again = write(top_k=1) == write(do_sample=False)
     print(f"  top_k 1 和贪心写的一样：{again}")
 
-    # 7. 参数动的是这张图：下一个字的概率（最可能的 10 个）
+    # 7. 参数动的是这张图：下一个字的概率（最可能的 10 个）。画出来见 docs/pictures/temperature.png
     with torch.inference_mode():
         logits = model(torch.tensor([without], device=model.device)).logits[0, -1].float().cpu()
     top = logits.topk(10).indices
     print(f"\n「{prompt}」的下一个字，最可能的 10 个（每个 █ 是 2 %）：")
-    columns = {"温度 1": 1.0, "温度 0.3": 0.3, "温度 1.5": 1.5}
-    for title, temperature in columns.items():
+    for temperature in (0.3, 1.0, 1.5):
         chance = (logits / temperature).softmax(-1)
-        print(f"  {title}，前 10 个一共占 {float(chance[top].sum()):.0%}")
+        print(f"  温度 {temperature:g}，前 10 个一共占 {float(chance[top].sum()):.0%}")
         for token in top.tolist():
             share = float(chance[token])
             word = tokenizer.convert_ids_to_tokens(token)

@@ -22,6 +22,7 @@ BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第
     …tiny-bert-chinese/   ← 模型文件夹：装着 config.json 的那个
         config.json                   0.7 KB  结构：几层、多宽、字典多大；没有它就不知道怎么搭模型
         …
+    没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：python …06_classify_text.py
 """
 
 import sys
@@ -48,7 +49,7 @@ def main() -> None:
     # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下（进度条、断线，都和 03 一样）
     got = obtain_model(args, REPO)
 
-    # 2. 第一讲的两行，和 03 相比只换了类：BERT 是分类用的，ForSequenceClassification = 给一句话分类
+    # 2. 同样的两行，和 03 相比只换了类：BERT 是分类用的，ForSequenceClassification = 给一句话分类
     #    03 写 AutoTokenizer，这里写 BertTokenizer，得到的是同一个类：前者看配置挑，后者直接点名
     name = got.name
     print(f'\n读模型：from_pretrained("{name}", cache_dir="models", local_files_only=True)')
@@ -75,9 +76,11 @@ def main() -> None:
 
     # 5. 换一台机器、换一个项目，不用再下一次：在资源管理器（macOS 的访达）里把整个文件夹拷过去，
     #    放在 models/ 下面。别在 PyCharm 里复制粘贴：它要给每个文件建索引，几百 MB 会卡很久
+    following = command("demo01_hf_basics/06_classify_text.py")
     if got.failure:
+        print("\n没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：" + following)
         sys.exit(1)
-    print(f"\n接着运行：{command('demo01_hf_basics/06_classify_text.py')}，它会自动用上这个模型")
+    print(f"\n接着运行：{following}，它会自动用上这个模型")
 
     # 小结：hidden_size 768、12 层、最多 512 个 token：以后见到的数字都从真模型的 config.json 来
     #       文件夹里必须有 config.json、权重、字典；字典读没读对，要自己看 len(tokenizer)

@@ -4,6 +4,8 @@
 所以刚下载的模型给的分数没有意义，换一个随机种子就变；要让它有用，得用自己的数据训练这个头
 （第二个 demo）。然后打开 BERT，看一句话怎么一站一站变成两个分数。
 
+先读 docs/05-transformer.md：编码器、词向量、注意力这些词，那一页从头讲。
+
 怎么运行：python demo01_hf_basics/06_classify_text.py
 
 会看到：
@@ -53,8 +55,8 @@ def main() -> None:
     folder = find_model(parser.parse_args().model)
     tokenizer = load_tokenizer(folder)
 
-    # 1. 没训练过的头：好评差评分不开，换一个种子答案就变，所以它什么也没说。第一讲用真模型看到的
-    #    是 LABEL_0 0.67 和 0.75：不是"有 67% 的把握"，换一次随机数又是别的数
+    # 1. 没训练过的头：好评差评分不开，换一个种子答案就变，所以它什么也没说。真模型也一样，比如它给
+    #    LABEL_0 0.67 和 0.75：不是"有 67% 的把握"，换一次随机数又是别的数
     #    quiet：不打印 LOAD REPORT。那张表里 MISSING classifier.* 是说文件里没有分类头，随机造了
     #    一个；UNEXPECTED cls.* 是说文件里的完形填空层（预训练用的）用不到：都是应该的，不是出错
     #    任务名 "text-classification" 从哪来：模型的网页上写着（pipeline_tag），Hub 左边的 Tasks 里
@@ -72,8 +74,8 @@ def main() -> None:
             scores = {row["label"]: row["score"] for row in classify(text, top_k=None)}
             print(f"  种子 {seed}  {text}  →", end="")
             print("  ".join(f" {label} {score:.3f}" for label, score in sorted(scores.items())))
-    # 两个概率加起来是 1，所以说一个就够：正向 0.79 就是负向 0.21。超过阈值（一般 0.5）算正向，
-    # 没超过算负向；0.31 不是"有点正向"，是负向。宁可漏掉也不要报错，就把阈值调高
+    # 两个概率加起来是 1，所以说一个就够：比如正向的概率是 0.79，负向就是 0.21。超过门槛（一般 0.5）
+    # 算正向；0.31 不是"有点正向"，是负向。要放上首页的好评宁可少几条，也不能混进差评，就把门槛调高
     print("  LABEL_0、LABEL_1 只是编号：哪个是好评，要训练时自己定\n")
 
     # 2. 打印模型，从上往下读，三大块 embeddings → encoder → pooler，最后是 classifier

@@ -3,7 +3,8 @@
 教什么：别人的 API 会限流、会收费、会下线，内容还要经过别人的服务器；把模型放在自己的机器上，用
 同样的协议对外服务，叫私有化部署。协议相同，01、02 和官方的 InferenceClient 只换一个地址就能用。
 
-怎么运行：python demo01_hf_basics/07_local_api.py          一直服务，直到按 Ctrl-C
+怎么运行：python demo01_hf_basics/07_local_api.py
+          一直服务，直到按 Ctrl-C（PyCharm 里点红色方块）
           python demo01_hf_basics/07_local_api.py --token-env MY_TOKEN    要求带上这个变量里的 token
 
 运行第二行之前，先在同一个窗口里设好这个变量（随便编一串英文字母和数字）：
@@ -86,7 +87,7 @@ def announce(url: str, models: dict, token: str | None) -> None:
     print(f"    GET  {url}/health   活着吗")
     print(f"    浏览器打开 {url}/docs   可以直接点着试的文档，不用联网")
     print(f"    请求最大 {MAX_BYTES // 1024} KB，一次最多续写 {MAX_NEW_TOKENS} 个 token")
-    body = json.dumps({"inputs": "今天天气"})  # 汉字成了 \\u4eca…：cmd 直接发汉字，服务器读不懂
+    body = json.dumps({"inputs": "今天天气"})  # 汉字成了 \u4eca…：cmd 直接发汉字，服务器读不懂
     quoted = body.replace('"', r"\"")
     print("另开一个终端试试，一行一条（Windows 上回答里的汉字可能显示成乱码，/docs 里看得清楚）")
     print("PowerShell：")

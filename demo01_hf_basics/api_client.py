@@ -1,4 +1,4 @@
-"""不是一课：01、02、07 楼下的机房。请求会出的每一种错，都在这里变成一句中文和下一步
+"""不是一课：01、02、07 一起用的。请求会出的每一种错，都在这里变成一句中文和下一步
 
 `@patient` 让一次提问有时限、遇到 503 再试；`hub_or_local` 先问 Hub，连不上就在本进程里开一个
 自己的 API 接着问；`explain_failure` 说一个失败的回答是什么意思。token 从不写进任何一句话里。
@@ -277,7 +277,7 @@ def hub_or_local(
         model = Generator(find_model(MODEL))
         for local_token in local_tokens:
             with local_api(model, local_token) as endpoint:
-                lesson(Api(endpoint, MODEL, local_token))
+                lesson(Api(endpoint, args.model, local_token))
 
 
 # 4. token

@@ -275,8 +275,15 @@ def weights_problem(path: Path) -> str | None:
 
 def check_pycharm():
     """PyCharm 有它自己选的解释器，和终端里的不一定是同一个"""
-    where = "Settings → Project → Python Interpreter → Add Interpreter → Add Local Interpreter"
-    select = f"{where} → Existing，选 {sys.executable}"
+    select = (
+        "Settings → Python → Interpreter（旧版 Project → Python Interpreter）→ Add Interpreter →"
+        " Add Local Interpreter → Select existing，选 "
+    )
+    if sys.prefix != sys.base_prefix or (Path(sys.prefix) / "conda-meta").is_dir():
+        select += sys.executable
+    else:  # 没有虚拟环境，就别让 PyCharm 也用系统的 Python
+        made = r".venv\Scripts\python.exe" if WINDOWS else ".venv/bin/python"
+        select = f"先建 .venv（命令在上面），再 {select}{ROOT / made}"
     files = [ROOT / ".idea" / "misc.xml", *(ROOT / ".idea").glob("*.iml")]
     text = "".join(f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file())
     name = re.search(r'(?:project-jdk-name|jdkName)="([^"]+)"', text)
@@ -338,19 +345,20 @@ def check_files():
     for name in ("tiny-bert-chinese", "tiny-gpt2-chinese"):
         folder = ROOT / "models" / name
         again = same(f"git checkout -- models/{name}")
+        unzip = "" if (ROOT / ".git").exists() else "；仓库是下载的 ZIP，就从里面再解压这个文件夹"
         needed = ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json")
         missing = [file for file in needed if not (folder / file).is_file()]
         if missing:
-            yield bad(f"models/{name} 缺少 {'、'.join(missing)}", again)
+            yield bad(f"models/{name} 缺少 {'、'.join(missing)}{unzip}", again)
             continue
         problem = weights_problem(folder / "model.safetensors")
         words = (folder / "vocab.txt").read_text(encoding="utf-8").count("\n")
         size = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
         if problem:
             lfs = same("git lfs pull") if "LFS" in problem else again
-            yield bad(f"models/{name}/model.safetensors {problem}", lfs)
+            yield bad(f"models/{name}/model.safetensors {problem}{unzip}", lfs)
         elif words != size:
-            yield bad(f"models/{name}/vocab.txt 有 {words} 行，应该有 {size} 行", again)
+            yield bad(f"models/{name}/vocab.txt 有 {words} 行，应该有 {size} 行{unzip}", again)
         else:
             weights = (folder / "model.safetensors").stat().st_size
             yield good(f"{name}：权重完整，{weights / 1e6:.1f} MB")

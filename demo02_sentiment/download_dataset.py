@@ -19,7 +19,8 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, REPO)
     args = parser.parse_args()
-    source = make_source(args.source, args.endpoint, args.patience)
+    on_modelscope = args.repo != REPO
+    source = make_source(args.source, args.endpoint, args.patience, on_modelscope)
 
     if (CHNSENTICORP / "dataset_dict.json").is_file():
         print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")

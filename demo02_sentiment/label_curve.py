@@ -157,6 +157,7 @@ def main() -> None:
 
     # 小结：标签少，用冻结的 BERT；标签多到几千，先试 TF-IDF，几秒钟的事；再往上才轮到微调
     # 练习：找到"冻结的 BERT 用 200 条"的分数，TF-IDF 要多少条才追得上？差的那些条，标一遍要几小时？
+    # 动手：python exercises/check.py demo02/label_curve
 
 
 if __name__ == "__main__":

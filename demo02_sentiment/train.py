@@ -6,7 +6,7 @@
 怎么运行（不用联网，不用显卡，第一次几分钟，之后几秒）：
     python demo02_sentiment/train.py
     python demo02_sentiment/train.py --epochs 20 --batch-size 32
-    python demo02_sentiment/train.py --recompute --epochs 1    第二讲的原样：每轮重算 BERT，很慢
+    python demo02_sentiment/train.py --recompute --epochs 1    最朴素的写法：每轮重算 BERT，很慢
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
@@ -54,7 +54,7 @@ def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
     texts = [text for text, _ in batch]
     labels = [label for _, label in batch]
     data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
-    # torch.tensor(整数的列表) 就是第二讲的 LongTensor：交叉熵要 64 位整数的标签
+    # torch.tensor(整数的列表) 就是旧教程里的 LongTensor：交叉熵要 64 位整数的标签
     return data["input_ids"], data["attention_mask"], data["token_type_ids"], torch.tensor(labels)
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     )  # fmt: skip
 
     # 3. 每一批喂什么
-    if args.recompute:  # 第二讲的原样：喂 token，每一轮都走一遍 BERT
+    if args.recompute:  # 最朴素的写法：喂 token，每一轮都走一遍 BERT
         forward = model
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
     else:  # BERT 冻结，特征每一轮都一样，只算一次（第 5 课）：喂特征，只走 fc
@@ -199,7 +199,7 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
 def parse_args():
     parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
     parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
-    parser.add_argument("--recompute", action="store_true", help="第二讲的原样：每轮重算 BERT")
+    parser.add_argument("--recompute", action="store_true", help="最朴素的写法：每轮重算 BERT")
     args = parser.parse_args()
     if args.bf16 and args.recompute:
         raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")

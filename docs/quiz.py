@@ -1,4 +1,4 @@
-"""工具  在终端里做小测，每讲二十来题，答一题讲一题
+"""工具  在终端里做测验，每讲二十来题，答一题讲一题
 
 怎么运行：python docs/quiz.py 1                  第一讲（demo01）；2 是第二讲（demo02）
           python docs/quiz.py 1 --question 3     只做第 3 题

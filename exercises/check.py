@@ -10,22 +10,24 @@
     demo02/01  分词器：自己编码、自己还原   exercises/demo02/ex_01_tokenizer.py
       对    encode      一句话 → 编号
       不对  decode      编号 → 一句话
-            decode([101, 4635, 3189, 102, 0], …)
-            应该是 '白日'
-            得到的是 '[CLS]白日[SEP][PAD]'
-            多半是：[CLS]、[SEP]、[PAD] 是给模型的记号，不是原文，还原时要去掉
-      没做  MAX_LENGTH  第 52 行
+            decode([101, 4635, 3189, 898, 2255, 2226, 8024, 102, 0]…, vocab)
+            应该是 '白日依山尽，'
+            得到的是 '[CLS]白日依山尽，[SEP][PAD]…
+            多半是：[CLS]、[SEP]、[PAD] 是给模型的记号，不是原文，要去掉
+      没做  MAX_LENGTH  不截断要多长（第 … 行）
     对 1，不对 1，没做 1
 """
 
 import ast
 import multiprocessing
+import re
 import runpy
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -60,6 +62,7 @@ LESSONS = {  # 哪一课有练习，按课程的顺序
         "serve",
         "pictures",
         "export",
+        "label_curve",
         "finetune",
         "ablation",
     ),
@@ -131,8 +134,13 @@ def find_lesson(text: str) -> Lesson:
         for lesson in ALL:
             if lesson.demo == demo and name in (lesson.name, lesson.key.split("/")[1]):
                 return lesson
-    keys = "、".join(lesson.key for lesson in ALL)
-    raise CourseError(f"没有叫 {text} 的练习，有的是 {keys}", command(SCRIPT, "demo02/01"))
+    keys = [lesson.key for lesson in ALL]
+    # demo01/4 的意思是 demo01/04；别的（demo02/trian）挑写法最像的
+    short = re.sub(r"/(\d)$", r"/0\1", "/".join(parts))
+    near_keys = get_close_matches(short, keys, n=1, cutoff=0.7) or ["demo02/01"]
+    raise CourseError(
+        f"没有叫 {text} 的练习，有的是 {'、'.join(keys)}", command(SCRIPT, near_keys[0])
+    )
 
 
 def line_of(file: Path, name: str) -> str:
@@ -344,7 +352,10 @@ def main() -> None:
         return
     file = (args.file or lesson.file).resolve()
     if not file.is_file():
-        raise CourseError(f"找不到 {file}", f"git checkout -- {near(lesson.file)} 取回题目")
+        raise CourseError(
+            f"找不到 {file}",
+            f"git checkout -- {near(lesson.file)}（下载的是 ZIP，就从里面再解压它）",
+        )
     sys.exit(not one_lesson(lesson, file, args.seconds, args.hint))
 
 

@@ -166,6 +166,16 @@ def test_explicit_endpoint_means_no_fallback(monkeypatch, capsys):
         assert "连不上 http://127.0.0.1:9/models/" in str(code) and "本机 API" not in text
 
 
+def test_01_without_the_hub_asks_the_local_api_for_the_model_that_was_named(monkeypatch, capsys):
+    script = runpy.run_path(str(ROOT / LESSONS / "01_api_anonymous.py"))
+    monkeypatch.setitem(script["main"].__globals__, "HUB", "http://127.0.0.1:9")  # nobody there
+    monkeypatch.setattr(sys, "argv", ["01_api_anonymous.py", "--model", "no/such"])
+    script["main"]()
+    text = capsys.readouterr().out
+    assert len(re.findall(r"POST \S+/models/no/such\n", text)) == 2
+    assert "状态码  401" in text and "意思    404：没有这个模型" in text
+
+
 @pytest.mark.parametrize(
     "bad, why",
     [
@@ -219,7 +229,7 @@ def test_probe_is_bounded():
     assert "连接失败" in unreachable("http://127.0.0.1:9", 5)
 
 
-SCRIPTS = sorted(path.name for path in (ROOT / "demo01_hf_basics").glob("0*.py"))
+SCRIPTS = sorted(path.name for path in (ROOT / "demo01_hf_basics").glob("0[1-9]*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -283,7 +283,12 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
         done = run_loopback(clone, f"demo01_hf_basics/{script}.py", HF_TOKEN=TOKEN)
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert "没有下载成：连不上 https://huggingface.co" in done.stdout
-        assert "--source modelscope、--source hf-mirror" in done.stdout
+        advice = done.stdout.split("换一个来源：")[1].splitlines()[0]
+        assert "--source hf-mirror" in advice
+        # ModelScope has BERT; sending a learner there for GPT-2 would cost an hour for nothing
+        assert ("--source modelscope" in advice) == (model == "bert")
+        assert ("魔搭上没有查到它" in advice) == (model == "gpt2")
+        assert "没下载成不影响往下学" in done.stdout.splitlines()[-1]
         assert f"tiny-{model}-chinese/" in done.stdout and "字典：21128 项" in done.stdout
         assert TOKEN not in done.stdout + done.stderr
     done = run_loopback(clone, "demo02_sentiment/download_dataset.py")

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 from conftest import run_script
+from shown import assert_shown
 
+from course.errors import CourseError
 from course.paths import ROOT
 
 EXERCISES = ROOT / "exercises"
@@ -509,6 +511,47 @@ MISTAKES = [
         "分类头没有放大回来",
     ),
     (
+        *("demo02/label_curve", "take_balanced"),
+        "def take_balanced(labels, order, size): return order[:size]",
+        "碰上哪类就是哪类",
+    ),
+    (
+        *("demo02/label_curve", "take_balanced"),
+        "def take_balanced(labels, order, size):\n"
+        "    classes = sorted(set(labels))\n"
+        "    queues = [[i for i in order if labels[i] == c] for c in classes]\n"
+        "    return [i for queue in queues for i in queue[:size // len(classes)]]",
+        "一类拿完再拿下一类",
+    ),
+    (
+        *("demo02/label_curve", "take_balanced"),
+        "def take_balanced(labels, order, size):\n"
+        "    queues = [[i for i in order if labels[i] == c] for c in sorted(set(labels))]\n"
+        "    return [queues[n % len(queues)][n // len(queues)] for n in range(size)]",
+        "一类拿完了还在拿",
+    ),
+    (
+        *("demo02/label_curve", "labels_needed"),
+        "def labels_needed(curve, target):\n"
+        "    return next((n for n, score in curve.items() if score >= target), None)",
+        "给的是达到的那一点",
+    ),
+    (
+        *("demo02/label_curve", "labels_needed"),
+        "import numpy as np\n"
+        "_right = labels_needed\n"
+        "def labels_needed(c, t):\n"
+        "    if _right(c, t) is None: return None\n"
+        "    return float(np.interp(t, np.maximum.accumulate([*c.values()]), [*c]))",
+        "横轴是对数",
+    ),
+    (
+        *("demo02/label_curve", "labels_needed"),
+        "_right = labels_needed\n"
+        "def labels_needed(curve, target): return _right(curve, target) or max(curve)",
+        "曲线外面的不能猜",
+    ),
+    (
         *("demo02/finetune", "parameter_groups"),
         "def parameter_groups(m, a, b):\n"
         "    return [{'params': [*m.fc.parameters()], 'lr': a},\n"
@@ -621,6 +664,14 @@ ALSO_RIGHT = [
         "        while len(batch) < limit: batch.append(waiting.get_nowait())\n"
         "    except queue.Empty: pass\n"
         "    return batch",
+    ),
+    (
+        *("demo02/label_curve", "take_balanced"),
+        "def take_balanced(labels, order, size):\n"
+        "    seen, rank = {}, {}\n"
+        "    for i in order:\n"
+        "        rank[i] = seen[labels[i]] = seen.get(labels[i], -1) + 1\n"
+        "    return sorted(order, key=lambda i: (rank[i], labels[i]))[:size]",
     ),
     (
         *("demo02/export", "transparent_pooler"),
@@ -740,6 +791,35 @@ def test_a_chinese_windows_terminal_can_show_every_character():
 def test_a_lesson_can_be_named_in_several_ways(check):
     for text in ("demo02/01", "demo02/01_tokenizer", "exercises\\demo02\\ex_01_tokenizer.py"):
         assert check.find_lesson(text).name == "01_tokenizer"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("demo01/4", "demo01/04"), ("demo02\\2", "demo02/02"), ("demo02/trian", "demo02/train")),
+        *(("demo02/labelcurve", "demo02/label_curve"), ("什么", "demo02/01")),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest(check, typed, meant):
+    with pytest.raises(CourseError) as caught:
+        check.find_lesson(typed)
+    assert caught.value.next_step.endswith(f"check.py {meant}")
+
+
+def test_what_the_docstring_shows_is_printed(check, tmp_path, capsys):
+    lesson = check.find_lesson("demo02/01")
+    answer = lesson.answer.read_text(encoding="utf-8")
+    wrong = (
+        "def decode(ids, vocab):\n"
+        "    names = {i: name for name, i in vocab.items()}\n"
+        "    return ''.join(names[i] for i in ids)\n"
+        "MAX_LENGTH = ..."
+    )
+    file = tmp_path / "mine.py"
+    file.write_text(f"{answer}\n\n{wrong}\n", encoding="utf-8")
+    found = verdicts(check, lesson, file)
+    check.print_lesson(check.Job(lesson, lesson.file), found, with_hints=False)
+    assert_shown(EXERCISES / "check.py", f"{capsys.readouterr().out}对 1，不对 1，没做 1")
 
 
 def test_from_the_command_line(repo, tmp_path):

@@ -3,9 +3,9 @@
 练什么：一次只换一样；换几个种子，平均分的差别比种子之间的差别大，才算数。
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
-    python exercises/check.py demo02/ablation       对不对，为什么
-    python exercises/check.py demo02/ablation --hint提示
-    python exercises/check.py demo02/ablation --answer答案
+    python exercises/check.py demo02/ablation          对不对，为什么
+    python exercises/check.py demo02/ablation --hint   提示
+    python exercises/check.py demo02/ablation --answer 答案
 """
 
 import torch

@@ -3,9 +3,9 @@
 练什么：一个精度要带上三样东西一起看，错在哪一类、有多准、比全猜一类强多少。
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
-    python exercises/check.py demo02/evaluate       对不对，为什么
-    python exercises/check.py demo02/evaluate --hint提示
-    python exercises/check.py demo02/evaluate --answer答案
+    python exercises/check.py demo02/evaluate          对不对，为什么
+    python exercises/check.py demo02/evaluate --hint   提示
+    python exercises/check.py demo02/evaluate --answer 答案
 """
 
 

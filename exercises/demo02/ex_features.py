@@ -3,9 +3,9 @@
 练什么：为什么能只算一次；一批里长短相近，补齐就少；按长短排过队，算完要放回原来的位置。
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
-    python exercises/check.py demo02/features       对不对，为什么
-    python exercises/check.py demo02/features --hint提示
-    python exercises/check.py demo02/features --answer答案
+    python exercises/check.py demo02/features          对不对，为什么
+    python exercises/check.py demo02/features --hint   提示
+    python exercises/check.py demo02/features --answer 答案
 """
 
 import torch

@@ -3,9 +3,9 @@
 练什么：Dataset 只回答两个问题，有几条、第 i 条是什么；模型只认 0、1、2…，名字要先编号。
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
-    python exercises/check.py demo02/my_dataset     对不对，为什么
-    python exercises/check.py demo02/my_dataset --hint提示
-    python exercises/check.py demo02/my_dataset --answer答案
+    python exercises/check.py demo02/my_dataset          对不对，为什么
+    python exercises/check.py demo02/my_dataset --hint   提示
+    python exercises/check.py demo02/my_dataset --answer 答案
 """
 
 from torch.utils.data import Dataset

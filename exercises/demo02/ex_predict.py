@@ -3,9 +3,9 @@
 练什么：softmax 把分数变成概率，最大的那个就是答案；多条评论一起算，空的要挑出来。
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
-    python exercises/check.py demo02/predict        对不对，为什么
-    python exercises/check.py demo02/predict --hint 提示
-    python exercises/check.py demo02/predict --answer答案
+    python exercises/check.py demo02/predict          对不对，为什么
+    python exercises/check.py demo02/predict --hint   提示
+    python exercises/check.py demo02/predict --answer 答案
 """
 
 
