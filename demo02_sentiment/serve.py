@@ -26,7 +26,7 @@ r"""第 9 课  部署：自己的网页和 API
 别的语言照样：POST {"inputs": "很好"}，回 [[{"label": "正向", "score": 0.9}, …]]，分数高的在前。
     curl URL -H content-type:application/json -d "{\"inputs\": \"\u5f88\u597d\"}"
     C#  await new HttpClient().PostAsJsonAsync("URL", new { inputs = "很好" });
-（\u5f88\u597d 就是"很好"：中文 Windows 的 curl 直接送汉字，送出去的是 GBK，服务器不收。）
+（\u5f88\u597d 就是"很好"：有些 Windows 的 curl 把汉字送成 GBK，服务器不收，这样写都认。）
 
 网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
 """
