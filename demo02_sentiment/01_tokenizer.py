@@ -6,6 +6,7 @@
 分词器（tokenizer）做的事：切分 → 查字典 → 截断或补齐。
 
 怎么运行：python demo02_sentiment/01_tokenizer.py
+注释里以 > 开头的，是这一步会打印的一行。
 
 会看到：
     字典里有 21128 个 token，来自 …
@@ -165,7 +166,8 @@ def main() -> None:
     ids = tokenizer("i  love   bert")["input_ids"]
     print("还原：", tokenizer.decode(ids, skip_special_tokens=True))
 
-    print(f"看图（注意力）：{command('demo02_sentiment/pictures.py', '--sentence 白日依山尽，')}")
+    look = command("demo02_sentiment/pictures.py", "--sentence 白日依山尽，")
+    print(f"看图（注意力，先训练：第 6 课）：{look}")
 
     # 小结：分词器 = 字典 + 规则；id 只是行号，不是词向量：白 4635 和百 4636 挨着，意思不相干
     #       字的意思在模型的 embedding 里，是预训练时读大量文字学来的，demo01 第 6 课拆开看

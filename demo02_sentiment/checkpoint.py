@@ -15,6 +15,7 @@ from transformers import BertTokenizer
 
 from course.errors import CourseError
 from course.files import atomic_write, file_sha256, remove
+from course.fonts import chinese_font
 from course.models import find_model, fingerprint, load_tokenizer
 from course.paths import PARAMS, command, portable
 from my_dataset import MyDataset
@@ -102,11 +103,13 @@ class Checkpoints:
             text = "\n".join([",".join(self.history[0]), *rows])
             temporary.write_text(text + "\n", encoding="utf-8")
         draw_curve(self.history, self.folder / "curve.png")
+        best = self.folder / "best.pth"
+        flags = "" if best.resolve() == WEIGHTS else f'--weights "{best}"'
         print(
             f"\n最好的一轮是 {self.best['epoch']}，"
             f"验证精度 {self.best['validation_accuracy']:.4f}"
-            f"\n权重 {self.folder / 'best.pth'}，曲线 {self.folder / 'curve.png'}"
-            f"\n下一步：{command('demo02_sentiment/evaluate.py')} 在测试集上考最后一次试"
+            f"\n权重 {best}，曲线 {self.folder / 'curve.png'}"
+            f"\n下一步：{command('demo02_sentiment/evaluate.py', flags)}，在测试集上考最后一次"
         )
         return True
 
@@ -181,6 +184,8 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
         tokenizer = load_tokenizer(folder, record["max_length"])
         encoder_sha256 = record["encoder_sha256"]
     except FileNotFoundError as error:
+        if not any(weights.parent.glob("*.pth")):
+            raise CourseError(f"还没有训练过：{weights.parent} 里没有权重", TRAIN) from error
         raise CourseError(f"找不到 {path}，不知道权重是怎么训练的", retrain) from error
     except (ValueError, KeyError, TypeError) as error:
         raise CourseError(f"{path} 已损坏", retrain) from error
@@ -215,17 +220,18 @@ def draw_curve(history: list[dict], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    left.plot(epochs, [row["loss"] for row in history], color="tab:red")
-    left.set(title="train loss", xlabel="epoch", ylabel="cross entropy")
-    right.plot(epochs, [row["train_accuracy"] for row in history], label="train")
-    right.plot(epochs, [row["validation_accuracy"] for row in history], label="validation")
-    best = max(history, key=lambda row: row["validation_accuracy"])
-    right.axvline(best["epoch"], color="gray", linestyle=":", label=f"best: epoch {best['epoch']}")
-    right.set(title="accuracy", xlabel="epoch", ylabel="accuracy")
-    right.legend()
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    plt.close(figure)
+    best = max(history, key=lambda row: row["validation_accuracy"])["epoch"]
+    with plt.rc_context({"font.family": [chinese_font(), "DejaVu Sans"]}):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        left.plot(epochs, [row["loss"] for row in history], color="tab:red")
+        left.set(title="训练 loss", xlabel="轮次", ylabel="交叉熵")
+        right.plot(epochs, [row["train_accuracy"] for row in history], label="训练")
+        right.plot(epochs, [row["validation_accuracy"] for row in history], label="验证")
+        right.axvline(best, color="gray", linestyle=":", label=f"最好的一轮 {best}")
+        right.set(title="精度", xlabel="轮次", ylabel="精度")
+        right.legend()
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+        plt.close(figure)

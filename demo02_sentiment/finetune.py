@@ -1,14 +1,17 @@
 """选学  微调：同一个循环，BERT 也跟着学
 
 教什么：train.py 里 BERT 是冻结的；这里把它的最后几层、或全部（全量微调）也放开来学。循环还是那个
-循环，新的几行都标着"新"：把两个文件放在一起比（diff），差别就是这一课。
-新的麻烦有三样：BERT 会变，特征不能只算一次了，所以每批都重算，慢几百倍；BERT 里已经学到的东西
-很值钱，所以步子要小（另一个学习率）、先慢后快再慢（warm-up）、不让一批怪评论带偏（梯度裁剪）；
-权重文件从几 KB 变成几十 MB，因为学过的层都要存。
+循环，新的几行都标着"新"：把两个文件放在一起比（diff），差别就是这一课。第 3、6 步也跟着变，因为
+BERT 每一步都在变，特征存不下来：训练时每批重算，验证时每轮重算。
+新的麻烦有三样：特征不能只算一次了，每轮慢一两千倍；BERT 里已经学到的东西很值钱，所以步子要小
+（另一个学习率）、学习率先升（热身，warm-up）后降、不让一批怪评论带偏（梯度裁剪）；权重文件从几 KB
+变成几十 MB，因为学过的层都要存。
 
 怎么运行（小 BERT 二十来分钟，真的 bert-base-chinese 要有显卡）：
-    python demo02_sentiment/finetune.py                 全部放开
-    python demo02_sentiment/finetune.py --unfreeze 1    只放开最后一层
+    python demo02_sentiment/finetune.py --params params/finetune    全部放开
+    python demo02_sentiment/finetune.py --params params/last1 --unfreeze 1    只放开最后一层
+    python demo02_sentiment/evaluate.py --weights params/finetune/best.pth
+写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
@@ -42,7 +45,7 @@ from train import accuracy, collate_fn, count_batches, make_parser
 
 EPOCH = 2  # 两轮就够，再多就开始背训练集
 BATCH_SIZE = 32
-WARMUP = 0.1  # 学习率用头 10 % 的步数从 0 升上来，再直线降回 0：一开始梯度乱，先别走大步
+WARMUP = 0.1  # 热身：学习率用头 10 % 的步数从 0 升上来，再直线降回 0：一开始梯度乱，先别走大步
 MAX_NORM = 1.0  # 梯度的总长度超过它就等比缩短：偶尔一批怪评论，不至于把 BERT 带偏
 
 
@@ -150,7 +153,7 @@ def main() -> None:
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
-    model = TunableModel(folder, len(train_set.label_names), args.unfreeze).to(DEVICE)
+    model = TunableModel(folder, len(train_set.label_names), args.unfreeze).to(DEVICE)  # 新
     body = [p for p in model.encoder.parameters() if p.requires_grad]  # 新
     body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)  # 新
     size = sum(p.numel() for p in body)
@@ -161,7 +164,7 @@ def main() -> None:
         unfreeze=args.unfreeze, encoder_lr=body_lr,
     )  # fmt: skip
 
-    # 3. 每一批喂 token，每一轮都走一遍 BERT
+    # 3. 每一批喂 token，每一轮都走一遍 BERT；新：一批里最长多少就补到多少
     order = torch.Generator().manual_seed(args.seed)
     lengths = [len(text) for text in train_set.texts]
     train_loader = DataLoader(
@@ -185,9 +188,9 @@ def main() -> None:
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
-                with bf16:  # 新：乘法用 bf16，权重和损失还是 fp32
+                with bf16:  # 新：乘法用 bf16，权重还是 fp32
                     out = model(*inputs)
-                loss = loss_fn(out.float(), labels)
+                loss = loss_fn(out.float(), labels)  # 新：损失用 fp32
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(body, MAX_NORM)  # 新
@@ -217,8 +220,9 @@ def main() -> None:
             if stop:
                 break
 
-    # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + warm-up + 裁剪；特征不能再只算一次
-    # 练习：把 encoder_lr 换成和 fc 一样的 1e-3，看验证精度掉到多少，为什么？
+    # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + 热身 + 裁剪；特征不能再只算一次
+    # 练习：BERT 的学习率换成和 fc 一样的 1e-3，看验证精度掉到多少，为什么？
+    #           finetune.py --encoder-lr 1e-3 --epochs 1 --params params/too-fast
     # 动手：python exercises/check.py demo02/finetune
 
 

@@ -91,9 +91,9 @@ def main() -> None:
     # 2. 数参数：冻结的部分再大也不用学
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    hidden = model.encoder.config.hidden_size
+    hidden, classes = model.fc.in_features, model.fc.out_features
     print(f"BERT（冻结）   {frozen:>12,} 个参数")
-    print(f"fc（要训练）   {learned:>12,} 个参数 = {hidden} × 2 + 2\n")
+    print(f"fc（要训练）   {learned:>12,} 个参数 = {hidden} × {classes} + {classes}\n")
 
     # 3. 两句话走一遍，看每一站的形状
     tokenizer = load_tokenizer(folder)

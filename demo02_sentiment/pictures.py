@@ -1,7 +1,7 @@
 """第 10 课  看图：它错在哪里，有多肯定，看见了什么
 
-教什么：精度只是一个数，图能看出数里没有的东西。五张图：混淆矩阵、概率的分布和校准、测试评论在
-特征空间里的地图、一句话每一层的注意力，加上 train.py 画过的训练曲线。
+教什么：精度只是一个数，图能看出数里没有的东西。四张图：混淆矩阵、概率的分布和校准、测试评论在
+特征空间里的地图、一句话每一层的注意力；再看一眼 train.py 画过的训练曲线。
 
 怎么运行：先训练（train.py），再
     python demo02_sentiment/pictures.py
@@ -164,7 +164,10 @@ def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: P
 
 
 def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
-    """一句话每一层的注意力，各个头取平均：第 i 行是第 i 个 token 在看谁"""
+    """一句话每一层的注意力，各个头取平均：第 i 行是第 i 个 token 在看谁
+
+    每行各用各的深浅：[CLS] 看得散，一行里没有大数，和别的行共用就几乎是白的。
+    """
     encoder, tokenizer = classifier.model.encoder, classifier.tokenizer
     # 平时用的 sdpa 算得快，但不留下注意力；eager 一步一步算，才拿得到
     encoder.set_attn_implementation("eager")
@@ -175,18 +178,13 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
     columns = min(4, len(layers))
     rows = -(-len(layers) // columns)
     side = max(3.0, 0.2 * len(tokens))
-    figure, panels = plt.subplots(
-        rows,
-        columns,
-        figsize=(side * columns, side * rows + 0.4),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (side * columns, side * rows + 0.4)
+    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axes in panels.flat[len(layers) :]:
         axes.axis("off")
     for number, (axes, layer) in enumerate(zip(panels.flat, layers, strict=False), start=1):
         weights = layer[0].mean(dim=0).cpu().numpy()  # (头数, L, L) → (L, L)
-        axes.imshow(weights, cmap="Greens", vmin=0)
+        axes.imshow(weights / weights.max(axis=1, keepdims=True), cmap="Greens", vmin=0)
         axes.set_title(f"第 {number} 层")
         axes.set_xticks(range(len(tokens)), tokens, fontsize=8)
         axes.set_yticks(range(len(tokens)), tokens, fontsize=8)
@@ -198,7 +196,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
         path,
         "注意力",
         [
-            f"「{sentence}」：第 i 行是第 i 个 token 在看谁，每行加起来是 1，颜色越深看得越多",
+            f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
             "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
             "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
             "哪个字推动了结果，看 serve.py 的网页：遮住它，结果变不变",
@@ -220,7 +218,7 @@ def main() -> None:
     exam = classifier.exam("test", args.data)
     labels, names = exam.labels, classifier.labels
 
-    # 2. 五张图
+    # 2. 四张图
     with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
         draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
         draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")

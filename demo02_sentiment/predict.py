@@ -55,7 +55,8 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
     """一句话从文字到概率，每一步打印形状；N = 1 条，L 个 token"""
     model, tokenizer, labels = classifier.model, classifier.tokenizer, classifier.labels
 
-    # 1. 分词：和训练时同一个分词器、同样的 max_length，否则同一个字换了编号，BERT 就看不懂了
+    # 1. 分词：和训练时同一个分词器、同样的 max_length。分词器不同，同一个字换了编号；max_length
+    #    不同，截断的地方不同
     batch = tokenizer(text, truncation=True, return_tensors="pt").to(model.fc.weight.device)
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
     show(f"1. 分词     {' '.join(tokens)}")

@@ -17,7 +17,8 @@
     最好的一轮是 4，验证精度 0.8625
 
 看什么：看趋势，不看某一个数。loss 往下走、精度往上走，说明在学；训练精度还在涨、验证精度不再涨，
-就该停了。让 BERT 也跟着学，见 finetune.py：同一个循环，多几行。
+就该停了。头一轮训练精度反而比验证低：它是边学边记的，一轮开头的批次用的还是没学好的 fc。
+让 BERT 也跟着学，见 finetune.py：同一个循环，多几行。
 """
 
 from collections.abc import Callable
@@ -40,9 +41,10 @@ from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 
 EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得很大，由 PATIENCE 或 Ctrl-C 来停
-# 批次大小：每次看几条再更新一次 fc。它是试出来的：调到内存（显卡就是显存）用掉九成左右最快，
-# 报 out of memory 就改小；内存看任务管理器的"性能"，显存看 nvidia-smi。上一次没退干净的进程
-# 也占着内存，先关掉
+# 批次大小：每次看几条再更新一次 fc。默认只训练 fc，一批只占几十 KB，不用管内存；--recompute 和
+# finetune.py 才要试：调到内存（显卡就是显存）用掉九成左右，报 out of memory 就改小；内存看任务
+# 管理器的"性能"，显存看 nvidia-smi，上一次没退干净的进程也占着，先关掉。也不是越大越好：批次越大，
+# 一轮更新的次数越少，精度可能反而低
 BATCH_SIZE = 90
 LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
 PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
@@ -80,12 +82,13 @@ def main() -> None:
 
     # 3. 每一批喂什么
     if args.recompute:  # 最朴素的写法：喂 token，每一轮都走一遍 BERT
-        forward = model
+        forward = model  # forward：从一批输入到 logits 的函数
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
     else:  # BERT 冻结，特征每一轮都一样，只算一次（第 5 课）：喂特征，只走 fc
         forward, collate = model.fc, keep_batch
         train_set = compute_once(model, tokenizer, train_set, "train", args.bf16)
         validation_set = compute_once(model, tokenizer, validation_set, "validation", args.bf16)
+        # 从这里起 train_set 的第 i 条是 (特征, 标签)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
     train_loader = DataLoader(
@@ -107,8 +110,9 @@ def main() -> None:
     # 5. 训练循环
     with Checkpoints(args.params, args.patience, settings) as checkpoints:
         for epoch in range(args.epochs):
-            model.train()
+            model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，finetune.py 就要紧了
             loss_sum = correct = 0
+            # 一批是 (输入…, 标签)：喂特征时输入有 1 个，喂 token 时有 3 个，*inputs 把它们都收下
             for i, (*inputs, labels) in enumerate(train_loader):
                 # 数据和模型要在同一个设备上，一边在显卡、一边在内存就会报错
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
@@ -141,7 +145,10 @@ def main() -> None:
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停
     #       大模型的训练也是这几步：数据、模型、损失、梯度、更新，只是更大；八类、十类、英文评论，
     #       改的是数据和模型文件夹，循环一行不改
-    # 练习：把 LEARNING_RATE 改成 1e-1 和 1e-5，各看一眼 params/curve.png，哪条学不稳、哪条学不动？
+    # 练习：学习率大了、小了会怎样？另存在别的文件夹里，不盖掉 params/best.pth：
+    #           train.py --lr 1e-1 --params params/lr-big
+    #           train.py --lr 1e-5 --params params/lr-small
+    #       各看一眼那里的 curve.png，哪条学不稳、哪条学不动？
     # 动手：python exercises/check.py demo02/train
 
 

@@ -121,3 +121,14 @@ def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluate
     path = "demo02_sentiment/evaluate.py"
     code, _ = run_here(monkeypatch, capsys, path, "--weights", params / "best.pth")
     assert "旧版课程训练的" in str(code) and "下一步：" in code
+
+
+def test_a_folder_where_nothing_was_trained_says_so(monkeypatch, capsys, params):
+    (params / "run.json").unlink()
+    weights = ("--weights", params / "best.pth")
+    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/evaluate.py", *weights)
+    assert "不知道权重是怎么训练的" in str(code)  # weights without their record
+    for path in params.glob("*.pth"):
+        path.unlink()
+    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/evaluate.py", *weights)
+    assert "还没有训练过" in str(code) and "train.py" in code and "重新" not in code

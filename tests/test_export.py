@@ -12,7 +12,7 @@ from classifier import SentimentClassifier
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
 from course.text_models import Classifier
-from export import check_out
+from export import check_out, write_card
 
 EXPORT = "demo02_sentiment/export.py"
 
@@ -67,8 +67,22 @@ def test_the_model_card_has_the_measured_scores(exported, trained, mini_data):
     assert scores["validation"] == round(record["best"]["validation_accuracy"], 4)
     assert scores["test"] == pytest.approx(right, abs=1e-4)
     assert all(result.dataset_name == "自己的评论" for result in card.data.eval_results)
-    assert f'hf upload 你的用户名/模型名 "{folder}"' in printed and "hf auth login" in printed
+    path = folder.as_posix()  # on Windows too: a backslash in quotes is an escape
+    assert f'pipeline("text-classification", "{path}", truncation=True)' in printed
+    assert f'hf upload 你的用户名/模型名 "{path}"' in printed and "hf auth login" in printed
+    assert "冻结的 BERT + Linear" in card.text and "demo02_sentiment/train.py" in card.text
+    assert "训练数据：自己的评论，400 条" in card.text and "住宿" not in card.text
     assert str(folder.parent) not in card.text  # nobody's private path goes to the Hub
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "kind"), [("all", "全量微调的 BERT"), (2, "微调最后 2 层的 BERT")]
+)
+def test_the_model_card_of_finetuned_weights_says_so(trained, unfreeze, kind):
+    classifier = SentimentClassifier(trained / "best.pth")
+    classifier.record = classifier.record | {"unfreeze": unfreeze}
+    card = write_card(classifier, "x", [1, 2, 3], 0.5)
+    assert kind in card and "finetune.py" in card and "train.py" not in card
 
 
 def test_only_an_old_export_is_overwritten(exported, tmp_path):

@@ -194,6 +194,10 @@ def test_other_files_are_read_like_a_csv(tmp_path):
         ("text,label\n好,1\n,0\n", "第 3 行的 text 或 label 是空的"),
         ("text,label\n好,1\n坏,0\n", "不够切成三份"),
         ("text,label\n" + "".join(f"第{i}条,1\n" for i in range(50)), "只有一种标签"),
+        (
+            "text,label\n你好啊,9\n" + "".join(f"第{i}条,{i % 2}\n" for i in range(100)),
+            "标签 9 只有 1 行，不够切成三份",
+        ),
     ],
 )
 def test_bad_csv_says_what_is_wrong(tmp_path, content, message):

@@ -94,6 +94,7 @@ def test_stops_early_when_validation_no_longer_improves(repo, mini_bert, mini_da
     )
     assert done.returncode == 0, done.stderr
     assert "连续 4 轮没有超过最好成绩" in done.stdout
+    assert f'evaluate.py --weights "{tmp_path / "best.pth"}"，在测试集上' in done.stdout
     log = read_log(tmp_path)
     accuracies = [row["validation_accuracy"] for row in log]
     assert accuracies.index(max(accuracies)) == len(log) - 1 - 4

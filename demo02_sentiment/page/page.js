@@ -1,11 +1,11 @@
 // 网页的全部动作：问本机的 serve.py，把回答画出来。没有别的库，不访问别的网站
 
 const EXAMPLES = [
-  "美女你好，可以加个微信吗",
-  "不可以",
   "房间很干净，服务也好，离地铁站走路五分钟，下次还来",
   "等了一个小时才上菜，鱼还是凉的，服务员爱理不理，再也不来了",
   "外观不错，就是电池不耐用，用了半年只能撑两个小时",
+  "美女你好，可以加个微信吗", // 后两句不是评论，模型没有学过这样的话
+  "不可以",
 ];
 const LONGEST = 10000; // 一条最多多少个字；模型只看开头 500 个 token 左右，再长没有用
 const BATCH = 32; // 一批评论时，一次请求送几条
@@ -62,7 +62,8 @@ async function readInfo() {
   biggestFile = info.max_file;
   $("about").textContent =
     `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
-    `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。`;
+    `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。` +
+    "它学的是评论，不像评论的话，结果只供参考。";
 }
 
 /** 两类时 0 号用负向的颜色；多于两类都用同一种颜色 */
