@@ -11,7 +11,7 @@
     JSON     请求和回答的写法，样子像 Python 的字典和列表
     状态码   回答开头的三位数：2xx 成了，4xx 请求有问题，5xx 服务器有问题
     token    有三个意思：一是模型读写文字的最小一块，一个汉字常常就是一个 token；二是访问 token
-             （access token），证明你是谁的一串密码（第 2 课）；三是有的代码把分词器也叫
+             （access token），证明你是谁的一串密码（见 02）；三是有的代码把分词器也叫
              token，这门课的代码里分词器一律叫 tokenizer
 
 怎么运行：python demo01_hf_basics/01_api_anonymous.py
@@ -84,7 +84,7 @@ def lesson(api: Api, timeout: float) -> None:
 
     # 3. 状态码是 200、内容是好的 JSON，才用 .json() 变成 Python 的列表和字典
     #    结果    [{'generated_text': '今天天气很好，…'}]      你的原话 + 接着写的
-    #    你的结果和这里不一样是正常的：下一个字是按概率抽的，每次运行都不同（怎么抽见第 4 课）
+    #    你的结果和这里不一样是正常的：下一个字是按概率抽的，每次运行都不同（怎么抽见 04）
     problem = explain_failure(response, token=None)
     print(f"意思    {problem}" if problem else f"结果    {response.json()}")
 
@@ -115,7 +115,7 @@ def main() -> None:
     #    一样的：POST 一段 JSON，请求头里带 token，先看状态码
     #    不一样：那边模型名写在 JSON 里，这边写在地址里；那边是一问一答的 messages，回答在
     #    choices[0].message.content，这边是一段 inputs，回答在 [0]["generated_text"]
-    #    今天 Hub 的对话模型用的正是那种格式，第 2 课两种都发一遍
+    #    今天 Hub 的对话模型用的正是那种格式，02 里两种都发一遍
 
     # 小结：请求 = 地址 + JSON；回答 = 状态码 + 类型 + 内容，按这个顺序读
     #       匿名请求得到 401：从前可以匿名，现在 API 要知道你是谁，下一课带上 token

@@ -76,9 +76,9 @@ MESSAGES = [{"role": "user", "content": PROMPT}]
 MAX_TOKENS = 30
 
 
-@patient  # 和第 1 课一样：有时限，503 再试，连不上说清楚
+@patient  # 和 01 一样：有时限，503 再试，连不上说清楚
 def ask(url: str, token: str | None, payload: dict, timeout: float) -> requests.Response:
-    # 比第 1 课多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
+    # 比 01 多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return requests.post(url, headers=headers, json=payload, timeout=timeout, allow_redirects=False)
 
@@ -108,7 +108,7 @@ def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
 
 
 def continue_text(api: Api, timeout: float) -> None:
-    # 2. 旧的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（第 4 课细讲）
+    # 2. 旧的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（04 细讲）
     #    状态码  200
     #    内容    [{"generated_text":"你好，我是一款语言模型，…"}]
     #    GPT-2 是续写模型：它不回答问题，只顺着你的话往下写，所以提示语要写成一句话的开头
@@ -170,7 +170,7 @@ def main() -> None:
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
-    #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见第 7 课
+    #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见 07
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
     # 练习 2：在 chat_with_client 里给 chat_completion 加上 stream=True，再 for chunk in answer
     #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来

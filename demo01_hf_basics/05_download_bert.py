@@ -53,7 +53,7 @@ def main() -> None:
     #    03 写 AutoTokenizer，这里写 BertTokenizer，得到的是同一个类：前者看配置挑，后者直接点名
     name = got.name
     print(f'\n读模型：from_pretrained("{name}", cache_dir="models", local_files_only=True)')
-    with quiet():  # 不然会打印一张 LOAD REPORT：文件里没有分类头，随机造了一个（第 6 课说它）
+    with quiet():  # 不然会打印一张 LOAD REPORT：文件里没有分类头，随机造了一个（06 细讲）
         model = BertForSequenceClassification.from_pretrained(
             name, cache_dir=MODELS, local_files_only=True
         )

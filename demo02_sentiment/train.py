@@ -84,7 +84,7 @@ def main() -> None:
     if args.recompute:  # 最朴素的写法：喂 token，每一轮都走一遍 BERT
         forward = model  # forward：从一批输入到 logits 的函数
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
-    else:  # BERT 冻结，特征每一轮都一样，只算一次（第 5 课）：喂特征，只走 fc
+    else:  # BERT 冻结，特征每一轮都一样，只算一次（features.py）：喂特征，只走 fc
         forward, collate = model.fc, keep_batch
         train_set = compute_once(model, tokenizer, train_set, "train", args.bf16)
         validation_set = compute_once(model, tokenizer, validation_set, "validation", args.bf16)
