@@ -24,3 +24,8 @@ def test_train_twice_then_evaluate_with_no_arguments(repo):
     accuracy = re.search(r"(\d+)/1200 .*冻结的 BERT", score.stdout)
     assert int(accuracy[1]) / 1200 > 0.6
     assert re.search(r"600/1200 .*全猜一类", score.stdout)
+
+    # the libraries' own bars and reports are English and say nothing to a learner
+    for done in (first, again, score):
+        for english in ("Loading weights", "LOAD REPORT", "Saving the dataset", "Writing model"):
+            assert english not in done.stdout + done.stderr
