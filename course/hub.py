@@ -19,7 +19,7 @@ from huggingface_hub.hf_api import RepoFile
 from course.cli import Parser, above
 from course.download import RemoteFile, Source, explain, fetch, fetch_all, no_auth, refused
 from course.errors import CourseError
-from course.files import atomic_write, remove
+from course.files import remove
 from course.models import (
     cache_folder,
     check_folder,
@@ -32,7 +32,7 @@ from course.models import (
 )
 from course.network import unreachable, within
 from course.paths import DATA, MODELS
-from course.reviews import CHNSENTICORP, LABEL_NAMES, check, to_dataset
+from course.reviews import CHNSENTICORP, LABEL_NAMES, check, save, to_dataset
 
 SOURCES = {  # 国内先试 modelscope；hf-mirror 有时只是把请求转回 huggingface.co
     "hf": "https://huggingface.co",
@@ -312,7 +312,6 @@ def download_reviews(repo: str, source: Source) -> Path:
             f"{repo} 的内容读不懂（{type(error).__name__}），已经删掉", source.advice
         ) from error
     dataset = check(to_dataset(splits, LABEL_NAMES), repo)
-    with atomic_write(CHNSENTICORP) as temporary:
-        dataset.save_to_disk(str(temporary))
+    save(dataset, CHNSENTICORP)
     remove(raw)  # 内容已经在 data/ChnSentiCorp 里了
     return CHNSENTICORP

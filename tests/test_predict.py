@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from classifier import SentimentClassifier
 from course.errors import CourseError
+from course.files import file_sha256
 from course.reviews import load_reviews, to_splits
 from course.table_files import encoding_of, read_rows, survey
 from predict import EXAMPLE
@@ -218,6 +219,9 @@ def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
     shutil.copytree(weights.parent, changed)
     state = torch.load(weights, weights_only=True)
     torch.save({name: tensor + 1 for name, tensor in state.items()}, changed / "best.pth")
+    record = json.loads((changed / "run.json").read_text(encoding="utf-8"))
+    record["best_sha256"] = file_sha256(changed / "best.pth")  # another training, whole and sound
+    (changed / "run.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(CourseError, match="不能接着算"):
         predict_file(changed / "best.pth", source, "text", out)
 
