@@ -76,6 +76,7 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
         *("--data", tmp_path / "again"),
     )
     assert score.returncode == 0, score.stderr
+    assert "不是训练时的" in score.stdout  # another paper: it says so
     correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
     assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
 
