@@ -7,7 +7,9 @@ from pathlib import Path
 
 def promised(script: Path) -> list[str]:
     """The indented lines under 会看到, without the indent and without lines of nothing but …"""
-    lines = iter(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).splitlines())
+    # as it stands: cleaning it would turn the tabs that a lesson prints into spaces
+    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")), clean=False)
+    lines = iter(doc.splitlines())
     for line in lines:
         if line.startswith("会看到"):
             break

@@ -1,10 +1,9 @@
 """Lessons 03 to 06 of demo01: what they promise at the top is what they print"""
 
-import ast
-
 import pytest
 from conftest import run_here, run_script
 from loopback_tools import run_loopback
+from shown import assert_shown, promised
 
 from course.paths import ROOT
 
@@ -12,29 +11,13 @@ GENERATE = "demo01_hf_basics/04_generate_text.py"
 CLASSIFY = "demo01_hf_basics/06_classify_text.py"
 
 
-def promised(script: str) -> list[str]:
-    """The pieces of text of the 会看到 block, split where it says …, in order"""
-    doc = ast.parse((ROOT / script).read_text(encoding="utf-8")).body[0].value.value
-    block = doc.split("会看到")[1].split("\n", 1)[1]
-    pieces = [piece.strip() for line in block.splitlines() for piece in line.split("…")]
-    return [piece for piece in pieces if piece]
-
-
-def check_promise(script: str, printed: str) -> None:
-    at = 0
-    for piece in promised(script):
-        found = printed.find(piece, at)
-        assert found >= 0, f"{script} promises {piece!r} but prints\n{printed}"
-        at = found + len(piece)
-
-
 @pytest.mark.parametrize("script", ["03_download_gpt2", "05_download_bert"])
 def test_download_lessons_without_network(repo, script):
     script = f"demo01_hf_basics/{script}.py"
     done = run_loopback(repo, script)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert len(promised(script)) > 8
-    check_promise(script, done.stdout)
+    assert len(promised(ROOT / script)) > 8
+    assert_shown(ROOT / script, done.stdout)
     for word in (".locks/", "refs/", "blobs/", "snapshots/"):  # shown, though the folder is flat
         assert word in done.stdout
     assert "Loading weights" not in done.stderr and "LOAD REPORT" not in done.stdout + done.stderr
@@ -44,8 +27,8 @@ def test_download_lessons_without_network(repo, script):
 def test_model_lessons_offline(repo, script):
     done = run_script(repo, script)
     assert done.returncode == 0, done.stderr
-    assert len(promised(script)) > 8
-    check_promise(script, done.stdout)
+    assert len(promised(ROOT / script)) > 8
+    assert_shown(ROOT / script, done.stdout)
     assert "Loading weights" not in done.stderr and "LOAD REPORT" not in done.stdout + done.stderr
     if script == CLASSIFY:  # an untrained head: every seed says something else
         rows = [row.split("→")[1] for row in done.stdout.splitlines() if "→ LABEL_0" in row]

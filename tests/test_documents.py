@@ -201,26 +201,6 @@ def test_cheap_scripts_run_as_documented(repo, smaller, path):
         assert done.returncode == 0 and done.stdout, f"{command}\n{done.stdout}{done.stderr}"
 
 
-class Hub(StandIn):
-    """The stand-in, which also lists one folder at a time, as load_dataset asks"""
-
-    def route(self, handler, path, query):
-        kind, _, rest = path.removeprefix("api/").partition("s/")
-        name, _, folder = rest.partition("/tree/")
-        files = self.repos.get((kind, name))
-        if not path.startswith("api/") or files is None or query.get("recursive") != "false":
-            super().route(handler, path, query)
-            return
-        inside = folder.partition("/")[2]
-        listed, start = {}, f"{inside}/" if inside else ""
-        for file, data in files.items():
-            if file.startswith(start):
-                first, _, deeper = file.removeprefix(start).partition("/")
-                entry = {"type": "directory", "oid": "0" * 40, "size": 0, "path": start + first}
-                listed[first] = entry if deeper else self.entry(file, data)
-        self.send(handler, 200 if listed else 404, list(listed.values()))
-
-
 def model_files(folder: Path) -> dict[str, bytes]:
     """A repo as on the Hub: the model, and what a learner does not need"""
     extra = {"README.md": b"# card", "tf_model.h5": b"another framework", ".gitattributes": b""}
@@ -241,7 +221,7 @@ def hub(mini_bert, mini_data, tmp_path_factory):
     names = {w for c in COMMANDS for w in re.findall(r"[\w-]+/[\w.-]+", c.text)}
     repos = {("model", name): gpt2 if "gpt2" in name else bert for name in names}
     repos |= {("dataset", name): table for name in names}
-    with Hub(repos) as standin:
+    with StandIn(repos) as standin:
         yield standin
 
 

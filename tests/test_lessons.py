@@ -1,6 +1,5 @@
 """The lessons, run from the repo root and from their own folder, with no arguments needed"""
 
-import ast
 import csv
 import re
 import shutil
@@ -8,6 +7,7 @@ import shutil
 import pytest
 from conftest import TINY, run_here, run_script
 from datasets import load_dataset, load_from_disk
+from shown import assert_shown, promised
 
 from course.errors import CourseError
 from course.models import load_tokenizer
@@ -27,15 +27,14 @@ def assert_shows(repo, script, out):
 
     "…" stands for what varies; the promised lines come in the order of the output.
     """
-    source = (repo / "demo02_sentiment" / script).read_text(encoding="utf-8")
-    block = ast.get_docstring(ast.parse(source)).split("会看到：\n")[1].splitlines()
-    steps = re.findall(r"^ *# +> (.+)$", source, re.MULTILINE)
-    assert len(block) >= 5 and steps
-    for lines in (block, steps):
-        rest = out
-        for piece in (piece.strip() for line in lines for piece in line.split("…")):
-            assert piece in rest, f"{script} promises {piece!r}, here or later"
-            rest = rest[rest.index(piece) + len(piece) :]
+    path = repo / "demo02_sentiment" / script
+    steps = re.findall(r"^ *# +> (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(promised(path)) >= 5 and steps
+    assert_shown(path, out)
+    rest = out
+    for piece in (piece.strip() for line in steps for piece in line.split("…")):
+        assert piece in rest, f"{script} promises {piece!r}, here or later"
+        rest = rest[rest.index(piece) + len(piece) :]
 
 
 @pytest.mark.parametrize("own_folder", [False, True])
