@@ -164,12 +164,12 @@ def main() -> None:
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 算过的特征，这里直接用）
     classifier = SentimentClassifier(args.weights)
-    exam = classifier.exam("test", args.data)
-    if exam.dataset.sha256 != classifier.record.get("data_sha256"):
+    if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
         )
+    exam = classifier.exam("test", args.data)
     source = args.data or classifier.record["data"]
     sizes = [len(MyDataset(split, source)) for split in ("train", "validation", "test")]
 

@@ -66,11 +66,14 @@ def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     return order[np.argsort(rank[order], kind="stable")][:size]
 
 
-def frozen_features(folder: Path, texts: list[str], name: str) -> tuple[np.ndarray, str]:
-    """冻结的 BERT 的 [CLS] 特征 (N, hidden)，和这个 BERT 的 SHA-256；算过的直接读"""
+def frozen_features(
+    folder: Path, train: MyDataset, validation: MyDataset
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """冻结的 BERT 在两份评论上的 [CLS] 特征 (N, hidden)，和它的 SHA-256；算过的直接读"""
     encoder, tokenizer = load_bert(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
-    features = cached_features(encoder, tokenizer, texts, name).numpy()
-    return features, fingerprint(encoder, tokenizer)
+    learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
+    asked = cached_features(encoder, tokenizer, validation.texts, "validation").numpy()
+    return learned, asked, fingerprint(encoder, tokenizer)
 
 
 def draw(scores: dict[str, dict[int, list[float]]], path: Path) -> None:
@@ -111,11 +114,10 @@ def main() -> None:
 
     # 1. 两个 BERT 的特征，各算一遍，冻结的不会变；随机的那个和它结构、字典都一样，只是没有预训练
     folder = find_model(args.model)
-    features = {}
-    for way, bert in (("随机的 BERT", random_model(folder, 0)), ("冻结的 BERT", folder)):
-        learned, sha256 = frozen_features(bert, train.texts, "train")
-        asked, _ = frozen_features(bert, validation.texts, "validation")
-        features[way] = learned, asked, sha256
+    features = {
+        "随机的 BERT": frozen_features(random_model(folder, 0), train, validation),
+        "冻结的 BERT": frozen_features(folder, train, validation),
+    }
 
     # 2. 每种做法、每个条数、每次抽样：只用抽到的标签学一个分类头，在整个验证集上考
     #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，特征先标准化，一次解到头，不用验证集挑轮次，

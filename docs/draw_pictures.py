@@ -15,12 +15,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
 from course.cli import Parser, run
 from course.files import atomic_write
 from course.fonts import chinese_font
-from course.models import load_tokenizer
+from course.models import load_model, load_tokenizer
 from course.paths import ROOT
 
 matplotlib.use("Agg")  # 只存文件，不开窗口
@@ -259,9 +258,7 @@ def next_token_scores() -> tuple[list[str], torch.Tensor]:
     """小 GPT-2 对 PROMPT 下一个 token 的打分：(字典的每一项, 分数 (21128,))"""
     folder = ROOT / "models" / "tiny-gpt2-chinese"
     tokenizer = load_tokenizer(folder)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32
-    ).eval()
+    model = load_model(AutoModelForCausalLM, folder, dtype=torch.float32)
     ids = tokenizer(PROMPT, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         logits = model(ids).logits[0, -1]
@@ -318,7 +315,6 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--out", type=Path, default=PICTURES, help=f"存到哪里，默认 {PICTURES}")
     args = parser.parse_args()
-    disable_progress_bar()  # 读模型时的英文进度条，一闪而过
     plt.rcParams |= {"font.family": chinese_font(), "text.color": INK}
     for name, draw in DRAWINGS.items():
         figure = draw()
