@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ablation import random_model
@@ -51,7 +51,7 @@ SUBSETS = 5  # 每个条数抽几次
 C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签；特征先标准化
 WAYS = ["TF-IDF", "随机的 BERT", "冻结的 BERT"]
 TUNED = "微调的 BERT"  # --finetune 才有
-TUNED_SIZES = [200, 1000, 5000]  # 微调一次要几分钟，只量这几个条数，每个抽 TUNED_SUBSETS 次
+TUNED_SIZES = [200, 1000]  # 微调一次要几分钟，只量这几个条数，每个抽 TUNED_SUBSETS 次
 TUNED_SUBSETS = 2
 LOPSIDED = 1.5  # 最多的一类是最少的几倍以上，就算不均匀
 
@@ -67,13 +67,21 @@ def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     return order[np.argsort(place[order], kind="stable")][:size]
 
 
+def linear_head() -> Pipeline:
+    """还没有学的分类头：特征先标准化，再逻辑回归"""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000))
+
+
 def frozen_features(
-    folder: Path, train: MyDataset, validation: MyDataset
+    folder: Path, train: MyDataset, other: MyDataset, name: str = "validation"
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """冻结的 BERT 在两份评论上的 [CLS] 特征 (N, hidden)，和它的 SHA-256；算过的直接读"""
+    """冻结的 BERT 在训练集和另一份（叫 name）上的 [CLS] 特征 (N, hidden)，和它的 SHA-256
+
+    算过的直接读。
+    """
     encoder, tokenizer = load_bert(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
     learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
-    asked = cached_features(encoder, tokenizer, validation.texts, "validation").numpy()
+    asked = cached_features(encoder, tokenizer, other.texts, name).numpy()
     return learned, asked, fingerprint(encoder, tokenizer)
 
 
@@ -123,8 +131,7 @@ def main() -> None:
         if way == TUNED:
             return finetuned(folder, train, rows, validation.texts, seed)
         learned, asked, _ = features[way]
-        head = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000))
-        return head.fit(learned[rows], labels[rows]).predict(asked)
+        return linear_head().fit(learned[rows], labels[rows]).predict(asked)
 
     # 3. 算过的记在文件里，中断了再运行接着算；数据、BERT 变了，记录就不算数
     notes = args.params / "label_curve.json"
