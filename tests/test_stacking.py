@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from conftest import TINY, run_here, run_script, write_csv
+from conftest import run_here, run_script, write_csv
 
 from course.baseline import tfidf_baseline
 from course.reviews import load_reviews, to_splits
@@ -22,8 +22,8 @@ def test_memory_is_not_trusted():
     assert (guesses["叠起来"] == labels).all() and trust < 0.2
 
 
-def test_the_table(repo, mini_data):
-    done = run_script(repo, STACKING, "--model", TINY, "--data", mini_data, "--seeds", 2)
+def test_the_table(repo, mini_bert, mini_data):
+    done = run_script(repo, STACKING, "--model", mini_bert, "--data", mini_data, "--seeds", 2)
     assert done.returncode == 0, done.stderr
     cell = r" +([\d.]+) ± [\d.]+"
     rows = re.findall(rf"^(\d+){cell * 3} +([+-][\d.]+) +([\d.]+)$", done.stdout, re.MULTILINE)
@@ -39,12 +39,12 @@ def test_the_table(repo, mini_data):
     assert abs(float(rows[-1][1]) - 100 * whole) < 0.06
 
 
-def test_three_classes_and_a_class_too_small(monkeypatch, capsys, splits, tmp_path):
+def test_three_classes_and_a_class_too_small(monkeypatch, capsys, mini_bert, splits, tmp_path):
     rows = [(text, "甲乙丙"[i % 3]) for i, (text, _) in enumerate(splits["train"][:60])]
     for name in ("train", "validation", "test"):
         write_csv(tmp_path / "three" / f"{name}.csv", rows)
         write_csv(tmp_path / "few" / f"{name}.csv", [*rows, ("只有一条的一类，别的没有", "丁")])
-    arguments = ("--model", TINY, "--seeds", 1, "--data")
+    arguments = ("--model", mini_bert, "--seeds", 1, "--data")
     code, output = run_here(monkeypatch, capsys, STACKING, *arguments, tmp_path / "three")
     assert code == 0 and re.search(r"^60 ", output, re.MULTILINE)
     code, _ = run_here(monkeypatch, capsys, STACKING, *arguments, tmp_path / "few")
