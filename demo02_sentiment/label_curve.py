@@ -8,6 +8,7 @@
 每个条数抽几次不同的评论，看平均和波动：标签少的时候，抽到哪几条差别很大。
 
 怎么运行：python demo02_sentiment/label_curve.py            第一次几分钟，算过的不再算
+          python demo02_sentiment/label_curve.py --finetune    加上全量微调，几十分钟
           python demo02_sentiment/label_curve.py --data 你的.csv
 
 会看到：
@@ -21,8 +22,9 @@
     画好 …label_curve.png
 
 看什么：左边差得最多，右边挤在一起。预训练省的是标签：横着看，TF-IDF 要多标几倍才追得上。
-老实说一句：随仓库的小 BERT 预训练时读过这 9,600 条评论的文字（没有看标签），所以在别的领域它领先
-得少一些，见 README.md 的消融；用 --data 换成你自己的数据，看到的才是你的曲线。
+老实说一句：随仓库的小 BERT 预训练时读过这 9,600 条评论的文字（没有看标签）。同样的曲线在它没读过的
+新闻上再画一遍，领先少一半，见 prepare_inews.py 和 README.md；用 --data 换成你自己的数据，看到的
+才是你的曲线。
 """
 
 import json
