@@ -60,9 +60,10 @@ def test_errors_in_the_data_are_suspected_and_the_test_set_is_judged_from_outsid
     suspects = int(re.search(r"可疑的 (\d+) 条", done.stdout)[1])
     assert suspects == table[0][1] + table[1][0] and "没有拿来学" not in done.stdout
     shown = re.findall(r"标着 [负正]向，模型说[负正]向（[\d.]+%）\n    (.*)", done.stdout)
-    assert len(shown) == min(20, suspects)
+    # a head that had learned these very labels would suspect next to none of them
+    assert suspects > 20 and len(shown) == 20
     guilty = {text[:150] for text, _ in train[:30]}
-    assert sum(text.rstrip("…") in guilty for text in shown) >= 4  # by chance: 2
+    assert sum(text.rstrip("…") in guilty for text in shown) >= 4  # two would be chance
     share, raised, rise = re.search(
         r"估计从 ([\d.]+)% 变成 ([\d.]+)%，涨了 (-?[\d.]+)", done.stdout
     ).groups()
