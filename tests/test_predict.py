@@ -59,7 +59,9 @@ def read_csv(path, delimiter=","):
 
 def check(rows, texts, classifier, column="text"):
     """Every text in its place, its probabilities those of the classifier, its note right"""
-    assert [row[column] or "" for row in rows] == texts
+    assert [row[column] or "" for row in rows] == texts or [row[column] for row in rows] == [
+        "'=1+1" if text == "=1+1" else text for text in texts  # in CSV and TSV: not a formula
+    ]
     full = [text for text in texts if text.strip()]
     expected = iter(classifier.probabilities(full).tolist())
     for row, text in zip(rows, texts, strict=True):
