@@ -42,8 +42,8 @@ def sections(texts: Iterable[str]) -> Iterator[list[str]]:
     """评论一段一段地来：一段最多 CHUNK 条，或刚过 CHARACTERS 个字"""
     section, size = [], 0
     for text in texts:
-        # 多留一个字，分类器就知道后面还有
-        section.append(text[: MAX_CHARACTERS + 1])
+        part = text[: MAX_CHARACTERS + 1]  # 多留一个字，分类器就知道后面还有
+        section.append(part if part.strip() else text.strip()[: MAX_CHARACTERS + 1])
         size += len(section[-1])
         if len(section) == CHUNK or size > CHARACTERS:
             yield section
