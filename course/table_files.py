@@ -223,6 +223,6 @@ def write_rows(path: Path, suffix: str, columns: list[str], rows: Iterable[dict]
 
 
 def write_parquet(path: Path, schema: pyarrow.Schema, rows: Iterable[dict]) -> None:
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         for group in chunks(rows, ROWS):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(group, schema))

@@ -293,11 +293,11 @@ def test_hostile_files_take_bounded_memory(repo, tmp_path):
     assert int(peak) < 600_000  # kB
 
 
-def test_a_column_far_larger_than_its_file_is_refused(monkeypatch):
+def test_a_parquet_far_larger_than_its_file_is_refused(monkeypatch):
     monkeypatch.setattr(table_binary, "BOMB", 1_000_000)
     table = {"text": ["a" * 1000] * 2000}
     packed = as_parquet(table, use_dictionary=False, compression="zstd")
-    with pytest.raises(CourseError, match=r"列 text 展开后有 .* 倍"):
+    with pytest.raises(CourseError, match="倍"):
         rows_of("a.parquet", packed)
     assert len(rows_of("a.parquet", as_parquet(table, use_dictionary=False))) == 2000
 
