@@ -194,7 +194,7 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[dict]:
                     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                         raise CourseError(f"{where} 读不出来：{error}", "换一个文件") from error
                     if isinstance(values[title], str | bytes) and len(values[title]) > LIMIT:
-                        raise too_long(where)
+                        raise too_long(f"{where} ")
                 yield values
 
 

@@ -187,7 +187,7 @@ def cell(value: object, where: str = "有一格") -> str | None:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError as error:
-        raise CourseError(f"{where} 一层套一层，太深了", "删掉这一条") from error
+        raise CourseError(f"{where}一层套一层，太深了", "删掉这一条") from error
 
 
 def string(value: object) -> str | None:

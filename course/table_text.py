@@ -59,7 +59,7 @@ class Found:
 
 def too_long(where: str) -> CourseError:
     return CourseError(
-        f"{where} 超过 {LIMIT:,} 个字，不像是一条评论",
+        f"{where}超过 {LIMIT:,} 个字，不像是一条评论",
         "看看这里是不是少了换行或双引号；真有这么长，先自己切短",
     )
 
@@ -258,8 +258,8 @@ JSON = json.JSONDecoder(object_pairs_hook=unique, parse_int=whole, parse_constan
 
 def not_json(where: str, error: Exception) -> CourseError:
     if isinstance(error, RecursionError):
-        return CourseError(f"{where} 一层套一层，太深了", '每条评论应该像 {"text": "很好"}')
-    return CourseError(f"{where} 不是 JSON：{error}", "改好这里")
+        return CourseError(f"{where}一层套一层，太深了", '每条评论应该像 {"text": "很好"}')
+    return CourseError(f"{where}不是 JSON：{error}", "改好这里")
 
 
 def parse(text: str, where: str) -> Any:
@@ -271,7 +271,7 @@ def parse(text: str, where: str) -> Any:
 
 def check_row(value: object, where: str) -> dict:
     if not isinstance(value, dict):
-        raise CourseError(f"{where} 不是 JSON 对象", '每条应该像 {"text": "很好"}')
+        raise CourseError(f"{where}不是 JSON 对象", '每条应该像 {"text": "很好"}')
     return value
 
 
@@ -324,7 +324,7 @@ def read_json_list(text: TextIO, name: str) -> Iterator[dict]:
         yield check_row(value, where)
         separator = upcoming()
         if separator not in (",", "]"):
-            raise CourseError(f"{where} 后面不是逗号，也不是结尾的 ]", "文件不完整，或少写了逗号")
+            raise CourseError(f"{where}后面不是逗号，也不是结尾的 ]", "文件不完整，或少写了逗号")
         at += separator == ","
     at += 1
     if upcoming():
@@ -385,5 +385,7 @@ def read_json(text: TextIO, name: str) -> Iterator[dict]:
     content = text.read(MAX_OBJECT + 1)
     if len(content) > MAX_OBJECT or sum(map(content.count, ",[{")) > MAX_VALUES:
         raise CourseError(f"{name} 整个是一个 JSON 对象，太大了", "改成一行一个对象，存成 .jsonl")
-    for row, value in enumerate(rows_of(check_row(parse(content, name), name), name), start=1):
+    for row, value in enumerate(
+        rows_of(check_row(parse(content, f"{name} "), f"{name} "), name), start=1
+    ):
         yield check_row(value, f"{name} 第 {row} 条")

@@ -299,7 +299,7 @@ def bad(tmp_path, name: str, content: bytes):
     ("name", "content", "column", "out", "message"),
     [
         ("in.csv", b"a,b\n1,2\n", "text", "out.csv", "没有列 text，现有的列是 a、b"),
-        ("in.xlsx", b"PK", "text", "out.csv", "不认识 in.xlsx 的扩展名"),
+        ("in.doc", b"PK", "text", "out.csv", "不认识 in.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "out.doc", "不认识 out.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "in.csv", "是同一个文件"),
         ("in.csv", b"", "text", "out.csv", "一行数据也没有"),
