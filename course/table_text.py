@@ -164,7 +164,7 @@ def fit(columns: list[str], width: int, cells: list, where: tuple[str, int], fou
     if len(cells) == len(columns):
         return dict(zip(columns, cells, strict=True))
     name, row = where
-    if any(cells[len(columns) :]):
+    if any(cell != "" for cell in cells[len(columns) :]):
         raise CourseError(
             f"{name} 第 {row} 行有 {len(cells)} 格，列名只有 {len(columns)} 个："
             + "｜".join(map(shown, cells[:9])),

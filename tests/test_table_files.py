@@ -190,7 +190,7 @@ def utf8_with_a_bad_byte() -> bytes:
         ("a.xlsx", TABLE, "不是 Excel 文件"),
         ("a.xlsx", as_zip(), "不是完整的 Excel 文件"),
         ("a.xlsx", as_xlsx([["text"], ["好"]])[:-300], "不是完整的 Excel 文件"),
-        ("a.xlsx", as_xlsx([["text"], ["好", 1]]), "第 2 行有 2 格"),
+        ("a.xlsx", as_xlsx([["text"], ["好", 0]]), "第 2 行有 2 格"),
         ("a.xlsx", as_xlsx([["text", "text"]]), "列名有重复"),
         ("a.xlsx", as_xlsx([[]]), "工作表 表0 是空的"),
         ("a.csv", as_parquet({"text": ["好"]}), "其实是 .parquet"),
