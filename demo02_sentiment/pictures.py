@@ -199,7 +199,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
             f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
             "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
             "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
-            "哪个字推动了结果，看 serve.py 的网页：遮住它，结果变不变",
+            "哪个词推动了结果，看 serve.py 的网页",
         ],
     )
 
