@@ -26,6 +26,7 @@ from datasets import Dataset, disable_progress_bars, load_dataset, load_from_dis
 
 from course.cleaning import clean, normalize
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.paths import DATA
 from course.reviews import load_reviews
@@ -62,7 +63,7 @@ def show_lengths(texts: list[str]) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     args = parser.parse_args()
     disable_progress_bars()  # 库的英文进度条（Saving the dataset…）只闪一下，这里关掉
 

@@ -28,11 +28,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
-from checkpoint import WEIGHTS
+from checkpoint import WEIGHTS, recorded_data
 from classifier import Exam, SentimentClassifier
 from course.baseline import tfidf_baseline
 from course.cleaning import normalize
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.paths import command
 from my_dataset import MyDataset
 
@@ -83,7 +84,7 @@ def print_mistakes(exam: Exam, names: list[str]) -> None:
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
     args = parser.parse_args()
 
     # 1. 读回训练好的分类器，考一次：特征 → fc → softmax → 概率 (条数, 类别数)
@@ -91,7 +92,7 @@ def main() -> None:
     record, names = classifier.record, classifier.labels
     exam = classifier.exam("test", args.data)
     texts, labels, predicted = exam.dataset.texts, exam.labels, exam.predicted
-    train_set = MyDataset("train", args.data or record["data"])
+    train_set = MyDataset("train", args.data or recorded_data(record))
 
     # 2. 两个基线，用同样的训练集，考同样的测试集
     majority = np.bincount(train_set.labels).argmax()

@@ -29,6 +29,7 @@ from sklearn.metrics import confusion_matrix
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.fonts import chinese_font
 
@@ -207,7 +208,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
     parser.add_argument("--sentence", default=SENTENCE, help="注意力图画哪句话")
     args = parser.parse_args()
     folder = args.weights.parent / "pictures"
