@@ -87,13 +87,17 @@ class Report:
     def drop(self, reason: str, place: Place) -> None:
         self.dropped.setdefault(reason, []).append(place)
 
+    def lost(self, reason: str) -> str:
+        """因为 reason 丢了几行，头几个行号"""
+        places = self.dropped[reason]
+        some = "、".join(map(str, places[:PLACES]))
+        return f"{reason} {len(places)} 行：{some}{'……' if len(places) > PLACES else ''}"
+
     def show(self, splits: dict[str, list[Review]], names: list[str]) -> None:
         print(f"数据：{self.title}")
         print(f"  列    {self.columns}\n  读到  {self.read} 行")
-        for reason, places in self.dropped.items():
-            some = "、".join(map(str, places[:PLACES]))
-            more = "……" if len(places) > PLACES else ""
-            print(f"  丢掉  {reason} {len(places)} 行：{some}{more}")
+        for reason in self.dropped:
+            print(f"  丢掉  {self.lost(reason)}")
         counts = Counter(row.label for rows in splits.values() for row in rows)
         print(f"  类别  {len(names)} 类：")
         shown = LABEL_NAMES if names == ["0", "1"] else names
@@ -407,10 +411,10 @@ def few_classes(
             f"{path} 的标签有 {len(whole)} 种，几乎一行一种，不像标签（{report.columns}）",
             "用 --label-column 换一列",
         )
-    lost = "，".join(f"{reason} {len(places)} 行" for reason, places in report.dropped.items())
+    lost = "；".join(map(report.lost, report.dropped))
     left = Counter(row.label for row in train)
     return CourseError(
         f"{path} 只剩 {len(left)} 种够用的标签，要有两种（每种至少 {PARTS} 条不重复的）。"
-        f"丢掉的：{lost[:200]}",
+        f"丢掉的：{lost[:300]}",
         "每种标签补到十条以上；已经分好的，放进一个文件夹，叫 train、validation、test",
     )
