@@ -135,7 +135,7 @@ def load_own(path: Path, source: DataSource) -> tuple[dict[str, list[tuple[str, 
     if counts[0][1] >= UNEVEN * counts[-1][1]:
         report.notes.append(
             f"{counts[0][0]} 的条数是 {counts[-1][0]} 的 {counts[0][1] / counts[-1][1]:.0f} 倍："
-            "训练加 --class-weight balanced，成绩看 macro-F1"
+            "成绩看 macro-F1，小类漏得多就加 --class-weight balanced"
         )
     report.show(splits, names)
     index = {name: i for i, name in enumerate(names)}
