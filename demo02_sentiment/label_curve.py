@@ -40,6 +40,7 @@ from ablation import random_model
 from checkpoint import check_writable
 from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
+from course.columns import add_data_arguments
 from course.feature_cache import cached_features
 from course.files import atomic_write
 from course.models import find_model, fingerprint, load_bert, load_tokenizer
@@ -104,7 +105,7 @@ def print_row(scores: dict[str, dict[int, list]], size: int, column: int) -> Non
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或文件，默认自带的评论")
+    add_data_arguments(parser)
     parser.add_argument("--params", type=Path, default=PARAMS, help="图存到哪里，默认 params/")
     parser.add_argument(
         "--subsets", type=at_least(1), default=SUBSETS, help=f"抽几次，默认 {SUBSETS}"
