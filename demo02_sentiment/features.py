@@ -31,7 +31,7 @@ from transformers import BertModel, BertTokenizer
 
 from course.cli import Parser, run
 from course.feature_cache import FeatureDataset, cached_features
-from course.models import find_model, load_bert, load_tokenizer
+from course.models import find_model, load_encoder, load_tokenizer
 from course.packed_bert import encode
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
@@ -68,7 +68,7 @@ def main() -> None:
 
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, MAX_LENGTH)
-    encoder = load_bert(folder).to(DEVICE).eval()  # 评估模式：没有 dropout，特征才每次相同
+    encoder = load_encoder(folder).to(DEVICE).eval()  # 评估模式：没有 dropout，特征才每次相同
     dataset = MyDataset("validation", args.data)
     texts = dataset.texts
     few = texts[:COMPARED]

@@ -41,7 +41,7 @@ from course.cli import Parser, at_least, run
 from course.feature_cache import cached_features
 from course.files import atomic_write
 from course.fonts import chinese_font
-from course.models import find_model, fingerprint, load_bert, load_tokenizer
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
@@ -70,7 +70,7 @@ def frozen_features(
     folder: Path, train: MyDataset, validation: MyDataset
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """冻结的 BERT 在两份评论上的 [CLS] 特征 (N, hidden)，和它的 SHA-256；算过的直接读"""
-    encoder, tokenizer = load_bert(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
+    encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
     learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
     asked = cached_features(encoder, tokenizer, validation.texts, "validation").numpy()
     return learned, asked, fingerprint(encoder, tokenizer)

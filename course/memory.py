@@ -1,0 +1,68 @@
+"""内存（显存）装不下时减半再来，而不是停下来报错
+
+不是一课。算特征（course/sorted_batches.py）和微调（finetune.py）用。
+"""
+
+import gc
+from collections.abc import Callable
+
+import torch
+
+from course.errors import CourseError, is_out_of_memory
+
+
+def free_memory() -> None:
+    """把没有人用的内存真的还回去，再试一次才装得下"""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class Accumulation:
+    """梯度累积：一批分成 parts 份，一份一份地算，梯度攒在一起，和一次算完一样
+
+    每一份的损失乘上它占一批的几成，加起来就是整批的平均损失，梯度也一样。占的内存是一份的；
+    还装不下，就把份数翻倍，从这一批的头上重来，并说一声。dropout 抽的随机数和一次算完的不同。
+    """
+
+    def __init__(self, parts: int = 1):
+        self.parts = parts
+
+    def __call__(
+        self,
+        learn: Callable[[list[torch.Tensor], torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+        optimizer: torch.optim.Optimizer,
+        inputs: list[torch.Tensor],
+        labels: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """清掉上一批的梯度，算出这一批的：(logits (批, 类别数), 平均损失)，都不带梯度
+
+        learn(一份输入, 一份标签) → (logits, 平均损失)。一条也装不下时抛 CourseError。
+        """
+        while True:
+            optimizer.zero_grad()
+            try:
+                return self.once(learn, inputs, labels)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # 出了 except 才能还：出错的地方算到一半的东西，抓在手里的 error 还连着它们
+            optimizer.zero_grad()
+            free_memory()
+            if self.parts >= len(labels):
+                raise CourseError(
+                    "内存（显存）连一条评论都装不下", "--max-length 128，或 --unfreeze 1 少放开几层"
+                )
+            self.parts = min(2 * self.parts, len(labels))
+            print(f"内存（显存）装不下，一批分成 {self.parts} 份来算，梯度攒在一起，结果不变")
+
+    def once(self, learn, inputs, labels) -> tuple[torch.Tensor, torch.Tensor]:
+        outs, total = [], torch.zeros((), device=labels.device)
+        sizes = [len(part) for part in labels.tensor_split(self.parts) if len(part)]
+        for *part, answers in zip(*(x.split(sizes) for x in (*inputs, labels)), strict=True):
+            out, loss = learn(part, answers)
+            share = len(answers) / len(labels)
+            (loss * share).backward()
+            outs.append(out.detach())
+            total += loss.detach() * share
+        return torch.cat(outs), total
