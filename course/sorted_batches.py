@@ -11,7 +11,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course.errors import CourseError, is_out_of_memory
-from course.memory import free_memory
 from course.packed_bert import token_rows
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}  # 一批最多多少个 token，补齐的也算
@@ -67,8 +66,8 @@ def encode(
     total = sum(map(len, sequences))
     with tqdm(total=total, desc="编码器算特征", unit="token", disable=not progress) as bar:
         while rest:
-            count = max(1, budget // max(1, len(sequences[rest[-1]])))
-            rows = rest[-count:]
+            longest = max(1, len(sequences[rest[-1]]))
+            rows = rest[-max(1, budget // longest) :]
             try:
                 out = one_batch(encoder, tokenizer, [sequences[i] for i in rows], dtype, pooling)
             except RuntimeError as error:
@@ -78,11 +77,11 @@ def encode(
             if out is None:
                 if len(rows) == 1:
                     raise CourseError("内存（显存）连一条评论都装不下", "--max-length 128")
-                budget //= 2
-                free_memory()
+                budget = len(rows) // 2 * longest
+                torch.cuda.empty_cache()  # 没有显卡时什么也不做
                 print(f"内存（显存）装不下，一批从 {len(rows)} 条减半再来，结果不变")
                 continue
-            del rest[-count:]
+            del rest[-len(rows) :]
             features[rows] = out
             bar.update(sum(len(sequences[i]) for i in rows))
     return features[places]

@@ -164,8 +164,7 @@ class SentimentClassifier:
         check_not_empty(text)
         text = readable(text)
         pieces = self.split(text)
-        mask = self.tokenizer.mask_token  # BERT 的是 [MASK]，RoBERTa 的是 <mask>
-        variants = [f"{text[:a]}{mask * tokens}{text[b:]}" for a, b, tokens in pieces]
+        variants = [f"{text[:a]}{'[MASK]' * tokens}{text[b:]}" for a, b, tokens in pieces]
         logits = self.logits([text, *variants])
         probabilities = logits.softmax(dim=1)
         best = int(logits[0].argmax())

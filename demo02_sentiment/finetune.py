@@ -34,11 +34,11 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
+from course.accumulation import Accumulation
 from course.cli import above, at_least, run
 from course.encoding import encode, has_bf16
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, keep_batch
-from course.memory import Accumulation
 from course.models import encoder_layers, find_model, load_tokenizer
 from my_dataset import MyDataset
 from net import DEVICE, Model
@@ -180,7 +180,7 @@ def main() -> None:
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)  # 新
     loss_fn = nn.CrossEntropyLoss()
     bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16(DEVICE))  # 新：快一倍
-    accumulate = Accumulation(args.accumulate)
+    accumulate = Accumulation(args.accumulate, loss_fn.weight)
 
     def learn(inputs: list[torch.Tensor], labels: torch.Tensor) -> tuple:
         with bf16:  # 新：乘法用 bf16，权重还是 fp32

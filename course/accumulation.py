@@ -1,9 +1,8 @@
-"""内存（显存）装不下时减半再来，而不是停下来报错
+"""一批分成几份算，梯度攒在一起：内存（显存）装不下时自己分，而不是停下来报错
 
-不是一课。算特征（course/sorted_batches.py）和微调（finetune.py）用。
+不是一课。finetune.py 用。
 """
 
-import gc
 from collections.abc import Callable
 
 import torch
@@ -11,22 +10,16 @@ import torch
 from course.errors import CourseError, is_out_of_memory
 
 
-def free_memory() -> None:
-    """把没有人用的内存真的还回去，再试一次才装得下"""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 class Accumulation:
     """梯度累积：一批分成 parts 份，一份一份地算，梯度攒在一起，和一次算完一样
 
     每一份的损失乘上它占一批的几成，加起来就是整批的平均损失，梯度也一样。占的内存是一份的；
     还装不下，就把份数翻倍，从这一批的头上重来，并说一声。dropout 抽的随机数和一次算完的不同。
+    weight (类别数,) 是损失里各类的轻重，平均时按它来，占几成也就按它来；None 是一样重。
     """
 
-    def __init__(self, parts: int = 1):
-        self.parts = parts
+    def __init__(self, parts: int = 1, weight: torch.Tensor | None = None):
+        self.parts, self.weight = parts, weight
 
     def __call__(
         self,
@@ -48,7 +41,7 @@ class Accumulation:
                     raise
             # 出了 except 才能还：出错的地方算到一半的东西，抓在手里的 error 还连着它们
             optimizer.zero_grad()
-            free_memory()
+            torch.cuda.empty_cache()  # 没有显卡时什么也不做
             if self.parts >= len(labels):
                 raise CourseError(
                     "内存（显存）连一条评论都装不下", "--max-length 128，或 --unfreeze 1 少放开几层"
@@ -61,8 +54,12 @@ class Accumulation:
         sizes = [len(part) for part in labels.tensor_split(self.parts) if len(part)]
         for *part, answers in zip(*(x.split(sizes) for x in (*inputs, labels)), strict=True):
             out, loss = learn(part, answers)
-            share = len(answers) / len(labels)
+            share = self.mass(answers) / self.mass(labels)
             (loss * share).backward()
             outs.append(out.detach())
             total += loss.detach() * share
         return torch.cat(outs), total
+
+    def mass(self, labels: torch.Tensor) -> float | torch.Tensor:
+        """这些标签在平均损失里一共有多重"""
+        return len(labels) if self.weight is None else self.weight[labels].sum()
