@@ -5,6 +5,7 @@
 后面接的这一段按自己的业务来定，叫下游任务。连 BERT 一起学叫全量微调，见 finetune.py。
 
 怎么运行：python demo02_sentiment/net.py
+          python demo02_sentiment/net.py --model 文件夹    换成 RoBERTa、ALBERT、英文的 BERT……
 
 会看到：模型的结构、冻结的和要训练的参数各有多少、两句话走一遍 forward 的形状
     BERT（冻结）      8,765,696 个参数

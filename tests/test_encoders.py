@@ -447,7 +447,7 @@ def test_a_batch_that_does_not_fit_is_cut_and_learns_the_same(
     monkeypatch.setattr(BertModel, "forward", no_card)
     code, text = run_here(
         *(monkeypatch, capsys, FINETUNE, "--model", calm, "--data", rows),
-        *("--params", tmp_path / "none", "--batch-size", 4),
+        *("--params", tmp_path / "none", "--batch-size", 4, "--max-length", 40),
     )
     assert isinstance(code, str) and "连一条评论都装不下" in code and "下一步：" in code
 
