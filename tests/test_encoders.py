@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from course.accumulation import Accumulation
 from course.errors import CourseError, is_out_of_memory
 from course.feature_cache import cache_key
 from course.models import ENCODERS, load_encoder, load_tokenizer
+from course.paths import ROOT
 from finetune import TunableModel
 
 POSITIVE = ["房间很干净，下次还来", "very clean room, will come again", "味道好极了", "great value"]
@@ -44,7 +47,7 @@ SHAPE = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 64,
-    "max_position_embeddings": 160,
+    "max_position_embeddings": 514,
 }
 OWN_NAMES = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
@@ -212,15 +215,37 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     )
     assert (exam.predicted == classifier.logits(texts).argmax(1).numpy()).all()
 
-    said = {}
-    for script in ("predict", "export"):
+    # lesson 8 walks the road by itself, one step after the other
+    predict = runpy.run_path(str(ROOT / "demo02_sentiment" / "predict.py"))
+    predict["walk_the_road"](classifier, TEXTS[3])
+    walked = capsys.readouterr().err
+    assert ("平均 特征" in walked) == (pooling == "mean") and "给的概率和上面一样：True" in walked
+
+    if (kind, pooling) != ("bert", "cls"):  # what the standard class cannot express
+        arguments = ("--weights", tmp_path / "best.pth", "--out", tmp_path / "exported")
+        code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/export.py", *arguments)
+        assert f"{kind} 的 {pooling} 特征" in code and "下一步：" in code
+        assert not (tmp_path / "exported").exists()
+
+
+def test_lessons_4_and_5_with_another_encoder(folders, rows, cache, monkeypatch, capsys):
+    code, text = run_here(
+        monkeypatch, capsys, "demo02_sentiment/net.py", "--model", folders["modernbert"]
+    )
+    assert (
+        code in (0, None)
+        and "last_hidden_state  (2, " in text
+        and "logits             (2, 2)" in text
+    )
+    for kind, ways in (("distilbert", "两"), ("roberta", "三")):
         code, text = run_here(
-            *(monkeypatch, capsys, f"demo02_sentiment/{script}.py"),
-            *("--weights", tmp_path / "best.pth", *([] if script == "export" else ["好"])),
+            *(monkeypatch, capsys, "demo02_sentiment/features.py"),
+            *("--model", folders[kind], "--data", rows),
         )
-        said[script] = text
-    assert "肯定" not in said["predict"] and "%" in said["predict"]
-    assert (f"{kind} 的 {pooling} 特征" in said["export"]) == ((kind, pooling) != ("bert", "cls"))
+        assert code in (0, None), text
+        difference = re.search(rf"{ways}种算法的特征最大相差 (\S+)", text)[1]
+        assert float(difference) < 2e-5
+        assert ("首尾相接的写法只认 BERT 的结构" in text) == (kind == "distilbert")
 
 
 def edit_config(folder: Path, **changes) -> None:
@@ -289,14 +314,14 @@ def test_the_tokenizer_is_that_of_the_folder(folders, tmp_path):
 
 
 def test_positions_of_roberta_start_later_so_two_fewer_tokens_fit(folders):
-    assert load_tokenizer(folders["roberta"]).model_max_length == 158
+    assert load_tokenizer(folders["roberta"]).model_max_length == 512
     assert load_tokenizer(folders["bert"]).model_max_length == SHAPE["max_position_embeddings"]
-    longest = load_tokenizer(folders["roberta"], 158)
+    longest = load_tokenizer(folders["roberta"], 512)
     features = encoding.encode(load_encoder(folders["roberta"]), longest, ["好 坏" * 200])
-    expected = by_hand(folders["roberta"], ["好 坏" * 200], 158, "cls")
+    expected = by_hand(folders["roberta"], ["好 坏" * 200], 512, "cls")
     torch.testing.assert_close(features, expected, atol=2e-5, rtol=0)
-    with pytest.raises(CourseError, match="上限 158"):
-        load_tokenizer(folders["roberta"], 159)
+    with pytest.raises(CourseError, match="上限 512"):
+        load_tokenizer(folders["roberta"], 513)
 
 
 def test_a_tokenizer_without_a_pad_token_borrows_one(folders, tmp_path):
