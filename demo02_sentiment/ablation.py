@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, BertModel
+from transformers import AutoConfig, AutoModel
 
 from classifier import SentimentClassifier
 from course.baseline import tfidf_baseline
@@ -53,7 +53,8 @@ def random_model(source: Path, seed: int) -> Path:
     if not out.exists():
         torch.manual_seed(seed)
         with quiet(), atomic_write(out) as folder:
-            BertModel(AutoConfig.from_pretrained(source)).save_pretrained(folder)
+            config = AutoConfig.from_pretrained(source)
+            AutoModel.from_config(config).save_pretrained(folder)
             load_tokenizer(source).save_pretrained(folder)
     return out
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from course.columns import DataSource
 from course.errors import CourseError
@@ -115,7 +115,9 @@ class Checkpoints:
         return True
 
 
-def describe(model: Model, tokenizer: BertTokenizer, dataset: MyDataset, **settings) -> dict:
+def describe(
+    model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, **settings
+) -> dict:
     """run.json 的内容：哪个 BERT、哪份数据（各带 SHA-256，用来认）、标签名字，和训练的设置"""
     return {
         "model": portable(Path(model.encoder.name_or_path)),
@@ -125,6 +127,7 @@ def describe(model: Model, tokenizer: BertTokenizer, dataset: MyDataset, **setti
         "data_sha256": dataset.sha256,
         "label_names": dataset.label_names,
         "max_length": tokenizer.model_max_length,
+        "pooling": model.pooling,
         **settings,
     }
 
@@ -171,7 +174,7 @@ def load_weights(model: Model, path: Path) -> None:
     model.load_state_dict(state, strict=False)  # 文件里没有的（冻结的层）保持原样
 
 
-def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
+def load_trained(weights: Path) -> tuple[Model, PreTrainedTokenizerBase, dict]:
     """读回训练好的分类器：(model, 分词器, run.json 的内容)，model 已在 DEVICE 上、评估模式
 
     冻结的、微调过的都一样读：.pth 里有哪些层，就换上哪些层。
@@ -182,7 +185,8 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         folder = find_model(record["model"])
-        model = Model(folder, len(record["label_names"]))
+        # 从前训练的没有记 pooling，都是 [CLS]
+        model = Model(folder, len(record["label_names"]), record.get("pooling", "cls"))
         tokenizer = load_tokenizer(folder, record["max_length"])
         encoder_sha256 = record["encoder_sha256"]
     except FileNotFoundError as error:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from checkpoint import TRAIN, load_trained, same_data
+from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
 from course.long_text import opening
-from course.packed_bert import encode, prepare
 from my_dataset import MyDataset
 
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
@@ -64,7 +64,7 @@ class SentimentClassifier:
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
         # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
-        self.prepared = list(prepare(self.model.encoder))
+        self.prepared = prepare(self.model.encoder)
 
     @property
     def kind(self) -> str:
@@ -81,8 +81,14 @@ class SentimentClassifier:
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
         texts = [readable(text) for text in texts]
+        model = self.model
         features = encode(
-            self.model.encoder, self.tokenizer, texts, prepared=self.prepared, progress=False
+            model.encoder,
+            self.tokenizer,
+            texts,
+            prepared=self.prepared,
+            progress=False,
+            pooling=model.pooling,
         )
         return self.head(features)
 
@@ -105,7 +111,9 @@ class SentimentClassifier:
             )
         if dataset.sha256 != self.record.get("data_sha256"):
             print(f"注意：考的是 {data}，不是训练时的 {self.record['data']}，两边的成绩不能比")
-        features = cached_features(self.model.encoder, self.tokenizer, dataset.texts, split)
+        features = cached_features(
+            self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
+        )
         probabilities = self.head(features).softmax(dim=1).numpy()
         return Exam(dataset, np.array(dataset.labels), features.numpy(), probabilities)
 

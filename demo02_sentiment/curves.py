@@ -15,10 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import get_linear_schedule_with_warmup
 
+from course.encoding import encode, has_bf16
 from course.files import atomic_write
 from course.fonts import chinese_font
 from course.models import load_tokenizer
-from course.packed_bert import encode
 from finetune import (
     BATCH_SIZE,
     EPOCH,
@@ -27,7 +27,6 @@ from finetune import (
     LengthBatches,
     TunableModel,
     encoder_lr,
-    has_bf16,
 )
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
@@ -63,7 +62,7 @@ def finetuned(
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
     for _ in range(epochs):
         for *inputs, labels in loader:
-            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16()):
+            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16(DEVICE)):
                 out = model(*(x.to(DEVICE) for x in inputs)).float()
             optimizer.zero_grad()
             nn.functional.cross_entropy(out, labels.to(DEVICE)).backward()

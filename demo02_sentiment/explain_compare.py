@@ -81,7 +81,9 @@ class Judge:
         return np.random.default_rng(len(self.text)).random(len(spans))
 
     def mask(self, spans: Spans) -> np.ndarray:
-        return self.whole - self.odds([without(self.text, [one], "[MASK]") for one in spans])
+        return self.whole - self.odds(
+            [without(self.text, [one], self.classifier.tokenizer.mask_token) for one in spans]
+        )
 
     def delete(self, spans: Spans) -> np.ndarray:
         return self.whole - self.odds([without(self.text, [one]) for one in spans])

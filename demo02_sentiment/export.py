@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tqdm import tqdm
-from transformers import BertForSequenceClassification, pipeline
+from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from checkpoint import TRAIN, WEIGHTS, recorded_data
 from classifier import SentimentClassifier
@@ -148,6 +148,18 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: list[int], tes
     )
 
 
+def check_standard(classifier: SentimentClassifier) -> None:
+    """标准的结构里没有的（不是 BERT、用的是平均），抛 CourseError：导出了也算不出一样的概率"""
+    model = classifier.model
+    if type(model.encoder) is not BertModel or model.pooling != "cls":
+        kind = model.encoder.config.model_type
+        raise CourseError(
+            f"这份权重用的是 {kind} 的 {model.pooling} 特征，标准的 BertForSequenceClassification"
+            " 只认 bert 的 [CLS]（cls），存不成它",
+            "predict.py、serve.py 照样能用；要导出，用 BERT 和 --pooling cls 重新训练",
+        )
+
+
 def check_out(out: Path) -> None:
     """旧的导出可以盖掉，别的文件夹不行：写新的之前会删掉旧的，不能误删"""
     if out.is_file() or (out.is_dir() and not {path.name for path in out.iterdir()} <= FILES):
@@ -165,6 +177,7 @@ def main() -> None:
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 算过的特征，这里直接用）
     classifier = SentimentClassifier(args.weights)
+    check_standard(classifier)
     if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",

@@ -43,7 +43,7 @@ from course.cli import Parser, at_least, run
 from course.columns import add_data_arguments
 from course.feature_cache import cached_features
 from course.files import atomic_write
-from course.models import find_model, fingerprint, load_bert, load_tokenizer
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer
 from course.paths import PARAMS
 from curves import MIN_STEPS, cells, draw, finetuned, read_notes
 from my_dataset import MAX_LENGTH, MyDataset
@@ -82,7 +82,7 @@ def frozen_features(
 
     算过的直接读。
     """
-    encoder, tokenizer = load_bert(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
+    encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
     learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
     asked = cached_features(encoder, tokenizer, other.texts, name).numpy()
     return learned, asked, fingerprint(encoder, tokenizer)

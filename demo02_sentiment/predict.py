@@ -64,10 +64,14 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
     show(f"1. 分词     {' '.join(tokens)}")
     show(f"            input_ids {tuple(batch['input_ids'].shape)}")
 
-    # 2. BERT：每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话
+    # 2. BERT：每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话；--pooling mean 训练的，取平均
     hidden = model.encoder(**batch).last_hidden_state  # (1, L, hidden)
-    feature = hidden[:, 0]  # (1, hidden)
-    show(f"2. BERT     last_hidden_state {tuple(hidden.shape)} → [CLS] 特征 {tuple(feature.shape)}")
+    mean = model.pooling == "mean"
+    feature = hidden.mean(dim=1) if mean else hidden[:, 0]  # (1, hidden)
+    name = "平均" if mean else "[CLS]"
+    show(
+        f"2. BERT     last_hidden_state {tuple(hidden.shape)} → {name} 特征 {tuple(feature.shape)}"
+    )
 
     # 3. fc：训练出来的就是这一层，每一类一个分数；分数可正可负，只有相对大小有意义
     logits = model.fc(feature)  # (1, 类别数)

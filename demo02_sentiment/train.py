@@ -29,11 +29,12 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import Parser, above, at_least, run
 from course.columns import add_data_arguments
+from course.encoding import POOLINGS
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
@@ -58,7 +59,9 @@ def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
     labels = [label for _, label in batch]
     data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
     # torch.tensor(整数的列表) 就是旧教程里的 LongTensor：交叉熵要 64 位整数的标签
-    return data["input_ids"], data["attention_mask"], data["token_type_ids"], torch.tensor(labels)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    # 最后一样有的模型（DistilBERT、ModernBERT）不要，它们的分词器也不给
+    return *(data[name] for name in names if name in data), torch.tensor(labels)
 
 
 def main() -> None:
@@ -76,7 +79,7 @@ def main() -> None:
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
-    model = Model(folder, len(train_set.label_names)).to(DEVICE)
+    model = Model(folder, len(train_set.label_names), args.pooling).to(DEVICE)
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
@@ -159,11 +162,11 @@ def main() -> None:
 
 
 def compute_once(
-    model: Model, tokenizer: BertTokenizer, dataset: MyDataset, name: str, bf16: bool
+    model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, name: str, bf16: bool
 ) -> FeatureDataset:
-    """一份评论 → 它的 [CLS] 特征的 Dataset；算过的直接读"""
+    """一份评论 → 它的特征的 Dataset；算过的直接读"""
     dtype = torch.bfloat16 if bf16 else torch.float32
-    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype)
+    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype, model.pooling)
     return FeatureDataset(features, dataset.labels, DEVICE)
 
 
@@ -198,6 +201,7 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
     add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
     add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
+    add("--pooling", choices=POOLINGS, default="cls", help="一句话用 [CLS] 还是平均，默认 cls")
     add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
     rate = above(0.0)
     add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")

@@ -9,13 +9,13 @@ from transformers import BertTokenizer
 
 from course import feature_cache
 from course.feature_cache import cached_features, meaning
-from course.models import load_bert, load_tokenizer
+from course.models import load_encoder, load_tokenizer
 from course.paths import ROOT
 
 
 @pytest.fixture(scope="module")
 def encoder(mini_bert):
-    return load_bert(mini_bert).eval()
+    return load_encoder(mini_bert).eval()
 
 
 @pytest.fixture

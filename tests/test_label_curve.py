@@ -78,26 +78,33 @@ def test_damaged_notes_are_not_believed(capsys, tmp_path, text):
 
 def test_lopsided_classes_are_also_scored_by_macro_f1(monkeypatch, capsys, mini_bert, tmp_path):
     """Three classes, the smallest never told: accuracy stays high, macro-F1 does not"""
-    counts = (("甲", "a", 12), ("乙", "b", 12), ("甲", "c", 2))
-    rows = [(word * 8 + str(i), label) for word, label, count in counts for i in range(count)]
-    for name in ("train", "validation", "test"):
+    counts = (("甲", "a", 60, 0), ("乙", "b", 60, 0), ("甲", "c", 10, 3))
+    for split, name in enumerate(("train", "validation", "test")):  # all of different lengths
+        rows = [
+            (word * (30 + 6 * i + shift + split), label)
+            for word, label, count, shift in counts
+            for i in range(count)
+        ]
         write_csv(tmp_path / "data" / f"{name}.csv", rows)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "label_curve.json").write_text("{", encoding="utf-8")
     arguments = ("--model", mini_bert, "--data", tmp_path / "data", "--subsets", 1)
     code, output = run_here(monkeypatch, capsys, CURVE, *arguments, "--params", tmp_path / "out")
     assert code == 0 and "重新算" in output, output
-    assert "a 12 条，b 12 条，c 2 条" in output
-    accuracy, macro = re.findall(r"^26 +([\d.]+) ± 0\.0", output, re.MULTILINE)
-    assert float(accuracy) == pytest.approx(100 * 24 / 26, abs=0.06)
-    # of a: 12 right among 14 said, of b: all, of c: none
-    assert float(macro) == pytest.approx(100 * (24 / 26 + 1 + 0) / 3, abs=0.06)
+    assert "a 60 条，b 60 条，c 10 条" in output
+    accuracy, macro = re.findall(r"^130 +([\d.]+) ± 0\.0", output, re.MULTILINE)
+    assert float(accuracy) == pytest.approx(100 * 120 / 130, abs=0.06)
+    # of a: 60 right among 70 said, of b: all, of c: none
+    assert float(macro) == pytest.approx(100 * (120 / 130 + 1 + 0) / 3, abs=0.06)
 
 
 def test_fine_tuning_sees_few_labels_often_enough(monkeypatch, tmp_path):
     """Forty labels are two batches: a BERT that knows nothing needs many rounds of them"""
-    rows = [("甲乙"[i % 2] * 6 + "一二三四五六七"[i % 7] * 3, i % 2) for i in range(48)]
-    for name in ("train", "validation", "test"):
+    some = "一二三四五六七"
+    for split, name in enumerate(("train", "validation", "test"), start=1):
+        rows = [
+            ("甲乙"[i % 2] * 6 + some[i % 7] * 3 + some[i // 7] * split, i % 2) for i in range(48)
+        ]
         write_csv(tmp_path / "data" / f"{name}.csv", rows)
     train = MyDataset("train", tmp_path / "data")
     small = make_bert(
