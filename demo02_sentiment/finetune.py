@@ -181,9 +181,10 @@ def main() -> None:
     loss_fn = nn.CrossEntropyLoss()
     bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16())  # 新：快一倍
 
-    # 5. 训练循环
-    with Checkpoints(args.params, args.patience, settings) as checkpoints:
-        for epoch in range(args.epochs):
+    # 5. 训练循环；接着训练（--resume）还要记得学习率走到了哪一步，dropout 的随机数 save 自己会存
+    parts = {"optimizer": optimizer, "order": order, "schedule": schedule}  # 新
+    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
+        for epoch in checkpoints.epochs(args.epochs, model, parts):
             model.train()
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
