@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from transformers import AutoConfig, BertModel, BertTokenizer, PreTrainedModel
+from transformers import AutoConfig, BertModel, BertTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from course.errors import CourseError
@@ -168,9 +168,12 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer
     5 个 token 的空字典，句子全变成 [UNK]。所以和 config.json 的 vocab_size 对一遍，
     不一致就抛 CourseError；max_length 超过模型的位置编码个数时也抛。
     """
-    with quiet():
-        tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    try:
+        with quiet():
+            tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # 字典坏法很多，各库的异常没有共同的类型
+        raise CourseError(f"读不了 {folder} 里的分词器（{type(error).__name__}）", AGAIN) from error
+    config = read_config(folder)
     if len(tokenizer) != config.vocab_size:
         raise CourseError(
             f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有"
@@ -184,6 +187,17 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer
         )
     tokenizer.model_max_length = max_length or min(tokenizer.model_max_length, limit)
     return tokenizer
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """读 config.json；坏了抛 CourseError"""
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # 和权重文件一样，坏法很多
+        raise CourseError(
+            f"读不了 {folder / 'config.json'}（{type(error).__name__}）", AGAIN
+        ) from error
 
 
 @contextmanager
@@ -230,7 +244,7 @@ def load_bert(folder: Path) -> BertModel:
 
     只有 pooler.* 可以缺：有的 BERT 不存它，而我们用 [CLS] 的特征，不用它的输出。
     """
-    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    kind = read_config(folder).model_type
     if kind != "bert":
         raise CourseError(f"{folder} 是 {kind} 模型，本课要的是 BERT", "--model bert-base-chinese")
     return load_model(BertModel, folder, ("pooler.",), dtype=torch.float32)

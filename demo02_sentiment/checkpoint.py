@@ -317,6 +317,8 @@ def read_record(folder: Path) -> dict:
     """run.json 的内容；没有、坏了、少了该有的时抛 CourseError"""
     path = folder / "run.json"
     retrain = f"{TRAIN} 重新训练"
+    # 先看权重：run.json 总比它们先写好，正在训练时才不会看岔
+    trained = any(old.name != "best.next.pth" for old in folder.glob("*.pth"))
     try:
         record = read_json(path)
         names, best = record["label_names"], record["best"]
@@ -338,7 +340,7 @@ def read_record(folder: Path) -> dict:
         if not sound:
             raise ValueError("类型不对")
     except FileNotFoundError as error:
-        if not any(folder.glob("*.pth")):
+        if not trained:
             raise CourseError(f"还没有训练过：{folder} 里没有权重", TRAIN) from error
         raise CourseError(f"找不到 {path}，不知道权重是怎么训练的", retrain) from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -25,7 +25,6 @@
 得少一些，见 README.md 的消融；用 --data 换成你自己的数据，看到的才是你的曲线。
 """
 
-import json
 from pathlib import Path
 
 import matplotlib
@@ -39,7 +38,7 @@ from checkpoint import check_writable
 from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
 from course.feature_cache import cached_features
-from course.files import atomic_write
+from course.files import atomic_write, read_json, write_json
 from course.fonts import chinese_font
 from course.models import find_model, fingerprint, load_bert, load_tokenizer
 from course.paths import PARAMS
@@ -74,6 +73,15 @@ def frozen_features(
     learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
     asked = cached_features(encoder, tokenizer, validation.texts, "validation").numpy()
     return learned, asked, fingerprint(encoder, tokenizer)
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """算过的分数；没有是空的，坏了说一声，从头算"""
+    try:
+        return read_json(path) if path.is_file() else {}
+    except (OSError, ValueError):
+        print(f"{path} 坏了，重新算")
+        return {}
 
 
 def draw(scores: dict[str, dict[int, list[float]]], path: Path) -> None:
@@ -133,7 +141,7 @@ def main() -> None:
 
     # 3. 算过的记在文件里，中断了再运行接着算；数据、BERT 变了，记录就不算数
     notes = args.params / "label_curve.json"
-    done = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    done = read_scores(notes)
     scores = {way: {size: [] for size in sizes} for way in WAYS}
     print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 − TF-IDF")
     for size in sizes:
@@ -145,8 +153,7 @@ def main() -> None:
                 if key not in done:
                     done[key] = score(way, size, seed)
                 scores[way][size].append(done[key])
-        with atomic_write(notes) as temporary:
-            temporary.write_text(json.dumps(done, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_json(notes, done)
         means = {way: 100 * np.mean(scores[way][size]) for way in WAYS}
         cells = [f"{means[way]:.1f} ± {100 * np.std(scores[way][size]):.1f}" for way in WAYS]
         lead = means["冻结的 BERT"] - means["TF-IDF"]

@@ -39,9 +39,9 @@ def params(trained, tmp_path):
 
 
 def rewrite(params, **changes) -> None:
-    """Other values in run.json; None removes the key"""
+    """Other values in run.json, without its own SHA-256; None removes the key"""
     path = params / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8")) | changes
+    record = json.loads(path.read_text(encoding="utf-8")) | {"sha256": None} | changes
     record = {key: value for key, value in record.items() if value is not None}
     path.write_text(json.dumps(record), encoding="utf-8")
 
