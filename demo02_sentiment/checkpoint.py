@@ -300,7 +300,7 @@ def load_weights(model: Model, path: Path, data: bytes | None = None) -> None:
         )
         finite = all(bool(t.isfinite().all()) for t in state.values())
     except Exception as error:  # 不是 .pth、不完整、夹带代码：各有各的异常
-        raise CourseError(f"{path} 不是能用的权重文件", retrain) from error
+        raise CourseError(f"{path} 坏了，或者不是能用的权重文件", retrain) from error
     if not fits:
         shapes = "，".join(f"{name} {tuple(t.shape)}" for name, t in state.items())
         raise CourseError(

@@ -1,8 +1,8 @@
 """Attacks the course and counts what survives: `python tests/attack.py [kind …] [--cases N]`
 
-Every kind is one function: it makes N cases from a seed, and yields for each what was done and, if
-something was lost, what (an empty string: it survived). A case is lost when the answer is wrong
-without a word, when a learner sees a traceback, or when the process dies or hangs.
+Every kind is one function in KINDS: it makes N cases from a seed, and yields for each what was done
+and, if something was lost, what (an empty string: it survived). A case is lost when the answer is
+wrong without a word, when a learner sees a traceback, or when the process dies or hangs.
 Scripts run in children that are forked after torch was imported: a case takes a second, not thirty.
 Linux and macOS only.
 """
@@ -79,7 +79,7 @@ class World:
 
 
 class Child:
-    """A script in a forked process; after wait(): code (negative: a signal) and text (all it said)"""
+    """A script in a forked process; after wait(): code (negative: a signal) and all its text"""
 
     count = 0
 
@@ -425,18 +425,19 @@ def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
         yield f"{name} {path.name} {how}", lost
 
 
-KINDS: dict[str, Callable[[World, random.Random, int], Iterator[Case]]] = {
-    "kill": kill,
-    "kill-finetune": kill_finetune,
-    "race": race,
-    "damage": damage,
+# name: (the function, how many cases without --cases)
+KINDS: dict[str, tuple[Callable[[World, random.Random, int], Iterator[Case]], int]] = {
+    "kill": (kill, 5),
+    "kill-finetune": (kill_finetune, 2),
+    "race": (race, 3),
+    "damage": (damage, 42),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=list(KINDS), help=" ".join(KINDS))
-    parser.add_argument("--cases", type=int, default=5, help="of each kind")
+    parser.add_argument("--cases", type=int, help="of each kind; without it, the few of KINDS")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rows, lost = [], []
@@ -444,7 +445,8 @@ def main() -> int:
         world = World(Path(folder))
         for kind in args.kinds:
             rng = random.Random(f"{kind} {args.seed}")
-            outcomes = list(KINDS[kind](world, rng, args.cases))
+            attack, few = KINDS[kind]
+            outcomes = list(attack(world, rng, args.cases or few))
             bad = [f"{kind}: {what}: {loss}" for what, loss in outcomes if loss]
             rows.append((kind, len(outcomes), len(outcomes) - len(bad), len(bad)))
             lost += bad
