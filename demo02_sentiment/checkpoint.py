@@ -54,6 +54,7 @@ class Checkpoints:
         self.folder, self.patience, self.settings = folder, patience, settings
         self.resume = resume
         self.history: list[dict] = []
+        self.best = {"epoch": -1, "validation_accuracy": -1.0}
         self.printed = self.kept = 0.0
 
     def __enter__(self) -> "Checkpoints":
@@ -63,14 +64,9 @@ class Checkpoints:
         return self
 
     @property
-    def best(self) -> dict:
-        """最好的一轮在 log.csv 里的那一行；一样好的取先来的"""
-        return max(self.history, key=lambda row: row["validation_accuracy"])
-
-    @property
     def out_of_patience(self) -> bool:
         """连续 patience 轮没有进步了没有；0 = 永不"""
-        waited = len(self.history) - 1 - self.best["epoch"] if self.history else 0
+        waited = len(self.history) - 1 - self.best["epoch"]
         return bool(self.patience) and waited >= self.patience
 
     def epochs(self, count: int, model: Model, parts: dict) -> range:
@@ -98,12 +94,12 @@ class Checkpoints:
         }
         if epoch == 0:  # 真要写新权重了，才清
             self.clear()
-        self.history.append(row)
         data = to_bytes(learned(model))
-        if self.best is row:
-            self.replace_best(data)
+        if validation_accuracy > self.best["validation_accuracy"]:
+            self.replace_best(row, data)
         with atomic_write(self.folder / f"{epoch}bert.pth", durable=False) as temporary:
             temporary.write_bytes(data)
+        self.history.append(row)
         if epoch == 0 or time.perf_counter() - self.kept > SAVE_SECONDS:
             self.keep(model)
         stop = self.out_of_patience
@@ -131,13 +127,14 @@ class Checkpoints:
         for old in self.folder.glob("*bert.pth"):
             remove(old)
 
-    def replace_best(self, data: bytes) -> None:
-        """换上新的 best.pth 和 run.json，data 是权重文件的内容；三步见文件开头"""
+    def replace_best(self, row: dict, data: bytes) -> None:
+        """换上新的 best.pth（内容是 data）和 run.json（最好的一轮是 row）；三步见文件开头"""
         with atomic_write(self.folder / "best.next.pth") as temporary:
             temporary.write_bytes(data)
-        found = {"best": self.best, "best_sha256": hashlib.sha256(data).hexdigest()}
+        found = {"best": row, "best_sha256": hashlib.sha256(data).hexdigest()}
         write_json(self.folder / "run.json", self.settings | found)
         finish_pair(self.folder)
+        self.best = row
 
     def keep(self, model: Model) -> None:
         """存接着训练要的全部东西：少一样，接出来的就不是同一次训练"""
@@ -175,8 +172,9 @@ class Checkpoints:
                 if before.get(name) != now.get(name) and name not in ("model", "data")
             ]
             if not changed:
-                best = (self.folder / f"{self.best['epoch']}bert.pth").read_bytes()
-                from_bytes(best)
+                best = max(self.history, key=lambda row: row["validation_accuracy"])
+                data = (self.folder / f"{best['epoch']}bert.pth").read_bytes()
+                from_bytes(data)
                 model.load_state_dict(state["weights"], strict=False)
                 for name, part in self.parts.items():
                     if isinstance(part, torch.Generator):
@@ -197,7 +195,7 @@ class Checkpoints:
             number = old.name.removesuffix("bert.pth")
             if number.isdecimal() and int(number) >= len(self.history):
                 remove(old)
-        self.replace_best(best)
+        self.replace_best(best, data)
         print(f"接着训练：轮次 {len(self.history) - 1} 已经跑完")
 
     def __exit__(self, kind, error, trace) -> bool:
