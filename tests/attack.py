@@ -31,8 +31,8 @@ from conftest import make_bert, write_csv
 from safetensors.torch import load_file, save_file
 
 import checkpoint
-import classifier  # noqa: F401  the children inherit what is imported here
-import train  # noqa: F401
+import finetune  # noqa: F401  the children inherit what is imported here
+import predict  # noqa: F401
 from course import feature_cache
 from course.errors import CourseError
 from course.reviews import LABEL_NAMES, build_splits, save, to_dataset
@@ -55,6 +55,8 @@ class World:
             num_attention_heads=2,
             intermediate_size=64,
         )
+        row = {"epoch": 0, "loss": 1.0, "train_accuracy": 0.5, "validation_accuracy": 0.5}
+        checkpoint.draw_curve([row], folder / "warm.png")  # the children inherit the fonts
         self.splits = build_splits(progress=False)
         for name, size in (("train", 200), ("validation", 60), ("test", 60)):
             write_csv(folder / "csv" / f"{name}.csv", self.splits[name][:size])
@@ -446,11 +448,14 @@ def main() -> int:
         for kind in args.kinds:
             rng = random.Random(f"{kind} {args.seed}")
             attack, few = KINDS[kind]
-            outcomes = list(attack(world, rng, args.cases or few))
-            bad = [f"{kind}: {what}: {loss}" for what, loss in outcomes if loss]
-            rows.append((kind, len(outcomes), len(outcomes) - len(bad), len(bad)))
-            lost += bad
-            print(f"{kind}: {len(outcomes)} done, {len(bad)} lost", file=sys.stderr, flush=True)
+            done = bad = 0
+            try:
+                for what, loss in attack(world, rng, args.cases or few):
+                    done, bad = done + 1, bad + bool(loss)
+                    lost += [f"{kind}: {what}: {loss}"] if loss else []
+            except KeyboardInterrupt:  # a long run that is stopped still says what it found
+                print(f"{kind}: stopped after {done} cases", file=sys.stderr)
+            rows.append((kind, done, done - bad, bad))
     print("\n".join(lost))
     print(f"{'kind':16}{'injected':>9}{'survived':>9}{'lost':>6}")
     for kind, injected, survived, gone in rows:
