@@ -122,17 +122,19 @@ class Child:
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                self.code = os.waitstatus_to_exitcode(status)
-                self.text = self.log.read_text(encoding="utf-8", errors="replace")
-                self.log.unlink()
+                self.end(status)
                 return True
             if time.monotonic() > deadline:
                 os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                self.code, self.text = -9, self.log.read_text(encoding="utf-8", errors="replace")
-                self.log.unlink()
+                self.end(os.waitpid(self.pid, 0)[1])
                 return False
             time.sleep(0.002)
+
+    def end(self, status: int) -> None:
+        self.code, self.text = os.waitstatus_to_exitcode(status), ""
+        if self.log.is_file():  # killed before it could open it
+            self.text = self.log.read_text(encoding="utf-8", errors="replace")
+            self.log.unlink()
 
     def refused(self) -> bool:
         """One sentence and the next step, exit code 1"""
@@ -284,8 +286,7 @@ def race(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
             for name in children.keys() - ended:
                 pid, status = os.waitpid(children[name].pid, os.WNOHANG)
                 if pid:
-                    children[name].code = os.waitstatus_to_exitcode(status)
-                    children[name].text = children[name].log.read_text(encoding="utf-8")
+                    children[name].end(status)
                     ended.add(name)
             lost = lost or mixture(params, *runs.values())
         refused = [name for name, child in children.items() if child.code != 0]
@@ -359,7 +360,7 @@ def nan_inside(data: bytes, path: Path) -> bytes:
 def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
     params = shutil.copytree(world.new, world.folder / "damaged")
     out = world.folder / "out"
-    predict = ["predict.py", "--weights", params / "best.pth", "房间很干净，下次还来", "太差了"]
+    ask = ["predict.py", "--weights", params / "best.pth", "房间很干净，下次还来", "太差了"]
     small = [*world.flags, "--lr", 0.01]
     fast = ["train.py", *small, "--params", out]
     folder = world.folder / "saved"  # what a learner made with save_to_disk, no checksums
@@ -387,9 +388,9 @@ def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
 
     # name: (the files, the command that reads them, what to do before)
     targets: dict[str, tuple[list[Path], list, Callable[[], None]]] = {
-        "weights": ([params / "best.pth"], predict, prepare),
-        "record": ([params / "run.json"], predict, prepare),
-        "model": (files(world.bert, "*"), predict, prepare),
+        "weights": ([params / "best.pth"], ask, prepare),
+        "record": ([params / "run.json"], ask, prepare),
+        "model": (files(world.bert, "*"), ask, prepare),
         "features": (files(world.folder / "data", "*.safetensors"), fast, prepare),
         "own arrow": (files(folder, "*"), own, prepare),
         "our arrow": (files(sums, "*"), summed, prepare),
@@ -400,7 +401,7 @@ def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
         before()
         done = world.run(*command)
         assert done.code == 0, done.text
-        sound[name] = result(out) if command is not predict else done.text
+        sound[name] = result(out) if command is not ask else done.text
     for case in range(cases):
         name = list(targets)[case % len(targets)]
         paths, command, before = targets[name]
@@ -418,7 +419,7 @@ def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
         if "Traceback" in done.text:
             lost = "a traceback: " + done.text.strip().splitlines()[-1]
         elif done.code == 0:
-            answer = result(out) if command is not predict else done.text
+            answer = result(out) if command is not ask else done.text
             # nobody can know that a letter of a learner's own reviews is another
             if answer != sound[name] and name != "own arrow":
                 lost = "another answer, without a word"
