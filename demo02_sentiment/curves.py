@@ -3,7 +3,6 @@
 不是一课。
 """
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from transformers import get_linear_schedule_with_warmup
 
 from course.encoding import encode, has_bf16
-from course.files import atomic_write
+from course.files import atomic_write, read_json
 from course.fonts import chinese_font
 from course.models import load_tokenizer
 from finetune import (
@@ -80,10 +79,10 @@ def read_notes(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = read_json(path)
         if all(len(pair) == 2 and all(0 <= x <= 1 for x in pair) for pair in notes.values()):
             return notes
-    except (ValueError, TypeError, AttributeError):  # 不是 JSON，或不是我们写的样子
+    except (OSError, ValueError, TypeError):  # 不是 JSON，或不是我们写的样子
         pass
     print(f"{path} 坏了，或者是旧版课程写的：重新算")
     return {}

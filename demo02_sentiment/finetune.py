@@ -11,7 +11,8 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
     python demo02_sentiment/finetune.py --params params/finetune    全部放开
     python demo02_sentiment/finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/evaluate.py --weights params/finetune/best.pth
-写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。
+写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。停在半路了，同样的命令加上 --resume
+就从停下的那一轮接着来。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
@@ -189,9 +190,10 @@ def main() -> None:
             out = model(*inputs)
         return out, loss_fn(out.float(), labels)  # 新：损失用 fp32
 
-    # 5. 训练循环
-    with Checkpoints(args.params, args.patience, settings) as checkpoints:
-        for epoch in range(args.epochs):
+    # 5. 训练循环；接着训练（--resume）还要记得学习率走到了哪一步，dropout 的随机数 save 自己会存
+    parts = {"optimizer": optimizer, "order": order, "schedule": schedule}  # 新
+    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
+        for epoch in checkpoints.epochs(args.epochs, model, parts):
             model.train()
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):

@@ -27,7 +27,6 @@
 才是你的曲线。
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
 from course.columns import add_data_arguments
 from course.feature_cache import cached_features
-from course.files import atomic_write
+from course.files import write_json
 from course.models import find_model, fingerprint, load_encoder, load_tokenizer
 from course.paths import PARAMS
 from curves import MIN_STEPS, cells, draw, finetuned, read_notes
@@ -152,9 +151,7 @@ def main() -> None:
                 guess = predict(way, subset(labels, size, seed), seed)
                 macro = f1_score(answers, guess, average="macro")
                 done[key] = [float((guess == answers).mean()), float(macro)]
-                with atomic_write(notes) as temporary:
-                    text = json.dumps(done, ensure_ascii=False, indent=1)
-                    temporary.write_text(text, encoding="utf-8")
+                write_json(notes, done)
             found.append(done[key])
         return found
 

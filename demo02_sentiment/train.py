@@ -83,7 +83,7 @@ def main() -> None:
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
-        class_weight=args.class_weight,
+        class_weight=args.class_weight, bf16=args.bf16, recompute=args.recompute,
     )  # fmt: skip
 
     # 3. 每一批喂什么
@@ -97,13 +97,14 @@ def main() -> None:
         # 从这里起 train_set 的第 i 条是 (特征, 标签)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
+    order = torch.Generator().manual_seed(args.seed)  # 打乱的顺序只由种子定
     train_loader = DataLoader(
         train_set,
         batch_size=args.batch_size,
         shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
         drop_last=True,  # 最后凑不满的一批舍去，每批都一样大；打乱过，下一轮会轮到它们
         collate_fn=collate,  # 只写函数名，不加括号：由 DataLoader 凑齐一批时来调用
-        generator=torch.Generator().manual_seed(args.seed),  # 打乱的顺序只由种子定
+        generator=order,
     )
     # 验证集不用打乱，一条也不能丢
     validation_loader = DataLoader(validation_set, args.batch_size, collate_fn=collate)
@@ -113,9 +114,11 @@ def main() -> None:
     optimizer = AdamW(model.parameters(), lr=args.lr, fused=True)  # fused：一次更新全部，结果一样
     loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
 
-    # 5. 训练循环
-    with Checkpoints(args.params, args.patience, settings) as checkpoints:
-        for epoch in range(args.epochs):
+    # 5. 训练循环。停在半路的能接着来（--resume），和没停过一模一样：光有权重不够，AdamW 为每个参数
+    #    记着梯度的平均，打乱顺序的随机数走到了第几个，少存一样，接出来的就不是同一次训练
+    parts = {"optimizer": optimizer, "order": order}
+    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
+        for epoch in checkpoints.epochs(args.epochs, model, parts):  # 从头来就是 0、1、2 …
             model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，finetune.py 就要紧了
             loss_sum = correct = 0
             # 一批是 (输入…, 标签)：喂特征时输入有 1 个，喂 token 时有 3 个，*inputs 把它们都收下
@@ -209,6 +212,7 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     ways = ("none", "balanced")
     add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
     add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
+    add("--resume", action="store_true", help="接着上次停在半路的训练，别的参数要和那次一样")
     return parser
 
 

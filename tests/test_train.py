@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from conftest import environment, load, read_log, run_here, run_script, write_csv
 from sklearn.utils.class_weight import compute_class_weight
 
+from checkpoint import RESUME, Checkpoints
 from course.columns import DataSource
 from my_dataset import MyDataset
 
@@ -143,11 +145,78 @@ def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_da
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "收到 Ctrl-C" in out and "Traceback" not in err
+    assert "收到 Ctrl-C" in out and "--resume" in out and "Traceback" not in err
+    assert (tmp_path / RESUME).is_file()
     epochs = len(read_log(tmp_path))
     assert epochs >= 21 and len(list(tmp_path.glob("*bert.pth"))) == epochs
     load(tmp_path / f"{epochs - 1}bert.pth")
     assert (tmp_path / "curve.png").exists() and not list(tmp_path.glob(".*"))
+
+
+def stop_after(monkeypatch, epochs: int) -> None:
+    """Ctrl-C arrives when so many epochs are saved, in the process of the test"""
+    save = Checkpoints.save
+
+    def interrupted(self, *args, **kwargs):
+        if len(self.history) == epochs:
+            raise KeyboardInterrupt
+        return save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+
+
+def test_resume_ends_as_if_nothing_had_happened_and_refuses_other_settings(
+    monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
+):
+    params = tmp_path / "params"
+    flags = ["--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6]
+    flags += ["--patience", 0, "--lr", 0.01]
+
+    def train(*more: object) -> tuple[object, str]:
+        return run_here(monkeypatch, capsys, TRAIN, *flags, *more)
+
+    code, _ = train("--resume")
+    assert "没有停在半路的训练" in str(code) and not list(params.glob("*"))
+    with monkeypatch.context() as interruption:
+        stop_after(interruption, 3)
+        code, text = train()
+    assert code == 0 and "停在轮次 2" in text and len(read_log(params)) == 3
+    code, _ = train("--resume", "--lr", 0.02, "--seed", 1)
+    assert "learning_rate、seed 和现在的不一样" in str(code) and "下一步：" in code
+    code, _ = train("--resume", "--patience", 5)
+    assert "patience 和现在的不一样" in str(code)
+    half = (params / RESUME).read_bytes()
+    (params / RESUME).write_bytes(half[:300] + b"?" + half[301:])
+    assert "坏了，接不上" in str(train("--resume")[0])
+    (params / RESUME).write_bytes(half)
+
+    code, text = train("--resume")
+    assert (
+        code == 0 and "接着训练：轮次 0 已经跑完" in text
+    )  # an epoch of 5 ms: saved once a second
+    assert {path.name for path in params.iterdir()} == {path.name for path in trained.iterdir()}
+    for path in trained.glob("*.pth"):
+        assert (params / path.name).read_bytes() == path.read_bytes(), path.name
+    assert (params / "curve.png").read_bytes() == (trained / "curve.png").read_bytes()
+    logs = [[{**row, "seconds": 0} for row in read_log(folder)] for folder in (params, trained)]
+    assert logs[0] == logs[1]
+    assert "没有停在半路的训练" in str(train("--resume")[0])  # it is finished
+
+
+def test_a_new_training_leaves_nothing_of_the_one_before(
+    monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
+):
+    params = shutil.copytree(trained, tmp_path / "params")
+    (params / ".best.pth.4000000.course.tmp").write_bytes(b"of a process that was killed")
+    with monkeypatch.context() as interruption:
+        interruption.setattr(Checkpoints, "report", lambda self: 1 / 0)  # dies before log and curve
+        with pytest.raises(ZeroDivisionError):
+            run_here(
+                *(monkeypatch, capsys, TRAIN, "--model", mini_bert, "--data", mini_data),
+                *("--params", params, "--epochs", 2),
+            )
+    names = {path.name for path in params.iterdir()}
+    assert names == {"0bert.pth", "1bert.pth", "best.pth", "run.json", RESUME}
 
 
 def read_only_folder(tmp_path: Path) -> Path:
