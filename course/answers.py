@@ -85,7 +85,7 @@ class ChatQuestion(BaseModel):
     max_tokens: int = Field(50, ge=1, le=MAX_NEW_TOKENS)
     temperature: float = Field(0.7, ge=0, le=2)  # 0：每一步都取最可能的字
     top_p: float = Field(1.0, gt=0, le=1)
-    seed: int | None = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool = False
 
 

@@ -36,7 +36,7 @@ class GenerationParameters(BaseModel):
     top_k: int = Field(50, ge=0)  # 0：不限
     top_p: float = Field(1.0, gt=0, le=1)
     return_full_text: bool = True  # 答案里带不带提示语
-    seed: int | None = None  # 给了种子，随机的结果也能重现
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)  # 给了种子，随机的结果也能重现
 
 
 class ClassificationParameters(BaseModel):
@@ -108,7 +108,9 @@ class Generator:
             dice.seed()
         else:
             dice.manual_seed(parameters.seed)
-        adjust = LogitsProcessorList([TemperatureLogitsWarper(parameters.temperature)])
+        # 再低就和取最大的一样了；低到 1e-38 以下，fp32 里是除以 0
+        temperature = max(parameters.temperature, 1e-6)
+        adjust = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
         if parameters.top_k:
             adjust.append(TopKLogitsWarper(parameters.top_k))
         if parameters.top_p < 1:

@@ -31,7 +31,8 @@ import json
 
 from api_client import read_secret
 from course.cli import Parser, at_least, run
-from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
+from course.gatekeeper import MAX_BYTES
+from course.inference_api import make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
 

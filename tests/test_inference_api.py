@@ -21,8 +21,9 @@ from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
 from bench_local_api import NAME, load
-from course import inference_api
-from course.inference_api import MAX_BYTES, make_app, serving
+from course import gatekeeper
+from course.gatekeeper import MAX_BYTES
+from course.inference_api import make_app, serving
 from course.text_models import Classifier, Generator, Token
 
 PROMPT = "你好，我是一款语言模型，"
@@ -290,7 +291,7 @@ def test_size_is_limited_even_without_content_length(api):
 
 
 def test_a_request_that_never_ends_is_given_up(api, monkeypatch):
-    monkeypatch.setattr(inference_api, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(gatekeeper, "BODY_SECONDS", 0.5)
     host, port = api.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         head = f"POST /models/{BERT} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n"
