@@ -18,14 +18,25 @@ from typing import NoReturn
 import anyio.to_thread
 import h11
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from course.answers import ChatQuestion, Judge, Question, Writer, chat, classify, generate
+from course.answers import (
+    ANSWERS,
+    ChatQuestion,
+    CompletionQuestion,
+    Judge,
+    Question,
+    Writer,
+    chat,
+    complete,
+    tasks_of,
+)
 from course.errors import CourseError, InputError
 from course.gatekeeper import MAX_REQUESTS, Guard, describe, error_json
 from course.network import bypass_proxy_for_loopback
@@ -36,7 +47,20 @@ MAX_CONNECTIONS = 500  # 同时最多几个连接，再来的答 503
 GRACE_SECONDS = 3  # 要停的时候，正在算的请求最多再等几秒
 
 
-ANSWERS = {"text-generation": generate, "text-classification": classify}
+class Problem(BaseModel):
+    """每一种拒绝都是这个样子"""
+
+    error: str
+
+
+PROBLEMS = {  # /docs 里说会怎样拒绝
+    401: "token 不对，或没有带（启动时要了 token 才有）",
+    404: "没有这个模型",
+    413: "请求太大",
+    415: "Content-Type 不是 application/json",
+    422: "请求不合要求，error 里说是哪个字段",
+    503: "太忙，或正在停止",
+}
 
 
 def make_app(
@@ -49,7 +73,13 @@ def make_app(
     limits 是 {地址: 请求最多多少字节}，没有写的地址是 MAX_BYTES。
     """
     # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；FastAPIOffline 自己带着
-    app = FastAPIOffline(title="我的推理 API", redoc_url=None)
+    app = FastAPIOffline(
+        title="我的推理 API",
+        redoc_url=None,
+        responses={
+            status: {"model": Problem, "description": text} for status, text in PROBLEMS.items()
+        },
+    )
     app.state.closing = asyncio.Event()
     app.add_middleware(Guard, token=token, limits=limits or {}, closing=app.state.closing)
 
@@ -81,19 +111,39 @@ def make_app(
     def health() -> dict:
         return {"status": "ok", "models": {name: model.task for name, model in models.items()}}
 
+    # 要 token 时，/docs 右上角多一个 Authorize；拦不合格的是 Guard，这里只是告诉 /docs
+    secured = [Security(HTTPBearer(auto_error=False))] if token else []
+    plain = {"response_model": None, "dependencies": secured}
+
     # def 而不是 async def：FastAPI 把它放到线程池里，模型在算的时候别的请求照样有人接
-    @app.post("/models/{name}", summary="推理", response_model=None)
-    @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", response_model=None)
+    @app.post("/models/{name}", summary="推理", **plain)
+    @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", **plain)
     def infer(question: Question, name: str, org: str | None = None):
         model = find(f"{org}/{name}" if org else name)
         return ANSWERS[model.task](model, question)
 
-    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", response_model=None)
-    def complete(question: ChatQuestion):
-        model = find(question.model)
+    # 请求里没有写要做什么，模型只会答它的第一种任务；点名任务就用这个地址，不会的当面说不会
+    @app.post("/models/{name}/pipeline/{task}", summary="推理，点名任务", **plain)
+    @app.post("/models/{org}/{name}/pipeline/{task}", summary="推理，点名任务", **plain)
+    def infer_task(question: Question, name: str, task: str, org: str | None = None):
+        model = find(f"{org}/{name}" if org else name)
+        if task not in tasks_of(model):
+            raise HTTPException(400, f"{name} 会的是 {'、'.join(tasks_of(model))}，不会 {task}")
+        return ANSWERS[task](model, question)
+
+    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", **plain)
+    def chat_completion(question: ChatQuestion):
+        return chat(find_writer(question.model), question)
+
+    @app.post("/v1/completions", summary="续写（OpenAI 的格式）", **plain)
+    def completion(question: CompletionQuestion):
+        return complete(find_writer(question.model), question)
+
+    def find_writer(name: str) -> Writer:
+        model = find(name)
         if model.task != "text-generation":
-            raise HTTPException(404, f"{question.model} 是分类模型，不会写字，不能对话")
-        return chat(model, question)
+            raise HTTPException(404, f"{name} 是分类模型，不会写字，不能续写、对话")
+        return model
 
     def find(name: str) -> Writer | Judge:
         if name not in models:
