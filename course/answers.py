@@ -20,7 +20,6 @@ from pydantic import (
     Field,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from course.errors import InputError
 from course.text_models import (
@@ -63,7 +62,7 @@ def text_or_texts(value: Any) -> Any:
     texts = value if isinstance(value, list) else [value]
     if not 1 <= len(texts) <= MAX_INPUTS or not all(isinstance(text, str) for text in texts):
         message = f"要是一段文字，或 1 到 {MAX_INPUTS} 段文字的列表"
-        raise PydanticCustomError("text_or_texts", message)
+        raise ValueError(message)
     return value
 
 

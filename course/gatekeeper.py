@@ -28,6 +28,7 @@ TRANSLATIONS = {
     "too_short": "不能是空的",
     "json_invalid": "JSON 写错了",
     "string_type": "要是一段文字",
+    "value_error": "{error}",
     "string_unicode": "有坏掉的字符（半个 emoji）",
     "list_type": "要是一个列表",
     "int_parsing": "要是整数",
