@@ -11,7 +11,7 @@
           python demo02_sentiment/label_curve.py --data 你的.csv
 
 会看到：
-    标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 − TF-IDF
+    标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 - TF-IDF
     20      61.1 ± 3.1          57.0 ± 5.4          66.3 ± 2.2          +5.3
     …
     200     73.7 ± 0.8          67.6 ± 2.2          81.3 ± 0.4          +7.6
@@ -135,7 +135,7 @@ def main() -> None:
     notes = args.params / "label_curve.json"
     done = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
     scores = {way: {size: [] for size in sizes} for way in WAYS}
-    print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 − TF-IDF")
+    print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 - TF-IDF")
     for size in sizes:
         # 全部都用时没有什么可抽的，一次就够
         for seed in range(args.subsets if size < len(train) else 1):
