@@ -28,7 +28,7 @@ from course.network import within, without_password
 
 TRIES = 3  # 连续断这么多次、一个字节都没多，就放弃
 FLOOR = 1024  # 每秒不到这么多字节，也放弃：400 MB 要下好几天
-MOST_WAIT = 20  # 被限流时，服务器让等多久才肯等：再久就下次再来
+MOST_WAIT = 10  # 被限流时，服务器让等多少秒才肯等：再久就下次再来
 MOST_JSON = 16_000_000  # 文件清单最多这么多字节，正常的只有几 KB
 CHUNK = 16 * 1024  # 断线时手里没写完的一块会丢，所以块要小
 
@@ -248,8 +248,6 @@ def stream(file: RemoteFile, have: int, source: Source, pace: Pace) -> Iterator[
 
 def first_byte(response: requests.Response, file: RemoteFile, have: int) -> int:
     """回答从文件的第几个字节开始：续传时是 have，不会续传的服务器从 0 开始；别的都抛 NotTheFile"""
-    if is_page(response):
-        raise NotTheFile("回答的是一张网页，不是文件，多半被登录页或代理拦下了")
     start, end, total = 0, file.size - 1, file.size
     if response.status_code == 206:
         said = response.headers.get("Content-Range", "")
@@ -258,12 +256,14 @@ def first_byte(response: requests.Response, file: RemoteFile, have: int) -> int:
             raise NotTheFile("服务器没有说给的是哪一段")
         start, end = int(numbers[1]), int(numbers[2])
         total = file.size if numbers[3] == "*" else int(numbers[3])
-    length = response.headers.get("Content-Length", str(end - start + 1))
-    compressed = "Content-Encoding" in response.headers
+    length = response.headers.get("Content-Length")
+    expected = str(end - start + 1)
+    if is_page(response) and length != expected:  # README.md 也会被说成网页，长度却是对的
+        raise NotTheFile("回答的是一张网页，不是文件，多半被登录页或代理拦下了")
     if start not in (0, have) or end >= file.size or total != file.size:
         raise NotTheFile(f"服务器给的是另一段（{start}-{end}/{total}）")
-    if length != str(end - start + 1) and not compressed:
-        raise NotTheFile(f"服务器说有 {length} 字节，应该是 {end - start + 1} 字节")
+    if length not in (None, expected) and "Content-Encoding" not in response.headers:
+        raise NotTheFile(f"服务器说有 {length} 字节，应该是 {expected} 字节")
     return start
 
 

@@ -14,7 +14,8 @@ returns another); `etag` is the ETag of every file; `portal` answers everything 
 (status 200); `range_fault` is "ignored" (the whole file with 200), "wrong" (other bytes than asked
 for) or "untold" (206 without Content-Range); `drip` is how many seconds each byte of a file takes,
 `drip_head` each byte of the headers before it; `retry_after` goes with `status`, for the next
-`refusals` requests. `commit` is what main points to; `pinned` holds the repos of other commits.
+`refusals` requests. `commit` is what main points to; `pinned` holds the repos of other commits;
+`kind` is the Content-Type of every file.
 """
 
 import hashlib
@@ -85,7 +86,7 @@ class StandIn:
         self.about, self.etag, self.range_fault = None, "", ""
         self.portal, self.drip, self.drip_head = False, 0.0, 0.0
         self.retry_after, self.refusals = "", 10**9
-        self.commit, self.pinned = COMMIT, {}
+        self.commit, self.pinned, self.kind = COMMIT, {}, ""
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
         stand_in = self
@@ -250,6 +251,8 @@ class StandIn:
         handler.send_response(206 if start else 200)
         for name, text in headers.items():
             handler.send_header(name.replace("_", "-"), text)
+        if self.kind:
+            handler.send_header("Content-Type", self.kind)
         if start and self.range_fault != "untold":
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         body = data[start:]

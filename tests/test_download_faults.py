@@ -273,6 +273,12 @@ def test_a_portal_in_mid_download_takes_nothing(hub, folders, gpt2_files, name):
     assert hub.ranges() == [f"bytes={kept}-"]
 
 
+def test_a_file_that_the_server_calls_a_page(hub, folders, gpt2_files):
+    """Servers that guess the type take a README with HTML in it for a page; its length is right"""
+    hub.kind = "text/html; charset=utf-8"
+    assert same(download_model(GPT, source(hub)), gpt2_files)
+
+
 @pytest.mark.parametrize("fault", ["ignored", "wrong", "untold"])
 def test_ranges_answered_wrongly(hub, folders, gpt2_files, fault):
     hub.cut, hub.cuts, hub.range_fault = 300_000, 1, fault
