@@ -5,7 +5,6 @@
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from checkpoint import TRAIN, load_trained, same_data
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
+from course.long_text import opening
 from course.packed_bert import encode, prepare
 from my_dataset import MyDataset
 
@@ -121,10 +121,12 @@ class SentimentClassifier:
     def cut(self, texts: list[str]) -> list[bool]:
         """每条评论是不是太长，被截掉了尾巴"""
         # 设置和 encode 里的一样，同时有几个线程在用这个分词器也不会互相改来改去
-        texts = [readable(text) for text in texts]
-        encoded = self.tokenizer(texts, truncation=True, return_overflowing_tokens=True)
-        rows = Counter(encoded["overflow_to_sample_mapping"])  # 装不下的尾巴自成一行
-        return [rows[i] > 1 for i in range(len(texts))]
+        parts = [opening(self.tokenizer, readable(text)) for text in texts]
+        encodings = self.tokenizer(parts, truncation=True).encodings
+        return [
+            bool(encoding.overflowing) or len(part) < len(text)
+            for encoding, part, text in zip(encodings, parts, texts, strict=True)
+        ]
 
     def judge(self, texts: list[str]) -> tuple[torch.Tensor, list[str]]:
         """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）

@@ -99,7 +99,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return JSONResponse({"error": f"{error.problem}。{error.next_step}"}, 422)
 
     # 请求体就是文件本身。只收 octet-stream：别的网站的表单和脚本不经本服务器同意，发不出这一种
-    @app.post("/table", summary="读一个 csv、tsv、txt、jsonl、parquet 文件", response_model=None)
+    @app.post("/table", summary="读一个表格文件，格式见 course/table_files.py", response_model=None)
     def table(
         name: str,
         content_type: Annotated[Literal["application/octet-stream"], Header()],

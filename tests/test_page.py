@@ -270,7 +270,7 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: "还没有评论" in text(page, "many-error"))
     for name, content, message in (
-        ("a.xlsx", "x", "不认识"),
+        ("a.xlsx", "x", "不是 Excel"),
         ("a.csv", 'text\n"x', "不成对"),
         ("a.csv", "text\nx,y", "第 2 行有 2 格"),
         ("a.csv", "text\n", "一条评论也没有"),

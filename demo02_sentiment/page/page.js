@@ -211,7 +211,7 @@ function forgetFile() {
   reading = null;
   upload = null;
   $("file").value = "";
-  $("file-name").textContent = "CSV、TSV、TXT、JSONL 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
+  $("file-name").textContent = "CSV、TSV、TXT、JSON、JSONL、Excel 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
   $("column-row").hidden = $("clear").hidden = true;
   $("paste").hidden = false;
 }
