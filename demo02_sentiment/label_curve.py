@@ -12,7 +12,7 @@
           python demo02_sentiment/label_curve.py --data 你的.csv
 
 会看到：
-    标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 − TF-IDF
+    标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 - TF-IDF
     20      61.1 ± 3.1          57.0 ± 5.4          66.3 ± 2.2          +5.3
     …
     200     73.7 ± 0.8          67.6 ± 2.2          81.3 ± 0.4          +7.6
@@ -89,7 +89,7 @@ def frozen_features(
 
 def print_head(ways: list[str]) -> None:
     tuned = f"    {TUNED}" if TUNED in ways else ""
-    print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 − TF-IDF" + tuned)
+    print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 - TF-IDF" + tuned)
 
 
 def print_row(scores: dict[str, dict[int, list]], size: int, column: int) -> None:

@@ -8,7 +8,7 @@
           python demo02_sentiment/stacking.py --data data/inews
 
 会看到：
-    标签    TF-IDF         冻结的 BERT     叠起来           叠起来 − 较好的    信 BERT 几成
+    标签    TF-IDF         冻结的 BERT     叠起来           叠起来 - 较好的    信 BERT 几成
     200     73.9 ± 0.9       81.2 ± 0.4       81.1 ± 0.2       …
     …
     9600    86.4 ± 0.0       85.5 ± 0.0       86.3 ± 0.0       …
@@ -87,7 +87,7 @@ def main() -> None:
     learned, asked, _ = frozen_features(find_model(args.model), train, validation)
     sizes = [size for size in SIZES if size < len(train)] + [len(train)]
 
-    heads = f"{'标签':6}{'TF-IDF':15}{'冻结的 BERT':13}{'叠起来':14}{'叠起来 − 较好的':13}"
+    heads = f"{'标签':6}{'TF-IDF':15}{'冻结的 BERT':13}{'叠起来':14}{'叠起来 - 较好的':13}"
     print(f"\n{heads}信 BERT 几成")
     for size in sizes:
         scores: dict[str, list[float]] = {}
