@@ -18,9 +18,7 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
     传到 Hub（要先注册；换成你的用户名和模型名）：
         hf auth login
         hf upload 你的用户名/模型名 "…/params/review-sentiment-zh"
-（加上 --onnx，自检多一行）：
-    自检：64 条测试评论，pipeline 和 predict.py 的概率最大相差 1.4e-06
-    自检：64 条测试评论，onnxruntime 和 predict.py 的概率最大相差 1.3e-06
+加上 --onnx，自检多一行，说 onnxruntime 和 predict.py 差多少。
 
 看什么：打开导出的 config.json 找 id2label，再打开 README.md（模型卡）看最前面的 YAML，
 Hub 的网页就是按它显示任务、语言和成绩的。
