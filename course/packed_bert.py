@@ -24,6 +24,8 @@ from tqdm import tqdm
 from transformers import BertModel, BertTokenizer
 from transformers.activations import GELUActivation
 
+from course.long_text import opening
+
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
 SHAPE = 64  # 一批的 token 数凑成它的倍数
@@ -167,11 +169,12 @@ def encode(
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
     # token 完全相同的评论只算一次：unique 是 {序列: 编号}，places 是每条评论对应的编号
-    # 一千条一千条地分词：分词器每个 token 要占一百多字节，记下来的只有 4 字节
+    # 两百条两百条地分词：分词器每个 token 要占一百多字节，记下来的只有 4 字节
     unique: dict[bytes, int] = {}
     places = []
-    for start in range(0, len(texts), 1000):
-        part = tokenizer(texts[start : start + 1000], truncation=True)
+    for start in range(0, len(texts), 200):
+        part = [opening(tokenizer, text) for text in texts[start : start + 200]]
+        part = tokenizer(part, truncation=True)
         for ids in part["input_ids"]:
             places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
     sequences = [np.frombuffer(ids, np.int32) for ids in unique]

@@ -13,6 +13,7 @@ import matplotlib
 import torch
 from transformers import BertTokenizer
 
+from course.columns import DataSource
 from course.errors import CourseError
 from course.files import atomic_write, file_sha256, remove
 from course.fonts import chinese_font
@@ -120,6 +121,7 @@ def describe(model: Model, tokenizer: BertTokenizer, dataset: MyDataset, **setti
         "model": portable(Path(model.encoder.name_or_path)),
         "encoder_sha256": fingerprint(model.encoder, tokenizer),
         "data": portable(dataset.source),
+        "columns": dataset.columns,
         "data_sha256": dataset.sha256,
         "label_names": dataset.label_names,
         "max_length": tokenizer.model_max_length,
@@ -198,6 +200,11 @@ def load_trained(weights: Path) -> tuple[Model, BertTokenizer, dict]:
     return model.to(DEVICE).eval(), tokenizer, record
 
 
+def recorded_data(record: dict) -> DataSource:
+    """训练时用的那份数据，和指定过的两列"""
+    return DataSource(record["data"], *record.get("columns", (None, None)))
+
+
 def same_data(record: dict, split: str) -> MyDataset:
     """训练时那份数据的一份；内容变了、记录里没有写，都抛 CourseError，免得考错了卷子"""
     if "data_sha256" not in record:
@@ -205,7 +212,7 @@ def same_data(record: dict, split: str) -> MyDataset:
             "run.json 里没有记数据的 SHA-256，是旧版课程训练的，认不出是哪份数据",
             f"{TRAIN} 重新训练（只要几秒），或用 --data 指明",
         )
-    dataset = MyDataset(split, record["data"])
+    dataset = MyDataset(split, recorded_data(record))
     if dataset.sha256 != record["data_sha256"]:
         raise CourseError(
             f"{dataset.source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",

@@ -33,9 +33,10 @@ from huggingface_hub import ModelCard
 from tqdm import tqdm
 from transformers import BertForSequenceClassification, pipeline
 
-from checkpoint import TRAIN, WEIGHTS
+from checkpoint import TRAIN, WEIGHTS, recorded_data
 from classifier import SentimentClassifier
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import quiet
@@ -96,7 +97,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
     parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {NAME}")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
     parser.add_argument("--onnx", action="store_true", help=f"多一份 {FILE.as_posix()}")
     args = parser.parse_args()
     out = (args.out or args.weights.parent / NAME).resolve()
@@ -113,7 +114,7 @@ def main() -> None:
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
         )
     exam = classifier.exam("test", args.data)
-    source = args.data or classifier.record["data"]
+    source = args.data or recorded_data(classifier.record)
     sizes = [len(MyDataset(split, source)) for split in ("train", "validation", "test")]
     texts, ours = exam.dataset.texts[:CHECKED], exam.probabilities[:CHECKED]
 

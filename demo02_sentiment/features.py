@@ -30,6 +30,7 @@ import torch
 from transformers import BertModel, BertTokenizer
 
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.feature_cache import FeatureDataset, cached_features
 from course.models import find_model, load_bert, load_tokenizer
 from course.packed_bert import encode
@@ -61,7 +62,7 @@ def cls_features(
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     parser.add_argument("--bf16", action="store_true", help="矩阵乘法用 bf16：快，但是近似的")
     args = parser.parse_args()
     dtype = torch.bfloat16 if args.bf16 else torch.float32

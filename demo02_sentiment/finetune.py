@@ -145,6 +145,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
+    weight = train_set.class_weights(args.class_weight)
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -161,6 +162,7 @@ def main() -> None:
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
+        class_weight=args.class_weight,
         unfreeze=args.unfreeze, encoder_lr=body_lr,
     )  # fmt: skip
 
@@ -178,7 +180,7 @@ def main() -> None:
     optimizer = AdamW(groups, lr=args.lr, fused=True)
     steps = args.epochs * batches
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)  # 新
-    loss_fn = nn.CrossEntropyLoss()
+    loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
     bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16())  # 新：快一倍
 
     # 5. 训练循环

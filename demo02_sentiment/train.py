@@ -33,6 +33,7 @@ from transformers import BertTokenizer
 
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import Parser, above, at_least, run
+from course.columns import add_data_arguments
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
@@ -66,6 +67,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
+    weight = train_set.class_weights(args.class_weight)  # 默认 None，各类的每一条一样重
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -78,6 +80,7 @@ def main() -> None:
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
+        class_weight=args.class_weight,
     )  # fmt: skip
 
     # 3. 每一批喂什么
@@ -105,7 +108,7 @@ def main() -> None:
     # 4. 优化器：拿着梯度去改参数的那个人，冻结的参数没有梯度，它自动跳过
     #    损失：交叉熵，正确那一类的概率越小罚得越重；它自带 softmax，forward 里不要再写一遍
     optimizer = AdamW(model.parameters(), lr=args.lr, fused=True)  # fused：一次更新全部，结果一样
-    loss_fn = nn.CrossEntropyLoss()
+    loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
 
     # 5. 训练循环
     with Checkpoints(args.params, args.patience, settings) as checkpoints:
@@ -191,7 +194,7 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     parser = Parser(description)
     add = parser.add_argument
     add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
     add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
     add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
@@ -199,6 +202,8 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     rate = above(0.0)
     add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")
     add("--patience", type=at_least(0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
+    ways = ("none", "balanced")
+    add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
     add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
     return parser
 

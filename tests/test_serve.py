@@ -189,7 +189,8 @@ def test_a_file_that_cannot_be_used_is_said(url):
     assert len(packed.getvalue()) < MAX_BYTES
     for name, body, word in (
         ("a.parquet", packed.getvalue(), "predict.py --file"),
-        ("a.xlsx", b"PK", "不认识 a.xlsx 的扩展名"),
+        ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
+        ("a.xlsx", b"PK", "a.xlsx 不是 Excel 文件"),
         ("a.csv", b"", "一行数据也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
         ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),

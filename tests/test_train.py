@@ -1,5 +1,6 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
+import csv
 import json
 import os
 import re
@@ -9,9 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import environment, load, read_log, run_here, run_script, write_csv
+from sklearn.utils.class_weight import compute_class_weight
+
+from course.columns import DataSource
+from my_dataset import MyDataset
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -108,7 +114,8 @@ def test_prints_device_and_every_fifth_batch(repo, mini_bert, mini_data, tmp_pat
         *("--batch-size", 30, "--max-length", 50, "--recompute"),
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"设备 {'cuda' if torch.cuda.is_available() else 'cpu'}")
+    assert f"\n设备 {'cuda' if torch.cuda.is_available() else 'cpu'}" in done.stdout
+    assert done.stdout.startswith(f"数据：{mini_data}")  # the report of the learner's data is first
     assert re.findall(r"  轮次 0 批次 (\d+) loss 0\.\d+ 精度 [01]\.\d+", done.stdout) == [
         "0",
         "5",
@@ -151,13 +158,48 @@ def read_only_folder(tmp_path: Path) -> Path:
     return folder
 
 
+def test_class_weights_are_those_of_scikit_learn_and_change_the_training(
+    repo, mini_bert, splits, tmp_path
+):
+    rows = [(text, ("差", "好")[y]) for text, y in splits["train"][:300] if y or len(text) < 40]
+    lopsided = tmp_path / "a.csv"
+    with lopsided.open("w", encoding="gb18030", newline="") as file:
+        table = [(i, *row) for i, row in enumerate(rows)]
+        csv.writer(file).writerows([("编号", "话", "好坏"), *table])
+    losses = []
+    for how in ("none", "balanced"):
+        params = tmp_path / how
+        done = run_script(
+            repo,
+            TRAIN,
+            *("--model", mini_bert, "--data", lopsided, "--params", params, "--epochs", 2),
+            *("--text-column", "话", "--label-column", "好坏", "--class-weight", how),
+            *("--batch-size", 20),
+        )
+        assert done.returncode == 0, done.stderr
+        losses.append(read_log(params)[0]["loss"])
+        record = json.loads((params / "run.json").read_text(encoding="utf-8"))
+        assert record["class_weight"] == how and record["label_names"] == ["差", "好"]
+        assert record["columns"] == ["话", "好坏"]  # evaluate.py reads the same columns again
+    assert losses[0] != losses[1]
+    dataset = MyDataset("train", DataSource(lopsided, "话", "好坏"))
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=dataset.labels)
+    assert dataset.class_weights("balanced").tolist() == pytest.approx(expected.tolist())
+    assert dataset.class_weights("none") is None
+    done = run_script(repo, "demo02_sentiment/evaluate.py", "--weights", tmp_path / "none/best.pth")
+    assert done.returncode == 0 and "macro-F1  方法" in done.stdout, done.stderr
+
+
 BAD_INPUT = {
     "unknown model": (["--model", "no-such-bert"], "找不到模型 no-such-bert"),
     "folder without config.json": (["--model", "{tmp}"], "没有 config.json"),
     "unknown data": (["--data", "no-such.csv"], "找不到数据 no-such.csv"),
     "empty data": (["--data", "{tmp}/empty.csv"], "是空的"),
     "one class": (["--data", "{tmp}/one.csv"], "只有一种标签"),
-    "wrong columns": (["--data", "{tmp}/wrong.csv"], "缺少列 label、text"),
+    "wrong columns": (
+        ["--data", "{tmp}/wrong.csv"],
+        "认不出哪一列是评论、标签，现有的列是 甲、乙、丙",
+    ),
     "no epochs": (["--epochs", "0"], "--epochs 要是不小于 1 的整数，不能是 0"),
     "negative batch": (["--batch-size", "-3"], "--batch-size 要是不小于 1 的整数，不能是 -3"),
     "too long": (["--max-length", "513", "--data", "{data}"], "超过了这个 BERT 的上限 512"),
@@ -175,7 +217,7 @@ def test_bad_input_is_one_sentence_and_the_next_step(
     flags, message = BAD_INPUT[case]
     write_csv(tmp_path / "empty.csv", [])
     write_csv(tmp_path / "one.csv", [(f"第{i}条评论", 1) for i in range(60)])
-    (tmp_path / "wrong.csv").write_text("review,stars\n好,5\n", encoding="utf-8")
+    (tmp_path / "wrong.csv").write_text("甲,乙,丙\n好,5,6\n", encoding="utf-8")
     if "{read_only}" in flags and sys.platform != "linux":
         pytest.skip("needs a folder that even root cannot write")
     places = {"tmp": tmp_path, "data": mini_data, "read_only": read_only_folder(tmp_path)}
