@@ -266,7 +266,7 @@ def out_of_core(sizes: list[int], folder: Path) -> None:
         path.unlink()
     print(f"特征在硬盘上（内存映射），按 {BLOCK} 行一块打乱，by hand 一轮\n")
     print_table(
-        ["rows", "file", "one epoch", "CPU µs per row", "memory of the process (RssAnon)"], table
+        ["rows", "file", "one epoch", "CPU us per row", "memory of the process (RssAnon)"], table
     )
 
 

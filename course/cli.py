@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from course.errors import CourseError
+from course.errors import CourseError, is_out_of_memory
 
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
@@ -75,8 +75,7 @@ def run(main: Callable[[], None]) -> None:
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")
     except (RuntimeError, MemoryError) as error:
-        # 显存不够是 CUDA out of memory，内存不够是 can't allocate memory；别的错误照常抛出
-        if not re.search("out of memory|can't allocate memory", f"{error}{type(error)}"):
+        if not is_out_of_memory(error):  # 别的错误照常抛出
             raise
         sys.exit(
             "\n出错了：内存（显存）不够"

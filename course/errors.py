@@ -1,5 +1,7 @@
 """两种说得清楚的错误：学员能改好的 CourseError，和请求里的内容不合要求的 InputError"""
 
+import re
+
 
 class CourseError(Exception):
     """学员能自己改好的错误，由 `course.cli.run` 打印成一句话，不显示 traceback
@@ -15,3 +17,9 @@ class CourseError(Exception):
 
 class InputError(ValueError):
     """请求里的文字或参数不合要求，一句中文说哪里不对；API 回 422，带着这句话"""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """是不是内存（显存）不够：显卡上是 torch.OutOfMemoryError，CPU 上是一句话不同的 RuntimeError"""
+    said = "[Oo]ut ?[Oo]f ?[Mm]emory|can't allocate memory|not enough memory"
+    return bool(re.search(said, f"{error}{type(error)}"))

@@ -12,12 +12,13 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import Dataset
-from transformers import BertModel, BertTokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course import packed_bert
+from course import packed_bert, sorted_batches
+from course.encoding import encode, way
+from course.errors import CourseError
 from course.files import atomic_write
 from course.models import fingerprint
-from course.packed_bert import encode
 from course.paths import DATA
 
 
@@ -31,15 +32,20 @@ def meaning(path: Path) -> bytes:
 
 
 def cache_key(
-    encoder: BertModel, tokenizer: BertTokenizer, texts: list[str], dtype: torch.dtype
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    dtype: torch.dtype,
+    pooling: str,
 ) -> str:
-    """会改变特征的全部东西的 SHA-256：BERT、分词器、最长多少 token、评论、数值类型、算法"""
+    """会改变特征的全部东西的 SHA-256：编码器、分词器、最长多少 token、评论、数值类型、算法"""
     digest = hashlib.sha256(fingerprint(encoder, tokenizer).encode("utf-8"))
     limit, version = tokenizer.model_max_length, transformers.__version__
-    digest.update(f"{limit} {dtype} {version} {len(texts)}".encode())
+    digest.update(f"{limit} {dtype} {pooling} {version} {len(texts)}".encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
-    digest.update(meaning(Path(packed_bert.__file__)))
+    for module in (packed_bert, sorted_batches):
+        digest.update(meaning(Path(module.__file__)))
     return digest.hexdigest()
 
 
@@ -48,41 +54,54 @@ def sha256(features: torch.Tensor) -> str:
     return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()
 
 
-def read_cache(path: Path) -> torch.Tensor | None:
-    """读存下来的特征；没有、残缺、内容对不上时返回 None"""
+def read_cache(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> torch.Tensor | None:
+    """读存下来的特征，应该是 shape、dtype；没有、残缺、内容或形状对不上时返回 None"""
     if not path.is_file():
         return None
     try:
+        # safe_open 先看文件头：各张量的形状、类型、位置和文件大小对不上，不占内存就拒绝
         with safe_open(path, framework="pt") as file:
-            features = file.get_tensor("features")
-            if file.metadata()["sha256"] == sha256(features):
-                return features
-    except (SafetensorError, OSError, KeyError, TypeError):
-        pass  # 和内容对不上一样处理：下面说一声，重新算
+            written = file.metadata()["sha256"]
+            features = (
+                file.get_tensor("features")
+                if tuple(file.get_slice("features").get_shape()) == shape
+                else None
+            )
+        sound = features is not None and features.dtype == dtype and sha256(features) == written
+    except Exception:  # 坏法很多，异常没有共同的类型
+        sound = False
+    if sound:
+        return features
     print(f"特征：{path.name} 已损坏，重新算")
     return None
 
 
 def cached_features(
-    encoder: BertModel,
-    tokenizer: BertTokenizer,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     name: str,
     dtype: torch.dtype = torch.float32,
+    pooling: str = "cls",
 ) -> torch.Tensor:
     """和 `encode` 一样返回 (N, hidden)，但算过的直接读；name 只用在文件名和提示里"""
     if dtype == torch.bfloat16:
         print(f"特征：{name} 用 bf16 算，是近似的，和 fp32 的差到百分之几")
-    key = cache_key(encoder, tokenizer, texts, dtype)
+    key = cache_key(encoder, tokenizer, texts, dtype, pooling)
     path = DATA / "features" / f"{name}-{key[:16]}.safetensors"
-    features = read_cache(path)
+    shape = (len(texts), encoder.config.hidden_size)
+    features = read_cache(path, shape, encoder.dtype)
     if features is not None:
         print(f"特征：{name} {tuple(features.shape)}，用上次存下的 {path.name}")
         return features
-    features = encode(encoder, tokenizer, texts, dtype)
-    with atomic_write(path) as temporary:
-        save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
-    print(f"特征：{name} {tuple(features.shape)}，存为 {path}")
+    features = encode(encoder, tokenizer, texts, dtype, pooling=pooling)
+    try:
+        with atomic_write(path) as temporary:
+            save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
+        print(f"特征：{name} {tuple(features.shape)}，{way(encoder)}，存为 {path}")
+    except (CourseError, SafetensorError) as error:  # 算了几分钟的，存不下也不能白算
+        problem = error.problem if isinstance(error, CourseError) else f"写不了 {path}：{error}"
+        print(f"注意：{problem}。特征 {name} 这次照样用，下次要重新算")
     return features
 
 

@@ -5,32 +5,41 @@ from_pretrained(名字, cache_dir="models") 认得；魔搭的放在 models/组�
 """
 
 import argparse
+import json
 import os
 import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import pandas as pd
 import requests
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.hf_api import RepoFile
+from safetensors import SafetensorError, safe_open
 
 from course.cli import Parser, above
-from course.download import RemoteFile, Source, explain, fetch, fetch_all, no_auth, refused
+from course.download import (
+    RemoteFile,
+    Source,
+    ask_json,
+    downloading,
+    explain,
+    fetch_all,
+    holds,
+)
 from course.errors import CourseError
-from course.files import remove
+from course.files import atomic_write, file_sha256, remove
 from course.models import (
     cache_folder,
     check_folder,
     downloaded,
-    find_model,
     has_weights,
     load_tokenizer,
     model_name,
     real_model,
 )
-from course.network import unreachable, within
+from course.network import ignore_netrc, unreachable, within, without_password
 from course.paths import DATA, MODELS
 from course.reviews import CHNSENTICORP, LABEL_NAMES, check, save, to_dataset
 
@@ -51,6 +60,13 @@ WANTED = re.compile(
 )
 SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json")
 BIN = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin|pytorch_model\.bin\.index\.json")
+MODEL_FILE = re.compile("|".join(each.pattern for each in (WANTED, SAFETENSORS, BIN)))
+DIGEST = r"[0-9a-f]{40}|[0-9a-f]{64}"  # git 的 SHA-1，或 SHA-256
+# 组织/名字：英文字母、数字开头；Windows 的保留名（con、nul……）不能当文件夹的名字
+REPO = re.compile(
+    r"(?!.*(?:^|/)(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|/|$))[a-z0-9][\w.-]*/[a-z0-9][\w.-]*",
+    re.ASCII | re.IGNORECASE,
+)
 PARQUET = re.compile(r"(?:data/)?(train|validation|test)[-.\w]*\.parquet")
 
 
@@ -80,7 +96,8 @@ def make_source(
     endpoint = (endpoint or SOURCES[name]).rstrip("/")
     if not re.match(r"https?://", endpoint):
         raise CourseError(
-            f"地址 {endpoint} 要以 https:// 开头", f"--endpoint {SOURCES['hf-mirror']}"
+            f"地址 {without_password(endpoint)} 要以 https:// 开头",
+            f"--endpoint {SOURCES['hf-mirror']}",
         )
     others = [other for other in SOURCES if other != name]
     note = ""
@@ -94,26 +111,47 @@ def make_source(
 # 1. 有哪些文件
 
 
-def list_hub(repo: str, kind: str, source: Source) -> list[RemoteFile]:
-    """Hub 或镜像上的文件；kind 是 model 或 dataset"""
-    api = HfApi(endpoint=source.endpoint, token=False)
-    tree = within(
-        LIST_SECONDS, lambda: list(api.list_repo_tree(repo, recursive=True, repo_type=kind))
-    )
-    return [
-        RemoteFile(
-            entry.path,
-            entry.size,
-            hf_hub_url(repo, entry.path, repo_type=kind, endpoint=source.endpoint),
-            entry.lfs.sha256 if entry.lfs else entry.blob_id,
-        )
-        for entry in tree
-        if isinstance(entry, RepoFile)
-    ]
+def remote_file(path: str, size: object, url: str, digest: object, source: Source) -> RemoteFile:
+    """清单里的一项；大小、指纹不像样就抛 CourseError：没有指纹，下来了也没法核对"""
+    if isinstance(size, str) and size.isdecimal() and len(size) < 20:
+        size = int(size)
+    if type(size) is not int or size < 0:
+        problem = f"大小是 {size!r}"[:60]
+    elif not re.fullmatch(DIGEST, str(digest).lower()):
+        problem = "没有指纹（SHA），下来了也没法核对"
+    else:
+        return RemoteFile(path, size, url, str(digest).lower())
+    raise CourseError(f"{source.shown} 的文件清单读不懂：{path} {problem}", source.advice)
 
 
-def list_modelscope(repo: str, kind: str, source: Source) -> list[RemoteFile]:
-    """魔搭上的文件，一页一页地要；没有在真的魔搭上试过，只在测试的替身上试过"""
+def list_hub(
+    repo: str, kind: str, wanted: re.Pattern, source: Source
+) -> tuple[str, list[RemoteFile]]:
+    """Hub 或镜像上的（版本号，文件）：都在同一个版本里，下到一半它更新了，也不会混进新的"""
+    api = f"{source.endpoint}/api/{kind}s/{repo}"
+    about, _ = ask_json(api, repo, source, LIST_SECONDS)
+    commit = about["sha"]
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise CourseError(f"{source.shown} 没有说 {repo} 现在是哪个版本", source.advice)
+    entries, page = [], f"{api}/tree/{commit}?recursive=true"
+    while page:
+        rows, page = ask_json(page, repo, source, LIST_SECONDS)
+        entries += rows
+    where = repo if kind == "model" else f"datasets/{repo}"
+    files = {}
+    for entry in entries:
+        path = str(entry["path"])
+        if entry["type"] == "file" and wanted.fullmatch(path):
+            url = f"{source.endpoint}/{where}/resolve/{commit}/{path}"
+            digest = (entry.get("lfs") or entry).get("oid")
+            files[path] = remote_file(path, entry["size"], url, digest, source)
+    return commit, list(files.values())
+
+
+def list_modelscope(
+    repo: str, kind: str, wanted: re.Pattern, source: Source
+) -> tuple[str, list[RemoteFile]]:
+    """魔搭上的（分支，文件），一页一页地要；没有在真的魔搭上试过，只在测试的替身上试过"""
     base = f"{source.endpoint}/api/v1/{kind}s/{repo}/repo"
     listing = f"{base}/files" if kind == "model" else f"{base}/tree"
     query = {"Revision": "master", "Recursive": "true", "Root": "", "PageSize": PAGE}
@@ -121,62 +159,58 @@ def list_modelscope(repo: str, kind: str, source: Source) -> list[RemoteFile]:
     new, page = {"": {}}, 0
     while new:  # 直到没有新的：有的仓库一次给全部，有的一页一页给，页有多大也是服务器说了算
         page += 1
-        response = requests.get(
-            listing, params=query | {"PageNumber": page}, timeout=source.patience, auth=no_auth
-        )
-        if response.status_code != 200:
-            raise refused(response.status_code, repo, source)
-        body = response.json()
+        url = f"{listing}?{urlencode(query | {'PageNumber': page})}"
+        body, _ = ask_json(url, repo, source, LIST_SECONDS)
         if body.get("Success") is False or body.get("Code", 200) != 200:  # 200，其实没成
             said = str(body.get("Message"))[:100]
-            raise CourseError(f"{source.endpoint} 上的 {repo} 打不开：{said}", source.advice)
+            raise CourseError(f"{source.shown} 上的 {repo} 打不开：{said}", source.advice)
         data = body["Data"]
         rows = data["Files"] if isinstance(data, dict) else data
-        new = {row["Path"]: row for row in rows if row["Path"] not in entries}
+        new = {str(row["Path"]): row for row in rows if str(row["Path"]) not in entries}
         entries |= new
-    return [
-        RemoteFile(
-            path,
-            entry["Size"],
-            f"{base}?{urlencode({'Revision': 'master', 'FilePath': path})}",
-            entry.get("Sha256") or "",
-        )
-        for path, entry in entries.items()
-        if entry["Type"] == "blob"
-    ]
+    files = []
+    for path, entry in entries.items():
+        if entry["Type"] == "blob" and wanted.fullmatch(path):
+            url = f"{base}?{urlencode({'Revision': 'master', 'FilePath': path})}"
+            files.append(remote_file(path, entry["Size"], url, entry.get("Sha256"), source))
+    return "master", files
 
 
 def redirected(repo: str, kind: str, source: Source) -> str | None:
     """source 把这个仓库的请求转给了哪个别的地址，如 https://huggingface.co；没有转就是 None"""
     url = f"{source.endpoint}/api/{kind}s/{repo}"
-    with requests.get(
-        url, timeout=PROBE_SECONDS, stream=True, allow_redirects=False, auth=no_auth
-    ) as response:
+    with requests.get(url, timeout=PROBE_SECONDS, stream=True, allow_redirects=False) as response:
         target = urlsplit(urljoin(url, response.headers.get("Location", "")))
     if target.netloc == urlsplit(url).netloc:
         return None
     return f"{target.scheme}://{target.netloc}"
 
 
-def list_files(repo: str, kind: str, source: Source) -> list[RemoteFile]:
-    """探路，然后问清楚有哪些文件；任何失败都是 CourseError"""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+def list_files(
+    repo: str, kind: str, wanted: re.Pattern, source: Source
+) -> tuple[str, list[RemoteFile]]:
+    """探路，然后问清楚有哪些名字像 wanted 的文件：（版本号，文件）；任何失败都是 CourseError"""
+    if not REPO.fullmatch(repo):
         raise CourseError(f"{repo} 不是仓库的名字", "--repo 写成 组织/名字")
-    print(f"来源：{source.endpoint}（先探一下，最多 {PROBE_SECONDS} 秒）")
+    ignore_netrc()
+    print(f"来源：{source.shown}（先探一下，最多 {PROBE_SECONDS} 秒）")
     reason = unreachable(source.endpoint, PROBE_SECONDS)
     if reason:
-        raise CourseError(f"连不上 {source.endpoint}：{reason}", source.advice)
+        raise CourseError(f"连不上 {source.shown}：{reason}", source.advice)
     print(f"连得上。问它 {repo} 有哪些文件（最多 {LIST_SECONDS} 秒）")
+    ask = list_modelscope if source.name == "modelscope" else list_hub
     try:
-        if source.name == "modelscope":
-            return within(LIST_SECONDS, lambda: list_modelscope(repo, kind, source))
-        other = within(PROBE_SECONDS, lambda: redirected(repo, kind, source))
-        reason = unreachable(other, PROBE_SECONDS) if other else None
-        if reason:
-            raise CourseError(
-                f"{source.endpoint} 把请求转到了 {other}，那里连不上：{reason}", source.advice
-            )
-        return list_hub(repo, kind, source)
+        if source.name != "modelscope":
+            other = within(PROBE_SECONDS, lambda: redirected(repo, kind, source))
+            reason = unreachable(other, PROBE_SECONDS) if other else None
+            if reason:
+                raise CourseError(
+                    f"{source.shown} 把请求转到了 {without_password(other)}，那里连不上：{reason}",
+                    source.advice,
+                )
+        return within(LIST_SECONDS, lambda: ask(repo, kind, wanted, source))
+    except (LookupError, TypeError, AttributeError):  # 是 JSON，但不是清单的样子
+        raise CourseError(f"{source.shown} 的文件清单读不懂", source.advice) from None
     except Exception as error:  # 各库的异常没有共同的类型，都变成一句话
         raise explain(error, repo, source) from None
 
@@ -194,50 +228,80 @@ def choose(files: list[RemoteFile], repo: str, source: Source) -> list[RemoteFil
     return sorted(chosen, key=lambda f: (f in weights, f.size))
 
 
+def link(blob: Path, path: Path) -> None:
+    """path 成为指向 blob 的链接；Windows 上不能做链接时是同一个文件的另一个名字，再不行就复制"""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        path.symlink_to(Path("..", "..", blob.parent.name, blob.name))
+    except OSError:
+        try:
+            path.hardlink_to(blob)
+        except OSError:  # U 盘的格式（FAT）两种都没有
+            shutil.copyfile(blob, path)
+
+
 def download_model(repo: str, source: Source) -> Path:
     """下载一个模型，核对，返回装着 config.json 的文件夹；任何失败都是 CourseError"""
     known = real_model(repo)
     repo = known.name if known else repo
-    files = choose(list_files(repo, "model", source), repo, source)
-    if source.name == "modelscope":
-        folder = MODELS / repo
-
-        def place(file: RemoteFile) -> None:
-            if not (folder / file.path).is_file():
-                fetch(file, folder / file.path, source)
-
-        fetch_all(files, repo, source, folder, place)
-    else:
-        # 走普通的 HTTP：镜像站只认它，官方的 Xet 通道断了也不能续传
-        constants.HF_HUB_DISABLE_XET = True
-        cache = cache_folder(repo)
-        placed: list[Path] = []
-
-        def place(file: RemoteFile) -> None:
-            """blobs 里放好内容，再请官方客户端认领：它写 refs，在 snapshots 里做链接"""
-            about = within(
-                LIST_SECONDS,
-                lambda: get_hf_file_metadata(file.url, token=False, timeout=source.patience),
-            )
-            if not re.fullmatch(r"[\w.-]+", about.etag or ""):
-                raise CourseError(f"服务器没有给出 {file.path} 的编号（ETag）", source.advice)
-            blob = cache / "blobs" / about.etag
-            if not blob.is_file():
-                fetch(file, blob, source)
-            path = within(
-                LIST_SECONDS,
-                lambda: hf_hub_download(
-                    repo, file.path, cache_dir=MODELS, endpoint=source.endpoint, token=False
-                ),
-            )
-            placed.append(Path(path))
-
-        fetch_all(files, repo, source, cache, place)
-        folder = next(path.parent for path in placed if path.name == "config.json")
+    commit, files = list_files(repo, "model", MODEL_FILE, source)
+    files = choose(files, repo, source)
+    scope = source.name == "modelscope"
+    cache = MODELS / repo if scope else cache_folder(repo)
+    folder = cache if scope else cache / "snapshots" / commit
+    with downloading(cache, repo, source):
+        if scope:
+            fetch_all(files, source, cache, lambda file: cache / file.path)
+        else:
+            fetch_all(files, source, cache, lambda file: cache / "blobs" / file.digest)
+            for file in sorted(files, key=lambda file: file.path == "config.json"):
+                link(cache / "blobs" / file.digest, folder / file.path)  # 有 config.json 就是齐了
+            with atomic_write(cache / "refs" / "main") as temporary:
+                temporary.write_text(commit, encoding="utf-8")
+        with atomic_write(sums(folder)) as temporary:
+            lines = [f"{file_sha256(folder / file.path)}  {file.path}\n" for file in files]
+            temporary.write_text("".join(lines), encoding="utf-8")
     check_folder(folder)
     load_tokenizer(folder)
     print(f"下载完成，核对无误：{folder}")
     return folder
+
+
+def sums(folder: Path) -> Path:
+    """模型文件夹旁边的 .sha256：下载时记下每个文件的 SHA-256，一行一个，sha256sum -c 也认得"""
+    place = folder.parent.parent if folder.parent.name == "snapshots" else folder.parent
+    return place / f"{folder.name}.sha256"
+
+
+def damaged(folder: Path) -> str:
+    """模型文件夹里哪个文件缺了、坏了：一个名字，都好就是空的；不联网"""
+    try:
+        return next(bad_files(folder), "")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        return f"某个文件（{type(error).__name__}）"
+
+
+def bad_files(folder: Path) -> Iterator[str]:
+    """我们下载的，和 .sha256 对；官方客户端下载的，链接指着的文件名就是指纹；拷来的只看齐不齐"""
+    record = sums(folder)
+    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    for digest, _, name in (line.partition("  ") for line in lines):
+        if not holds(folder / name, digest):
+            yield name
+    if lines:
+        return
+    for index in folder.glob("*.index.json"):  # 权重分成了几个文件，一个都不能少
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        yield from sorted({name for name in shards if not (folder / name).is_file()})
+    for path in folder.iterdir():
+        blob = path.resolve()
+        if blob.parent.name == "blobs" and re.fullmatch(DIGEST, blob.name):
+            if not holds(blob, blob.name):
+                yield path.name
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "pt"):  # 该有多长，它自己的开头说得出来
+                pass
 
 
 @dataclass
@@ -269,16 +333,23 @@ def obtain_model(args: argparse.Namespace, lesson_repo: str) -> Obtained:
     known = real_model(args.repo)
     on_modelscope = known is None or known.on_modelscope
     source = make_source(args.source, args.endpoint, args.patience, on_modelscope)
-    for folder in downloaded(args.repo):
-        if has_weights(folder):
+    broken = []
+    for folder in filter(has_weights, downloaded(args.repo)):
+        bad = damaged(folder)
+        if not bad:
             print(f"已经下载好了：{folder}（想重新下载，先删掉它）")
             return Obtained(name_for_cache_dir(folder), folder)
+        print(f"{folder} 里的 {bad} 缺了或坏了，重新下载")
+        broken.append(folder)
     try:
         folder = download_model(args.repo, source)
+        for other in broken:
+            if other != folder:
+                print(f"注意：坏的还在 {other}，别的脚本可能会读到它，删掉这个文件夹")
         return Obtained(name_for_cache_dir(folder), folder)
     except CourseError as error:
         print(f"\n没有下载成：{error}\n\n先用随仓库的小模型看一遍，里面的东西是一样的：")
-        folder = find_model(lesson_repo)
+        folder = check_folder(MODELS / real_model(lesson_repo).stand_in)
         return Obtained(str(folder), folder, error)
 
 
@@ -287,23 +358,26 @@ def obtain_model(args: argparse.Namespace, lesson_repo: str) -> Obtained:
 
 def download_reviews(repo: str, source: Source) -> Path:
     """下载 ChnSentiCorp 那样的数据集（parquet），存成 data/ChnSentiCorp，返回那个文件夹"""
+    _, parquets = list_files(repo, "dataset", PARQUET, source)
     files = {}
-    for file in list_files(repo, "dataset", source):
-        if match := PARQUET.fullmatch(file.path):
-            files.setdefault(match[1], []).append(file)
+    for file in sorted(parquets, key=lambda file: file.path):
+        files.setdefault(PARQUET.fullmatch(file.path)[1], []).append(file)
     if set(files) != {"train", "validation", "test"}:
         raise CourseError(f"{repo} 里没有 train、validation、test 三份 parquet", source.advice)
     raw = DATA / f"{CHNSENTICORP.name}-download"
+    with downloading(raw, repo, source):
+        fetch_all(parquets, source, raw, lambda file: raw / file.path)
+        convert(files, raw, repo, source)
+        remove(raw)  # 内容已经在 data/ChnSentiCorp 里了
+    return CHNSENTICORP
 
-    def place(file: RemoteFile) -> None:
-        if not (raw / Path(file.path).name).is_file():
-            fetch(file, raw / Path(file.path).name, source)
 
-    fetch_all([f for some in files.values() for f in some], repo, source, raw, place)
+def convert(files: dict[str, list[RemoteFile]], raw: Path, repo: str, source: Source) -> None:
+    """raw 里下好的 parquet → data/ChnSentiCorp；读不懂就删掉，抛 CourseError"""
     splits = {}
     try:
         for name, some in files.items():
-            tables = [pd.read_parquet(raw / Path(f.path).name) for f in some]
+            tables = [pd.read_parquet(raw / f.path) for f in some]
             table = pd.concat(tables)
             splits[name] = list(zip(table["text"], table["label"].astype(int), strict=True))
     except (OSError, ValueError, KeyError) as error:
@@ -313,5 +387,3 @@ def download_reviews(repo: str, source: Source) -> Path:
         ) from error
     dataset = check(to_dataset(splits, LABEL_NAMES), repo)
     save(dataset, CHNSENTICORP)
-    remove(raw)  # 内容已经在 data/ChnSentiCorp 里了
-    return CHNSENTICORP

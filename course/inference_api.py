@@ -5,123 +5,62 @@
 """
 
 import asyncio
-import hmac
+import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
+import anyio.to_thread
+import h11
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from course.answers import ChatQuestion, Judge, Question, Writer, chat, classify, generate
+from course.answers import (
+    ANSWERS,
+    ChatQuestion,
+    CompletionQuestion,
+    Judge,
+    Question,
+    Writer,
+    chat,
+    complete,
+    tasks_of,
+)
 from course.errors import CourseError, InputError
+from course.gatekeeper import MAX_REQUESTS, Guard, describe, error_json
 from course.network import bypass_proxy_for_loopback
 
 HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
-MAX_BYTES = 64 * 1024  # 一个请求最多 64 KB，约两万字；make_app 的 limits 可以给某个地址放宽
-BODY_SECONDS = 10  # 请求体多少秒内要发完，发一半就不动的不等
+HEAD_SECONDS = 10  # 连上之后，请求头多少秒内要发完
+MAX_CONNECTIONS = 500  # 同时最多几个连接，再来的答 503
+GRACE_SECONDS = 3  # 要停的时候，正在算的请求最多再等几秒
 
 
-def error_json(status: int, message: str, **headers: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status, headers)
+class Problem(BaseModel):
+    """每一种拒绝都是这个样子"""
+
+    error: str
 
 
-# pydantic 的报错里常见的几种，换成中文；{} 里是它给的上下限
-TRANSLATIONS = {
-    "extra_forbidden": "不认识的参数，或者这里没有实现",
-    "missing": "没有写",
-    "too_short": "不能是空的",
-    "json_invalid": "JSON 写错了",
-    "string_type": "要是一段文字",
-    "list_type": "要是一个列表",
-    "int_parsing": "要是整数",
-    "float_parsing": "要是数字",
-    "finite_number": "要是有限的数字",
-    "greater_than": "要大于 {gt}",
-    "greater_than_equal": "不能小于 {ge}",
-    "less_than_equal": "不能大于 {le}",
-    "literal_error": "只能是 {expected}",
+PROBLEMS = {  # /docs 里说会怎样拒绝
+    401: "token 不对，或没有带（启动时要了 token 才有）",
+    404: "没有这个模型",
+    413: "请求太大",
+    415: "Content-Type 不是 application/json",
+    422: "请求不合要求，error 里说是哪个字段",
+    503: "太忙，或正在停止",
 }
-
-
-def describe(errors: list[dict]) -> str:
-    """pydantic 的报错 → 一行：哪个字段，哪里不对"""
-    lines = []
-    for error in errors:
-        where = ".".join(str(part) for part in error["loc"] if part != "body") or "请求体"
-        chinese = TRANSLATIONS.get(error["type"])
-        wrong = chinese.format(**error.get("ctx", {})) if chinese else error["msg"]
-        lines.append(f"{where}：{wrong}")
-    return "；".join(lines)
-
-
-class Guard:
-    """门卫，在 FastAPI 之前：先看 Host 和 token，再看大小；不合格的请求不会走到模型面前"""
-
-    def __init__(self, app, token: str | None, limits: dict[str, int]):
-        self.app = app
-        self.limits = limits
-        self.expected = f"Bearer {token}".encode() if token else None
-
-    async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        limit = self.limits.get(scope["path"], MAX_BYTES)
-        refusal = self.refuse(scope["path"], headers, limit)
-        if refusal is None and scope["method"] == "POST":
-            refusal, receive = await self.read(receive, limit)
-        await (refusal or self.app)(scope, receive, send)
-
-    def refuse(self, path: str, headers: dict[bytes, bytes], limit: int) -> JSONResponse | None:
-        host = headers.get(b"host", b"").rsplit(b":", 1)[0]
-        if host not in (b"127.0.0.1", b"localhost"):  # 别的网站借浏览器之手来访问
-            return error_json(400, "Host 只能是 127.0.0.1 或 localhost")
-        if self.expected and path.startswith(("/models/", "/v1/")):
-            given = headers.get(b"authorization", b"")
-            # 普通的 == 在第一个不同的字节就停，掐表能一位一位猜出 token；这个函数用时固定
-            if not hmac.compare_digest(given, self.expected):
-                message = "token 不对" if given else "要 token：请求头 Authorization: Bearer …"
-                return error_json(401, message, **{"WWW-Authenticate": "Bearer"})
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > limit:
-            return error_json(413, f"请求最大 {limit} 字节，这个有 {int(length)} 字节")
-        return None
-
-    async def read(self, receive, limit: int):
-        """把请求体收齐（Content-Length 可以说谎，所以边收边数），再原样交给后面"""
-        body, more = bytearray(), True
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while more and len(body) <= limit:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        more = False
-                    else:
-                        body += message.get("body", b"")
-                        more = message.get("more_body", False)
-        except TimeoutError:
-            return error_json(408, f"{BODY_SECONDS} 秒内没有收完请求"), receive
-        if len(body) > limit:
-            return error_json(413, f"请求最大 {limit} 字节"), receive
-        collected = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-        async def replay():
-            return collected.pop() if collected else await receive()
-
-        return None, replay
-
-
-ANSWERS = {"text-generation": generate, "text-classification": classify}
 
 
 def make_app(
@@ -134,8 +73,15 @@ def make_app(
     limits 是 {地址: 请求最多多少字节}，没有写的地址是 MAX_BYTES。
     """
     # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；FastAPIOffline 自己带着
-    app = FastAPIOffline(title="我的推理 API", redoc_url=None)
-    app.add_middleware(Guard, token=token, limits=limits or {})
+    app = FastAPIOffline(
+        title="我的推理 API",
+        redoc_url=None,
+        responses={
+            status: {"model": Problem, "description": text} for status, text in PROBLEMS.items()
+        },
+    )
+    app.state.closing = asyncio.Event()
+    app.add_middleware(Guard, token=token, limits=limits or {}, closing=app.state.closing)
 
     @app.exception_handler(StarletteHTTPException)
     async def http_error(request, error):
@@ -143,7 +89,11 @@ def make_app(
 
     @app.exception_handler(RequestValidationError)
     async def bad_body(request, error):
-        return error_json(422, describe(error.errors()))
+        kind = request.headers.get("content-type", "没有写")
+        errors = error.errors()
+        if errors[0]["type"] == "model_attributes_type" and "json" not in kind.lower():
+            return error_json(415, f"Content-Type 要是 application/json，这个请求的是：{kind}")
+        return error_json(422, describe(errors))
 
     @app.exception_handler(ValidationError)
     async def bad_parameters(request, error):
@@ -161,19 +111,39 @@ def make_app(
     def health() -> dict:
         return {"status": "ok", "models": {name: model.task for name, model in models.items()}}
 
+    # 要 token 时，/docs 右上角多一个 Authorize；拦不合格的是 Guard，这里只是告诉 /docs
+    secured = [Security(HTTPBearer(auto_error=False))] if token else []
+    plain = {"response_model": None, "dependencies": secured}
+
     # def 而不是 async def：FastAPI 把它放到线程池里，模型在算的时候别的请求照样有人接
-    @app.post("/models/{name}", summary="推理", response_model=None)
-    @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", response_model=None)
+    @app.post("/models/{name}", summary="推理", **plain)
+    @app.post("/models/{org}/{name}", summary="推理（模型名带组织）", **plain)
     def infer(question: Question, name: str, org: str | None = None):
         model = find(f"{org}/{name}" if org else name)
         return ANSWERS[model.task](model, question)
 
-    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", response_model=None)
-    def complete(question: ChatQuestion):
-        model = find(question.model)
+    # 请求里没有写要做什么，模型只会答它的第一种任务；点名任务就用这个地址，不会的当面说不会
+    @app.post("/models/{name}/pipeline/{task}", summary="推理，点名任务", **plain)
+    @app.post("/models/{org}/{name}/pipeline/{task}", summary="推理，点名任务", **plain)
+    def infer_task(question: Question, name: str, task: str, org: str | None = None):
+        model = find(f"{org}/{name}" if org else name)
+        if task not in tasks_of(model):
+            raise HTTPException(400, f"{name} 会的是 {'、'.join(tasks_of(model))}，不会 {task}")
+        return ANSWERS[task](model, question)
+
+    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", **plain)
+    def chat_completion(question: ChatQuestion):
+        return chat(find_writer(question.model), question)
+
+    @app.post("/v1/completions", summary="续写（OpenAI 的格式）", **plain)
+    def completion(question: CompletionQuestion):
+        return complete(find_writer(question.model), question)
+
+    def find_writer(name: str) -> Writer:
+        model = find(name)
         if model.task != "text-generation":
-            raise HTTPException(404, f"{question.model} 是分类模型，不会写字，不能对话")
-        return chat(model, question)
+            raise HTTPException(404, f"{name} 是分类模型，不会写字，不能续写、对话")
+        return model
 
     def find(name: str) -> Writer | Judge:
         if name not in models:
@@ -181,6 +151,71 @@ def make_app(
         return models[name]
 
     return app
+
+
+class Connection(H11Protocol):
+    """uvicorn 的连接，多管两件事：请求头迟迟发不完的断开，连接太多时答 503"""
+
+    def connection_made(self, transport) -> None:
+        self.head_timer = None
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            body = '{"error": "连接太多，过一会儿再试"}'.encode()
+            head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+            head += f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            transport.write(head.encode() + body)
+            transport.close()
+        self.watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.watch_head()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.head_timer = self.head_timer and self.head_timer.cancel()
+
+    def watch_head(self) -> None:
+        """等请求头时开始计时，收完了（IDLE 之后）就不计"""
+        waiting = self.conn.their_state is h11.IDLE
+        if waiting and self.head_timer is None:
+            late = self.timeout_keep_alive_handler  # 没有新请求时，uvicorn 就是这样断开的
+            self.head_timer = self.loop.call_later(HEAD_SECONDS, late)
+        elif not waiting and self.head_timer:
+            self.head_timer = self.head_timer.cancel()  # cancel() 返回 None
+
+    def send_400_response(self, message: str) -> None:
+        """读不懂的请求；前一个请求正答到一半时没有地方说，只能断开"""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(message)
+        else:
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn 的服务，停得干脆：GRACE_SECONDS 秒之后，没答完的都由门卫答 503"""
+
+    def __init__(self, app: FastAPI):
+        settings = uvicorn.Config(
+            app,
+            http=Connection,
+            log_level="error",  # 有人发来乱码不算我们的事
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_SECONDS + 1,
+        )
+        super().__init__(settings)
+        self.closing = app.state.closing
+        self.stopped = threading.Event()  # 每个请求都答过了
+
+    async def startup(self, sockets=None) -> None:
+        # 排队的请求各占一个线程；默认只有 40 个，四十个大的就把小的堵在门外
+        anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_REQUESTS
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets=None) -> None:
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.closing.set)
+        await super().shutdown(sockets)
+        self.stopped.set()
 
 
 @contextmanager
@@ -199,13 +234,7 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
         ) from error
     # 不攒小包：否则每个长连接的回答都要白等约 45 毫秒（Nagle 算法和延迟确认碰在一起）
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    settings = uvicorn.Config(
-        app,
-        log_level="warning",
-        timeout_graceful_shutdown=5,  # 停的时候，还没答完的请求最多再等 5 秒
-        lifespan="off",
-    )
-    server = uvicorn.Server(settings)
+    server = Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -214,20 +243,22 @@ def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
         yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        server.stopped.wait(GRACE_SECONDS + 1.5)
+        thread.join(0.3)  # 还有线程在算的话，它等不到头
         listener.close()
 
 
-def serve_until_stopped(app: FastAPI, port: int, announce: Callable[[str], None]) -> None:
-    """一直服务，直到 Ctrl-C 或 SIGTERM；开始服务时调用 announce(地址) 打印介绍"""
+def serve_until_stopped(app: FastAPI, port: int, announce: Callable[[str], None]) -> NoReturn:
+    """一直服务，直到 Ctrl-C 或 SIGTERM，然后退出；开始服务时调用 announce(地址) 打印介绍"""
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())  # 再按几次也只停一次
     with serving(app, port) as url:
         announce(url)
-        try:
-            while not stop.wait(0.5):  # 一小段一小段地等：Windows 上这样 Ctrl-C 才灵
-                pass
-        except KeyboardInterrupt:
+        while not stop.wait(0.5):  # 一小段一小段地等：Windows 上这样 Ctrl-C 才灵
             pass
-        print("\n正在停止 …")
-    print("已停止，端口已经释放")
+        print("\n正在停止 …", flush=True)
+    print("已停止，端口已经释放", flush=True)
+    sys.stderr.flush()
+    # 客户都答过了，可是正在算的线程叫不停（Python 没有这个办法），正常退出会等它们算完
+    os._exit(0)

@@ -1,6 +1,7 @@
 """找模型、读模型和分词器：只看本地文件夹，从不联网"""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from transformers import AutoConfig, BertModel, BertTokenizer, PreTrainedModel
+from torch import nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from course.errors import CourseError
@@ -157,33 +168,102 @@ def check_folder(folder: Path) -> Path:
 
 # 2. 读分词器和权重
 
+# 这些的位置编号从 padding 的 id + 1 数起（RoBERTa 的 514 个位置只够 512 个 token），别的从 0 数起
+FROM_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
+# 能当编码器的模型，名字是 config.json 里的 model_type：句子的两头都看得见，第 0 个位置是 [CLS]
+# （RoBERTa 叫 <s>），补齐多少不影响结果。chinese-roberta-wwm-ext 和 MacBERT 就是 bert，
+# multilingual-e5 的 small 是 bert，base、large 是 xlm-roberta
+ENCODERS = (
+    *("albert", "bert", "deberta-v2", "distilbert", "electra", "ernie", "megatron-bert"),
+    *("modernbert", *FROM_PADDING),
+)
 
-def load_tokenizer(folder: Path, max_length: int | None = None) -> BertTokenizer:
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """读 config.json；transformers 不认识里面的 model_type、文件坏了，都抛 CourseError"""
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # 和权重文件一样，坏法很多
+        raise CourseError(f"读不懂 {folder / 'config.json'}，不知道是什么模型", AGAIN) from error
+
+
+def first_position(config: PreTrainedConfig) -> int:
+    """第一个 token 的位置编号：BERT 是 0，RoBERTa 一家是 padding 的 id + 1，也就是 2"""
+    return config.pad_token_id + 1 if config.model_type in FROM_PADDING else 0
+
+
+def tokenizer_class(folder: Path, kind: str) -> type:
+    """文件夹里是哪一种分词器；kind 是 model_type
+
+    中文的 GPT-2、ALBERT、DeBERTa 多半用 BERT 的 vocab.txt，又不写分词器是哪一类；AutoTokenizer 这时
+    只看模型的种类，会选错。MPNet 也有 vocab.txt，开头却是 <s>；PhoBERT 的还要配 bpe.codes。
+    """
+    if kind not in ENCODERS:
+        return BertTokenizer
+    wordpiece = (folder / "vocab.txt").is_file() and not (folder / "bpe.codes").is_file()
+    return BertTokenizer if wordpiece and kind != "mpnet" else AutoTokenizer
+
+
+def load_tokenizer(folder: Path, max_length: int | None = None) -> PreTrainedTokenizerBase:
     """读分词器，并核对字典大小；max_length 是 truncation=True 时最多留几个 token
 
     max_length 记在 tokenizer.model_max_length 里，跟着分词器走；不给就用文件夹里写的，但不超过
-    模型的 max_position_embeddings（文件夹里没写时，transformers 填的是一个天文数字）。
+    模型的位置个数（文件夹里没写时，transformers 填的是一个天文数字）。
 
     `BertTokenizer.from_pretrained` 有个陷阱：文件夹里没有字典时它不报错，悄悄给一个只有
     5 个 token 的空字典，句子全变成 [UNK]。所以和 config.json 的 vocab_size 对一遍，
     不一致就抛 CourseError；max_length 超过模型的位置编码个数时也抛。
     """
-    with quiet():
-        tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if len(tokenizer) != config.vocab_size:
+    config = read_config(folder)
+    kind = config.model_type
+    reader = tokenizer_class(folder, kind)
+    try:
+        with quiet():
+            tokenizer = reader.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # 分词器的文件坏法很多，各库的异常没有共同的类型
+        raise CourseError(
+            f"读不了 {folder} 里的分词器，文件可能不全（{type(error).__name__}）", AGAIN
+        ) from error
+    if not tokenizer.is_fast:
+        raise CourseError(
+            f"{folder} 的分词器没有 tokenizer.json 这样的快写法，课程用不了", "--model 换一个模型"
+        )
+    # BERT 和中文 GPT-2 的 vocab_size 就是字典的行数；别的模型会往上凑一个整数，多出几行没有人用
+    exact = reader is BertTokenizer and kind in ("bert", "gpt2")
+    spare = 0 if exact else config.vocab_size // 100
+    if not 0 <= config.vocab_size - len(tokenizer) <= spare:
         raise CourseError(
             f"{folder} 的字典只有 {len(tokenizer)} 个 token，config.json 说应有"
             f" {config.vocab_size} 个，多半是 vocab.txt 缺失或不完整",
             f"补上 {folder / 'vocab.txt'}，或重新下载这个模型（见 models/README.md）",
         )
-    limit = config.max_position_embeddings
+    limit = config.max_position_embeddings - first_position(config)
     if max_length is not None and max_length > limit:
         raise CourseError(
             f"max_length {max_length} 超过了这个 BERT 的上限 {limit}", f"--max-length {limit}"
         )
     tokenizer.model_max_length = max_length or min(tokenizer.model_max_length, limit)
+    if kind in ENCODERS:
+        fit_to_encoder(tokenizer, config)
     return tokenizer
+
+
+def fit_to_encoder(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+    """分词器和模型说好：给模型要的那几样，补齐在右边，没有补齐用的 token 就借一个
+
+    DistilBERT、ModernBERT 没有 token_type_ids，BERT 的分词器却会给。补齐的位置有 attention_mask
+    挡着，填的是哪个 token 都不影响结果。
+    """
+    wanted = inspect.signature(MODEL_MAPPING[type(config)].forward).parameters
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in wanted]
+    tokenizer.padding_side = "right"  # [CLS] 要在第 0 个位置
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.sep_token or tokenizer.eos_token or tokenizer.unk_token
 
 
 @contextmanager
@@ -204,16 +284,18 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_model(kind: type[M], folder: Path, may_miss: tuple[str, ...] = (), **options: object) -> M:
-    """kind.from_pretrained(folder, **options)，安静地，一个权重都不缺，评估模式
-
-    from_pretrained 遇到缺的权重会悄悄用随机数补上。这里除了名字以 may_miss 里某一项开头的，
-    缺一个就抛 CourseError；文件坏了也抛。
-    """
+def read_weights(
+    kind: type[M], folder: Path, may_miss: tuple[str, ...], **options: object
+) -> tuple[M, set[str]]:
+    """`load_model`，另外给出缺了（所以是随机的）哪些权重"""
     try:
         with quiet():
             model, info = kind.from_pretrained(
-                folder, local_files_only=True, output_loading_info=True, **options
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
             )
     except Exception as error:  # 权重文件坏法很多，各库的异常没有共同的类型
         raise CourseError(
@@ -222,21 +304,47 @@ def load_model(kind: type[M], folder: Path, may_miss: tuple[str, ...] = (), **op
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_miss))
     if missing:
         raise CourseError(f"{folder} 缺少 {len(missing)} 个权重，如 {missing[0]}", AGAIN)
-    return model.eval()
+    return model.eval(), set(info["missing_keys"])
 
 
-def load_bert(folder: Path) -> BertModel:
-    """读一个 BERT 文件夹，fp32；不是 BERT、缺了权重、坏了都抛 CourseError
+def load_model(kind: type[M], folder: Path, may_miss: tuple[str, ...] = (), **options: object) -> M:
+    """kind.from_pretrained(folder, **options)，安静地，一个权重都不缺，评估模式
 
-    只有 pooler.* 可以缺：有的 BERT 不存它，而我们用 [CLS] 的特征，不用它的输出。
+    from_pretrained 遇到缺的权重会悄悄用随机数补上。这里除了名字以 may_miss 里某一项开头的，
+    缺一个就抛 CourseError；文件坏了也抛。
     """
-    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    if kind != "bert":
-        raise CourseError(f"{folder} 是 {kind} 模型，本课要的是 BERT", "--model bert-base-chinese")
-    return load_model(BertModel, folder, ("pooler.",), dtype=torch.float32)
+    return read_weights(kind, folder, may_miss, **options)[0]
 
 
-def fingerprint(encoder: BertModel, tokenizer: BertTokenizer) -> str:
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """读一个编码器（ENCODERS 之一）的文件夹，fp32；不是编码器、缺了权重、坏了都抛 CourseError
+
+    AutoModel 看 config.json 的 model_type 选类：bert 就是 BertModel，roberta 就是 RobertaModel……
+    只有 pooler.* 可以缺：有的模型不存它，而我们用每个 token 的向量，不用它的输出；缺了就不要它，
+    免得随机补上的数让同一个模型每次读出来都不一样。
+    """
+    config = read_config(folder)
+    if config.model_type not in ENCODERS or getattr(config, "is_decoder", False):
+        raise CourseError(
+            f"{folder} 是 {config.model_type} 模型，本课要的是 BERT 这样的编码器："
+            f"{'、'.join(ENCODERS)}",
+            "--model bert-base-chinese",
+        )
+    model, missing = read_weights(AutoModel, folder, ("pooler.",), dtype=torch.float32)
+    if missing:
+        model.pooler = None
+    return model
+
+
+def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
+    """编码器的各层，从下到上；ALBERT 各层共用一份权重，没有各层可言，是空的"""
+    for part in encoder.modules():
+        if isinstance(part, nn.ModuleList) and len(part) == encoder.config.num_hidden_layers:
+            return list(part)
+    return []
+
+
+def fingerprint(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     """encoder 的权重、结构、数值类型（dtype）和分词器合起来的 SHA-256：哪个变了，特征就会变
 
     max_length（model_max_length）不算在内：它只管截到哪里，由用特征的人自己记。

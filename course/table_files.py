@@ -1,33 +1,58 @@
-"""不是一课：读写一切表格文件，csv、tsv、txt、jsonl、parquet，一行一行地来，文件多大内存都一样
+"""不是一课：读写一切表格文件，一行一行地来，文件多大内存都一样
 
-读出来的每一行是一个 dict {列名: 值}；CSV 里的格子都是文字，"NA""null" 也是。
-编码自己认：UTF-8（带不带 BOM 都行）、UTF-16、GBK。
+读得了 csv、tsv、txt、json、jsonl、xlsx、parquet。读出来的每一行是一个 dict {列名: 值}；CSV 里的格子
+都是文字，"NA""null" 也是。文字的读法在 table_text.py，xlsx、parquet 的在 table_binary.py。
 训练数据（course/reviews.py）、predict.py --file、网页上选的文件，都从这里读。
 """
 
-import codecs
 import csv
 import io
 import json
-import sys
+import re
+import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import pyarrow
 from pyarrow import parquet
 
 from course.errors import CourseError
+from course.table_binary import ROWS, read_parquet, read_xlsx
+from course.table_text import (
+    DELIMITERS,
+    ENCODINGS,
+    MAX_COLUMNS,
+    Found,
+    encoding_of,
+    read_csv,
+    read_json,
+    read_json_lines,
+    read_txt,
+)
 
 T = TypeVar("T")
 
-FORMATS = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")  # 读得了的
+# 读得了的
+FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
 OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")  # 写得了的：txt 一行只有一句话，放不下结果
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-BLOCK = 1 << 20  # 认编码时一次读 1 MB
-ROWS = 1000  # 写 parquet 时多少行一组
+PACKED = (".gz", ".zip", ".xz", ".bz2", ".7z", ".rar", ".tar", ".tgz", ".zst")
+# 文件开头的几个字节说得出它其实是什么，不管扩展名叫什么
+MAGIC = {
+    b"\x1f\x8b": "gzip 压缩包",
+    b"\xfd7zXZ\x00": "xz 压缩包",
+    b"BZh": "bzip2 压缩包",
+    b"7z\xbc\xaf\x27\x1c": "7z 压缩包",
+    b"Rar!": "rar 压缩包",
+    b"\x28\xb5\x2f\xfd": "zstd 压缩包",
+    b"\xd0\xcf\x11\xe0": "老式的 .xls，或加了密码的 Excel 文件",
+    b"%PDF": "PDF",
+    b"SQLite format 3": "SQLite 数据库",
+    b"ARROW1": "Arrow 文件",
+}
+FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # 一格以它开头，Excel 可能当公式算
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -40,160 +65,147 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def kind(path: Path, known: tuple[str, ...]) -> str:
     """小写的扩展名，不在 known 里就抛 CourseError"""
     suffix = path.suffix.lower()
-    if suffix not in known:
-        raise CourseError(
-            f"不认识 {path.name} 的扩展名，能用的是 {' '.join(known)}",
-            "在 Excel 里另存为 CSV UTF-8，或换一个文件名",
-        )
-    return suffix
+    if suffix in known:
+        return suffix
+    advice = "在 Excel 里另存为 CSV UTF-8，或换一个文件名"
+    if suffix in PACKED:
+        advice = "先解压，用里面的文件"
+    raise CourseError(f"不认识 {path.name} 的扩展名，能用的是 {' '.join(known)}", advice)
 
 
-def encoding_of(file: BinaryIO) -> str:
-    """文本的编码：有 BOM 就听它的，否则能按 UTF-8 读完就是 UTF-8，再不行是 GBK
+def check_kind(file: BinaryIO, name: str, suffix: str) -> None:
+    """看开头的字节，里面和扩展名说的不是一种东西时抛 CourseError；看完回到开头"""
+    head = file.read(512)
+    file.seek(0)
+    real, advice = None, "先解压，用里面的文件"
+    if head.startswith(b"PK\x03\x04") and suffix == ".xlsx":
+        real = suffix  # xlsx 也是 zip；里面对不对，读的时候就知道
+    elif head.startswith(b"PK\x03\x04"):
+        real = "zip 压缩包"
+        if zipfile.is_zipfile(file):
+            file.seek(0)
+            with zipfile.ZipFile(file) as archive:
+                if "xl/workbook.xml" in archive.namelist():
+                    real, advice = ".xlsx", "把扩展名改成 .xlsx"
+        file.seek(0)
+    elif head.startswith(b"PAR1"):
+        real, advice = ".parquet", "把扩展名改成 .parquet"
+    elif head[257:262] == b"ustar":
+        real = "tar 压缩包"
+    elif re.match(rb"\s*<(!doctype html|html|table)\b", head, re.IGNORECASE):
+        real, advice = "网页", "用浏览器打开看看，再在 Excel 里另存为 CSV UTF-8"
+    else:
+        real = next((said for magic, said in MAGIC.items() if head.startswith(magic)), None)
+        if real and "压缩包" not in real:
+            advice = "用能打开它的程序，另存为 CSV UTF-8"
+    if real and real != suffix:
+        raise CourseError(f"{name} 的内容其实是 {real}", advice)
+    if suffix == ".xlsx" and real is None:
+        raise CourseError(f"{name} 不是 Excel 文件", "里面是文字的话，把扩展名改成 .csv")
 
-    要读完整个文件才敢说：一个英文居多的 GBK 文件，可能最后一行才出现汉字。读完回到开头；
-    哪一种都不是时抛 UnicodeError。
+
+def read_stream(file: BinaryIO, name: str, found: Found | None = None) -> Iterator[dict]:
+    """打开的文件（或内存里的 io.BytesIO）的每一行；格式看 name 的扩展名，报错时也说 name
+
+    认出来的编码、分隔符填进 found。哪一行不对，读到那里时抛 CourseError，不抛别的。
     """
-    marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):  # gb18030 包含 GBK
-        decoder = codecs.getincrementaldecoder(encoding)()
-        file.seek(0)
-        try:
-            while block := file.read(BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            continue
-        file.seek(0)
-        return encoding
-    raise UnicodeError("认不出编码，不是 UTF-8 也不是 GBK")
-
-
-def name_columns(cells: list[str], name: str) -> list[str]:
-    """第一行的列名；没有名字的列有好几个时叫"第 3 列"这样的名字，重名的抛 CourseError"""
-    if cells.count("") > 1:  # Excel 常在右边多存几个空列
-        cells = [title or f"第 {i} 列" for i, title in enumerate(cells, start=1)]
-    if len(set(cells)) < len(cells):
-        raise CourseError(f"{name} 第一行的列名有重复：{'、'.join(cells)}", "改成各不相同的名字")
-    return cells
-
-
-def read_table(lines: TextIO, name: str, delimiter: str) -> Iterator[dict]:
-    """CSV、TSV：第一行是列名；引号里可以有逗号和换行。空行也是一行，不丢"""
-    # csv 模块默认一格最多 131,072 个字符，长文章放不下；Windows 上这个数只收 32 位的
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    columns, row = None, 0  # 行号和 Excel 左边的一样：引号里的换行不算新的一行
-    try:
-        for row, cells in enumerate(reader, start=1):
-            if columns is None:
-                columns = name_columns(cells, name) if cells else None
-            elif len(cells) > len(columns):
-                raise CourseError(
-                    f"{name} 第 {row} 行有 {len(cells)} 格，列名只有 {len(columns)} 个",
-                    "评论里有逗号时，整条要放在英文双引号里；用 Excel 另存一次就对了",
-                )
-            else:
-                padding = [""] * (len(columns) - len(cells))
-                yield dict(zip(columns, cells + padding, strict=True))
-    except csv.Error as error:
-        raise CourseError(
-            f"{name} 第 {row + 1} 行读不了，多半是双引号不成对（{error}）",
-            "改好这一行的双引号；用 Excel 另存一次就对了",
-        ) from error
-    if columns is None:
-        raise CourseError(f"读不了 {name}：一行数据也没有，连列名都没有", "换一个文件")
-
-
-def read_lines(lines: TextIO) -> Iterator[dict]:
-    """TXT：一行一条评论，没有列名，列叫 text"""
-    for line in lines:
-        yield {"text": line.rstrip("\n")}
-
-
-def read_jsonl(lines: TextIO, name: str) -> Iterator[dict]:
-    """JSONL：一行一个 JSON 对象；空行当作什么都没写的一行，不丢"""
-    for row, line in enumerate(lines, start=1):
-        try:
-            value = json.loads(line) if line.strip() else {}
-        except ValueError as error:
-            raise CourseError(f"{name} 第 {row} 行不是 JSON：{error}", "改好这一行") from error
-        if not isinstance(value, dict):
-            raise CourseError(f"{name} 第 {row} 行不是 JSON 对象", '每行应该像 {"text": "很好"}')
-        yield value
-
-
-@contextmanager
-def open_parquet(file: BinaryIO, name: str) -> Iterator[parquet.ParquetFile]:
-    try:
-        with parquet.ParquetFile(file) as table:
-            yield table
-    except pyarrow.ArrowException as error:
-        raise CourseError(f"{name} 不是完整的 parquet 文件：{error}", "换一个文件") from error
-
-
-def read_parquet(file: BinaryIO, name: str) -> Iterator[dict]:
-    with open_parquet(file, name) as table:
-        for batch in table.iter_batches(ROWS):
-            yield from batch.to_pylist()
-
-
-def read_stream(file: BinaryIO, name: str) -> Iterator[dict]:
-    """打开的文件（或内存里的 io.BytesIO）的每一行；格式看 name 的扩展名，报错时也说 name"""
     suffix = kind(Path(name), FORMATS)
+    found = found or Found()
     try:
+        check_kind(file, name, suffix)
         if suffix == ".parquet":
             yield from read_parquet(file, name)
             return
+        if suffix == ".xlsx":
+            yield from read_xlsx(file, name, found)
+            return
+        encoding = encoding_of(file)
+        found.encoding = ENCODINGS[encoding]
         # CSV 的格子里可以有换行，换行交给 csv 去认；别的统一成 \n
-        newline = "" if suffix in DELIMITERS else None
-        lines = io.TextIOWrapper(file, encoding=encoding_of(file), newline=newline)
+        text = io.TextIOWrapper(
+            file, encoding=encoding, newline="" if suffix in DELIMITERS else None
+        )
         if suffix in DELIMITERS:
-            yield from read_table(lines, name, DELIMITERS[suffix])
-        elif suffix == ".txt":
-            yield from read_lines(lines)
+            yield from read_csv(text, name, DELIMITERS[suffix], found)
         else:
-            yield from read_jsonl(lines, name)
-    except (OSError, UnicodeError) as error:
+            readers = {".txt": read_txt, ".json": read_json, ".jsonl": read_json_lines}
+            yield from readers[suffix](text, name)
+    except (OSError, UnicodeError, zipfile.BadZipFile) as error:
         raise CourseError(
             f"读不了 {name}：{error}", "检查文件有没有损坏；文字用记事本另存为 UTF-8"
         ) from error
 
 
-def read_rows(path: Path) -> Iterator[dict]:
-    """一个文件的每一行；没有这个文件、读不了、某一行不对时抛 CourseError"""
+def read_rows(path: Path, found: Found | None = None) -> Iterator[dict]:
+    """一个文件的每一行，一行一个 {列名: 值}；没有这个文件、读不了、某一行不对时抛 CourseError
+
+    found 见 `read_stream`。
+    """
     kind(path, FORMATS)
     if not path.is_file():
         raise CourseError(f"找不到文件 {path}", "检查文件名和它所在的文件夹")
     try:
         with path.open("rb") as file:
-            yield from read_stream(file, str(path))
+            yield from read_stream(file, str(path), found)
     except OSError as error:
         raise CourseError(f"读不了 {path}：{error}", "检查这个文件能不能打开") from error
 
 
-def survey(path: Path) -> tuple[int, list[str]]:
-    """从头到尾看一遍：(行数, 全部列名)。有毛病的行现在就发现，而不是算了一小时之后"""
+def survey(
+    path: Path, found: Found | None = None, only: str | None = None
+) -> tuple[int, list[str]]:
+    """从头到尾看一遍：(行数, 全部列名)。有毛病的行现在就发现，而不是算了一小时之后
+
+    每一格都要能写成文字；写了 only 就只看这一列。
+    """
     total, columns = 0, {}
-    for row in read_rows(path):
+    for row in read_rows(path, found):
         total += 1
         columns |= dict.fromkeys(row)
+        if len(columns) > MAX_COLUMNS:
+            raise CourseError(f"{path} 有 {MAX_COLUMNS} 多列", "删掉用不着的列")
+        for column in row if only is None else [only]:
+            if not isinstance(row.get(column), str):
+                cell(row.get(column), f"{path} 第 {total} 条的列 {column}")
     if total == 0:
         raise CourseError(f"{path} 里一行数据也没有", "换一个文件")
     return total, list(columns)
 
 
-def cell(value: object) -> str | None:
-    """表格的一格只能放文字：列表、字典写成 JSON"""
+def cell(value: object, where: str = "有一格") -> str | None:
+    """表格的一格只能放文字：列表、字典写成 JSON，NaN 当作空；二进制的抛 CourseError，说 where"""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bytes):
+        raise CourseError(
+            f"{where} 是二进制数据，不是文字", "换一列；只是照抄的话，--out 写成 .parquet"
+        )
+    if not isinstance(value, bool | int | float | list | dict):
+        return str(value)  # 日期、时刻、十进制数
+    if value != value:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError as error:
+        raise CourseError(f"{where}一层套一层，太深了", "删掉这一条") from error
 
 
 def string(value: object) -> str | None:
     """parquet 的一格文字：半个 emoji 不是合法的 UTF-8，写成 \\ud83d"""
     text = cell(value)
     return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def harmless(text: str | None) -> str | None:
+    """写进 CSV 的一格：像公式的前面加一个 '，Excel 就当文字；数照旧。NUL 写成 \\x00
+
+    评论是陌生人写的，=HYPERLINK(…) 这样的一格会在打开表格的人的电脑上运行。规则出自 OWASP 的
+    CSV Injection 一页。
+    """
+    if not text:
+        return text
+    text = text.replace("\0", "\\x00")
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def write_rows(path: Path, suffix: str, columns: list[str], rows: Iterable[dict]) -> None:
@@ -206,19 +218,11 @@ def write_rows(path: Path, suffix: str, columns: list[str], rows: Iterable[dict]
                 file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
             return
         writer = csv.writer(file, delimiter=DELIMITERS[suffix])
-        writer.writerow(columns)
-        writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerow(map(harmless, columns))
+        writer.writerows([harmless(cell(row.get(column))) for column in columns] for row in rows)
 
 
 def write_parquet(path: Path, schema: pyarrow.Schema, rows: Iterable[dict]) -> None:
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         for group in chunks(rows, ROWS):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(group, schema))
-
-
-def schema_of(source: Path, columns: list[str]) -> pyarrow.Schema:
-    """写 parquet 时每一列的类型：原来就是 parquet 的照旧，别的都是文字"""
-    if source.suffix.lower() == ".parquet":
-        with source.open("rb") as file, open_parquet(file, str(source)) as table:
-            return table.schema_arrow
-    return pyarrow.schema([(column, pyarrow.string()) for column in columns])

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -36,7 +37,11 @@ class GenerationParameters(BaseModel):
     top_k: int = Field(50, ge=0)  # 0：不限
     top_p: float = Field(1.0, gt=0, le=1)
     return_full_text: bool = True  # 答案里带不带提示语
-    seed: int | None = None  # 给了种子，随机的结果也能重现
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100)  # 大于 1：出现过的字更难再出现
+    stop: list[str] = Field([], max_length=4)  # 写出其中一个就停
+    truncate: int | None = Field(None, ge=1)  # 提示语只留最后几个 token
+    details: bool = False  # 答案里带不带每个 token 的对数概率、为什么停
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)  # 给了种子，随机的结果也能重现
 
 
 class ClassificationParameters(BaseModel):
@@ -81,12 +86,13 @@ class Generator:
         self.never = [i for i in self.tokenizer.all_special_ids if i != self.tokenizer.sep_token_id]
         self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
 
-    def encode(self, text: str, max_new_tokens: int) -> list[int]:
-        """提示语 → id；不合要求（空的、太长）时抛 InputError
+    def encode(self, text: str, max_new_tokens: int, truncate: int | None = None) -> list[int]:
+        """提示语 → id，truncate 是只留最后几个；不合要求（空的、太长）时抛 InputError
 
         不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题。
         """
         ids = self.tokenizer(check(text), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = ids[-truncate:] if truncate else ids
         room = self.model.config.max_position_embeddings - max_new_tokens
         if not ids:
             raise InputError("文字是空的，至少要有一个字")
@@ -108,7 +114,10 @@ class Generator:
             dice.seed()
         else:
             dice.manual_seed(parameters.seed)
-        adjust = LogitsProcessorList([TemperatureLogitsWarper(parameters.temperature)])
+        repeated = RepetitionPenaltyLogitsProcessor(parameters.repetition_penalty)
+        # 再低就和取最大的一样了；低到 1e-38 以下，fp32 里是除以 0
+        temperature = max(parameters.temperature, 1e-6)
+        adjust = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
         if parameters.top_k:
             adjust.append(TopKLogitsWarper(parameters.top_k))
         if parameters.top_p < 1:
@@ -123,6 +132,7 @@ class Generator:
             with self.turn, torch.inference_mode():
                 out = self.model(step, past_key_values=past, use_cache=True)
                 past, scores = out.past_key_values, out.logits[:, -1].float()
+                scores = repeated(torch.tensor([written], device=device), scores)
                 scores[:, self.never] = -torch.inf
                 logprobs = scores.log_softmax(-1)
                 if parameters.do_sample:
@@ -147,16 +157,27 @@ class Classifier:
     def __init__(self, folder: Path, device: str = "cpu", seed: int = 0):
         self.tokenizer = load_tokenizer(folder)
         torch.manual_seed(seed)
+        self.turn = threading.Lock()  # 一次算一个，每个用上所有的核
         may_miss = ("classifier.", "bert.pooler.")
         self.model = load_model(AutoModelForSequenceClassification, folder, may_miss).to(device)
 
     def scores(self, text: str) -> dict[str, float]:
         """{标签: logit}，还没有变成概率；不合要求的文字抛 InputError"""
+        if self.tokenizer.mask_token in text:
+            raise InputError("这里的 BERT 换上了分类头，没有完形填空的头，[MASK] 填不了")
+        with self.turn, torch.inference_mode():
+            logits = self.model(**self.encode(text)).logits[0].tolist()
+        return {self.model.config.id2label[i]: logit for i, logit in enumerate(logits)}
+
+    def features(self, text: str) -> list[list[float]]:
+        """每个 token（连 [CLS] 和 [SEP]）的特征 (token 数, hidden)，最后一层的"""
+        with self.turn, torch.inference_mode():
+            return self.model.base_model(**self.encode(text)).last_hidden_state[0].tolist()
+
+    def encode(self, text: str):
+        """一段文字 → 一批的 token；太长的抛 InputError"""
         batch = self.tokenizer(check(text), return_tensors="pt", verbose=False)
-        batch = batch.to(self.model.device)
         length, limit = batch["input_ids"].shape[1], self.model.config.max_position_embeddings
         if length > limit:
             raise InputError(f"文字有 {length} 个 token，超过了模型的上限 {limit}")
-        with torch.inference_mode():
-            logits = self.model(**batch).logits[0].tolist()
-        return {self.model.config.id2label[i]: logit for i, logit in enumerate(logits)}
+        return batch.to(self.model.device)

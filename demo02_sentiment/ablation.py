@@ -22,11 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, BertModel
+from transformers import AutoConfig, AutoModel
 
 from classifier import SentimentClassifier
 from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
+from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer, quiet
@@ -52,19 +53,20 @@ def random_model(source: Path, seed: int) -> Path:
     if not out.exists():
         torch.manual_seed(seed)
         with quiet(), atomic_write(out) as folder:
-            BertModel(AutoConfig.from_pretrained(source)).save_pretrained(folder)
+            config = AutoConfig.from_pretrained(source)
+            AutoModel.from_config(config).save_pretrained(folder)
             load_tokenizer(source).save_pretrained(folder)
     return out
 
 
-def train(row: str, seed: int, model: str, data: str | None) -> tuple[Path, float]:
+def train(row: str, seed: int, model: str, data: DataSource | None) -> tuple[Path, float]:
     """跑一次 train.py 或 finetune.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
     folder = FOLDER / f"{row}-{seed}"
     if row == "random":
         model = str(random_model(find_model(model), seed))
     script, *flags = ROWS[row][1]
     flags = ["--model", model, *flags, "--seed", str(seed)]
-    flags += ["--data", data] if data else []
+    flags += data.flags() if data else []
     record = folder / "finished.json"  # 跑完才写
     if record.is_file():
         finished = json.loads(record.read_text(encoding="utf-8"))
@@ -91,7 +93,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("rows", nargs="*", metavar="行", help=f"默认全部：{' '.join(ROWS)}")
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     parser.add_argument("--seeds", type=at_least(1), default=SEEDS, help=f"默认 {SEEDS}")
     parser.add_argument("--test", action="store_true", help="再加一列测试集")
     args = parser.parse_args()

@@ -1,5 +1,6 @@
 """不是一课：同时来的请求凑成一批一起算，serve.py 用"""
 
+import itertools
 import queue
 import threading
 from concurrent.futures import Future
@@ -8,38 +9,55 @@ from pathlib import Path
 import torch
 
 from classifier import SentimentClassifier
-
-MAX_BATCH = 128  # 凑一批最多等着几个请求
+from course.packed_bert import BATCH_TOKENS
 
 
 class BatchingClassifier(SentimentClassifier):
     """和 SentimentClassifier 一样，只是几个线程同时来问时，凑成一批一起算
 
-    只有一个线程在算，算的时候新来的请求在排队；算完一批，把排着的全部取出来，就是下一批。
-    没有人排队时一条也不等。
+    只有一个线程在算，算的时候新来的在排队；算完一批，从队里再取一批。没有人排队时一条也不等。
+
+    谁先谁后：一个请求拆成一条一条地排，每条的号码是"来的时候轮到的号 + 这个请求里到它为止有几个
+    字"，号码小的先算。所以几个请求一起排着，就各算一样多的字：短的插得到长的前面，长的也不会
+    永远等下去。这个办法叫 self-clocked fair queueing（Golestani 1994），路由器里分带宽用的。
+    一批也不能太大：新来的短句至少要等正在算的那一批。
     """
 
     def __init__(self, weights: Path):
         super().__init__(weights)
-        self.waiting: queue.SimpleQueue[tuple[list[str], Future]] = queue.SimpleQueue()
+        # （号码，第几个放进来的，评论，答案）；号码一样时比第二项，先来的先算
+        self.waiting: queue.PriorityQueue[tuple[int, int, str, Future]] = queue.PriorityQueue()
+        self.counter = itertools.count()
+        self.serving = 0  # 轮到了几号
+        # 一个字大约一个 token：每个核正好分到装满的一批
+        self.batch_chars = BATCH_TOKENS * torch.get_num_threads()
         threading.Thread(target=self.work, daemon=True).start()
 
+    def cost(self, text: str) -> int:
+        """大约要算几个 token：太长的会被截断，空的也有 [CLS] 和 [SEP]"""
+        return min(len(text), self.max_length - 2) + 2
+
     def logits(self, texts: list[str]) -> torch.Tensor:
-        answer: Future[torch.Tensor] = Future()
-        self.waiting.put((texts, answer))
-        return answer.result()
+        number, answers = self.serving, []
+        for text in texts:
+            number += self.cost(text)
+            answers.append(Future())
+            self.waiting.put((number, next(self.counter), text, answers[-1]))
+        return torch.stack([answer.result() for answer in answers])
 
     def work(self) -> None:
         while True:
-            batch = [self.waiting.get()]
-            while len(batch) < MAX_BATCH and not self.waiting.empty():
-                batch.append(self.waiting.get())  # 只有这个线程在取，非空就一定取得到
-            texts = [text for texts, _ in batch for text in texts]
+            batch, room = [], self.batch_chars
+            while room > 0 and not (batch and self.waiting.empty()):
+                # 只有这个线程在取，非空就一定取得到
+                self.serving, _, text, answer = self.waiting.get()
+                batch.append((text, answer))
+                room -= self.cost(text)
             try:
-                parts = super().logits(texts).split([len(texts) for texts, _ in batch])
-            except Exception as error:  # 交给等着的每一个请求，这个线程不能停
+                rows = super().logits([text for text, _ in batch])
+            except Exception as error:  # 交给等着的每一个，这个线程不能停
                 for _, answer in batch:
                     answer.set_exception(error)
                 continue
-            for (_, answer), part in zip(batch, parts, strict=True):
-                answer.set_result(part)
+            for (_, answer), row in zip(batch, rows, strict=True):
+                answer.set_result(row)

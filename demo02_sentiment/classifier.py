@@ -1,11 +1,9 @@
-"""训练好的分类器：句子 → 每一类的概率，和"每个字把结果推动了多少"
+"""训练好的分类器：句子 → 每一类的概率
 
 不是一课。evaluate、predict、serve、export、pictures、ablation 都从这里拿概率：
 算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
 """
 
-import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +11,13 @@ import numpy as np
 import torch
 
 from checkpoint import TRAIN, load_trained, same_data
+from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
-from course.packed_bert import encode, prepare
+from course.long_text import opening
 from my_dataset import MyDataset
 
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
-MAX_PIECES = 64  # 解释一句话最多遮几次：每遮一次，BERT 就要多算一遍
-EXPLAIN_TOKENS = 8192  # 解释一句话总共最多算多少个 token，长评论就少遮几次、每次遮长一点
-MIN_PIECES = 8  # 再长的评论也至少分成这么多段
 
 
 def readable(text: str) -> str:
@@ -68,7 +64,7 @@ class SentimentClassifier:
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
         # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
-        self.prepared = list(prepare(self.model.encoder))
+        self.prepared = prepare(self.model.encoder)
 
     @property
     def kind(self) -> str:
@@ -85,8 +81,14 @@ class SentimentClassifier:
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
         texts = [readable(text) for text in texts]
+        model = self.model
         features = encode(
-            self.model.encoder, self.tokenizer, texts, prepared=self.prepared, progress=False
+            model.encoder,
+            self.tokenizer,
+            texts,
+            prepared=self.prepared,
+            progress=False,
+            pooling=model.pooling,
         )
         return self.head(features)
 
@@ -109,7 +111,9 @@ class SentimentClassifier:
             )
         if dataset.sha256 != self.record.get("data_sha256"):
             print(f"注意：考的是 {data}，不是训练时的 {self.record['data']}，两边的成绩不能比")
-        features = cached_features(self.model.encoder, self.tokenizer, dataset.texts, split)
+        features = cached_features(
+            self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
+        )
         probabilities = self.head(features).softmax(dim=1).numpy()
         return Exam(dataset, np.array(dataset.labels), features.numpy(), probabilities)
 
@@ -121,10 +125,12 @@ class SentimentClassifier:
     def cut(self, texts: list[str]) -> list[bool]:
         """每条评论是不是太长，被截掉了尾巴"""
         # 设置和 encode 里的一样，同时有几个线程在用这个分词器也不会互相改来改去
-        texts = [readable(text) for text in texts]
-        encoded = self.tokenizer(texts, truncation=True, return_overflowing_tokens=True)
-        rows = Counter(encoded["overflow_to_sample_mapping"])  # 装不下的尾巴自成一行
-        return [rows[i] > 1 for i in range(len(texts))]
+        parts = [opening(self.tokenizer, readable(text)) for text in texts]
+        encodings = self.tokenizer(parts, truncation=True).encodings
+        return [
+            bool(encoding.overflowing) or len(part) < len(text)
+            for encoding, part, text in zip(encodings, parts, texts, strict=True)
+        ]
 
     def judge(self, texts: list[str]) -> tuple[torch.Tensor, list[str]]:
         """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）
@@ -140,55 +146,3 @@ class SentimentClassifier:
             for i, cut in zip(full, self.cut(chosen), strict=True):
                 notes[i] = "截断" if cut else ""
         return probabilities, notes
-
-    def explain(self, text: str) -> dict:
-        """一句话的概率，和每一段文字把结果推动了多少（遮挡法）
-
-        把一段换成同样多个 [MASK] 再算一遍，看结果 label 的概率 p 变成多少。推动 effect 是
-        对数几率 ln(p / (1 - p)) 的减少量：p 已经是 99 % 时概率几乎不动，对数几率还看得出谁重要。
-        正数说明这一段支持结果，负数说明它在反对。短句一个字一段，长评论几个字一段。
-
-        返回 {"label", "probabilities": {标签: 概率}, "cut": 截断没有, "pieces": [{"text",
-        "effect", "masked": 遮住之后 label 的概率}, …]}；pieces 拼起来就是原文，模型没看的部分
-        （空格、截掉的尾巴）effect 和 masked 是 None。空的抛 InputError。
-        方法来自 Zeiler & Fergus 2014，那里遮的是图片。
-        """
-        check_not_empty(text)
-        text = readable(text)
-        pieces = self.split(text)
-        variants = [f"{text[:a]}{'[MASK]' * tokens}{text[b:]}" for a, b, tokens in pieces]
-        logits = self.logits([text, *variants])
-        probabilities = logits.softmax(dim=1)
-        best = int(logits[0].argmax())
-        others = torch.cat([logits[:, :best], logits[:, best + 1 :]], dim=1)
-        odds = logits[:, best] - others.logsumexp(dim=1)
-        effects, masked = (odds[0] - odds).tolist(), probabilities[:, best].tolist()
-
-        shown, position = [], 0
-        for i, (start, end, _) in enumerate([*pieces, (len(text), len(text), 0)], start=1):
-            if start > position:
-                shown.append({"text": text[position:start], "effect": None, "masked": None})
-            if end > start:
-                piece = {"text": text[start:end], "effect": effects[i], "masked": masked[i]}
-                shown.append(piece)
-            position = end
-        return {
-            "label": self.labels[best],
-            "probabilities": dict(zip(self.labels, probabilities[0].tolist(), strict=True)),
-            "cut": self.cut([text])[0],
-            "pieces": shown,
-        }
-
-    def split(self, text: str) -> list[tuple[int, int, int]]:
-        """把一句话切成不多于 MAX_PIECES 段：[(从第几个字, 到第几个字, 有几个 token), …]"""
-        encoded = self.tokenizer(text, truncation=True, return_offsets_mapping=True)
-        words: dict[int, tuple[int, int, int]] = {}  # 一个汉字是一个词，英文单词可能有几个 token
-        for word, (start, end) in zip(encoded.word_ids(), encoded["offset_mapping"], strict=True):
-            if word is not None:
-                first, _, tokens = words.get(word, (start, end, 0))
-                words[word] = (first, end, tokens + 1)
-        spans = list(words.values())
-        limit = max(MIN_PIECES, min(MAX_PIECES, EXPLAIN_TOKENS // len(encoded["input_ids"])))
-        size = math.ceil(len(spans) / limit) or 1
-        groups = [spans[i : i + size] for i in range(0, len(spans), size)]
-        return [(g[0][0], g[-1][1], sum(tokens for _, _, tokens in g)) for g in groups]

@@ -26,13 +26,15 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from checkpoint import WEIGHTS
+from checkpoint import WEIGHTS, recorded_data
+from class_tables import is_uneven, print_confusion, print_report
 from classifier import Exam, SentimentClassifier
 from course.baseline import tfidf_baseline
 from course.cleaning import normalize
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.paths import command
 from my_dataset import MyDataset
 
@@ -48,11 +50,16 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return center - half, center + half
 
 
-def print_row(name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
-    """成绩表的一行：答对几条、精度、95 % 置信区间"""
+def print_row(name: str, predicted: np.ndarray, labels: np.ndarray, macro: bool = False) -> None:
+    """成绩表的一行：答对几条、精度、95 % 置信区间，要的话加上 macro-F1"""
     correct, total = int((predicted == labels).sum()), len(labels)
     low, high = wilson(correct, total)
-    print(f"  {correct:>5}/{total:<5} {correct / total:6.1%}   [{low:.1%}, {high:.1%}]   {name}")
+    f1 = f1_score(labels, predicted, average="macro", zero_division=0)
+    print(
+        f"  {correct:>5}/{total:<5} {correct / total:6.1%}   [{low:.1%}, {high:.1%}]   "
+        + (f"{f1:.3f}     " if macro else "")
+        + name
+    )
 
 
 def print_leak(seen: np.ndarray, guesses: dict[str, np.ndarray], labels: np.ndarray) -> None:
@@ -83,7 +90,7 @@ def print_mistakes(exam: Exam, names: list[str]) -> None:
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
     args = parser.parse_args()
 
     # 1. 读回训练好的分类器，考一次：特征 → fc → softmax → 概率 (条数, 类别数)
@@ -91,7 +98,7 @@ def main() -> None:
     record, names = classifier.record, classifier.labels
     exam = classifier.exam("test", args.data)
     texts, labels, predicted = exam.dataset.texts, exam.labels, exam.predicted
-    train_set = MyDataset("train", args.data or record["data"])
+    train_set = MyDataset("train", args.data or recorded_data(record))
 
     # 2. 两个基线，用同样的训练集，考同样的测试集
     majority = np.bincount(train_set.labels).argmax()
@@ -103,9 +110,12 @@ def main() -> None:
     }
 
     # 3. 成绩表：答对几条，精度，精度的误差范围
-    print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      方法")
+    #    类别多于两种、或者条数悬殊时，再加 macro-F1：每一类的 f1 一样重地平均，小类认不出就低
+    macro = is_uneven(labels, len(names))
+    title = "macro-F1  方法" if macro else "方法"
+    print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      {title}")
     for name, guess in guesses.items():
-        print_row(name, guess, labels)
+        print_row(name, guess, labels, macro)
 
     # 4. 有没有漏题：测试集里原样出现在训练集里的评论，分开算
     train_keys = set(map(normalize, train_set.texts))
@@ -115,19 +125,10 @@ def main() -> None:
     # 5. 每一类分开看。precision：说是这一类的，有多少真是；recall：真是这一类的，找回了多少
     #    f1：两者的调和平均，一个低它就低；support：这一类真有几条；accuracy：全部的精度
     #    macro avg：各类一样重地取平均，条数少的类也算数；weighted avg：按条数加权
-    print()
     classes = list(range(len(names)))
-    print(
-        classification_report(
-            labels, predicted, labels=classes, target_names=names, digits=3, zero_division=0
-        )
-    )
-    print("混淆矩阵（行是真标签，列是模型说的）：")
-    print("        " + "".join(f"{name:>8}" for name in names))
-    for name, counts in zip(
-        names, confusion_matrix(labels, predicted, labels=classes), strict=True
-    ):
-        print(f"  {name:6}" + "".join(f"{n:>10}" for n in counts))
+    scores = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    print_report(names, *scores, accuracy=exam.accuracy)
+    print_confusion(confusion_matrix(labels, predicted, labels=classes), names)
 
     # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读
     print_mistakes(exam, names)

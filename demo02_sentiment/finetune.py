@@ -11,7 +11,8 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
     python demo02_sentiment/finetune.py --params params/finetune    全部放开
     python demo02_sentiment/finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/evaluate.py --weights params/finetune/best.pth
-写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。
+写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。停在半路了，同样的命令加上 --resume
+就从停下的那一轮接着来。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
@@ -34,11 +35,12 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
+from course.accumulation import Accumulation
 from course.cli import above, at_least, run
+from course.encoding import encode, has_bf16
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, keep_batch
-from course.models import find_model, load_tokenizer
-from course.packed_bert import encode
+from course.models import encoder_layers, find_model, load_tokenizer
 from my_dataset import MyDataset
 from net import DEVICE, Model
 from train import accuracy, collate_fn, count_batches, make_parser
@@ -66,16 +68,19 @@ class TunableModel(Model):
 
     learning: Sequence[nn.Module] = ()  # 放开的部分
 
-    def __init__(self, encoder_dir: str | Path, num_labels: int, unfreeze: int | str):
-        super().__init__(encoder_dir, num_labels)
-        layers = list(self.encoder.encoder.layer)
-        if unfreeze != "all" and unfreeze > len(layers):
+    def __init__(
+        self, encoder_dir: str | Path, num_labels: int, unfreeze: int | str, pooling: str = "cls"
+    ):
+        super().__init__(encoder_dir, num_labels, pooling)
+        layers = encoder_layers(self.encoder)
+        if unfreeze != "all" and unfreeze > len(layers):  # ALBERT 各层共用一份权重，算 0 层
             raise CourseError(f"这个 BERT 只有 {len(layers)} 层", "--unfreeze all 全部放开")
         # 句子从下往上走，越往上越接近"这句话什么意思"，所以从最后一层开始放开
         self.learning = [self.encoder] if unfreeze == "all" else layers[-unfreeze:]
         for part in self.learning:
             part.requires_grad_(True)
-        self.encoder.pooler.requires_grad_(False)  # 我们不用 pooler 的输出，它没有梯度可学
+        if pooler := getattr(self.encoder, "pooler", None):
+            pooler.requires_grad_(False)  # 我们不用 pooler 的输出，它没有梯度可学
         self.train()
 
     def train(self, mode: bool = True) -> "TunableModel":
@@ -88,13 +93,14 @@ class TunableModel(Model):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
         # 没有 torch.no_grad()：梯度要一直传回 BERT 里面；冻结的参数不要梯度，不为它们记账
-        out = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        )
-        return self.fc(out.last_hidden_state[:, 0])
+        out = self.encoder(**inputs)
+        return self.fc(self.pool(out.last_hidden_state, attention_mask))
 
 
 class LengthBatches(Sampler):
@@ -121,13 +127,6 @@ class LengthBatches(Sampler):
             yield batches[i].tolist()
 
 
-def has_bf16() -> bool:
-    """处理器（显卡）有没有 bf16 的乘法单元；没有的话用 bf16 反而更慢"""
-    if DEVICE.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return DEVICE.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-
-
 def layers_to_learn(text: str) -> int | str:
     """--unfreeze 的写法：不小于 1 的整数，或 all"""
     return "all" if text == "all" else at_least(1)(text)
@@ -136,6 +135,7 @@ def layers_to_learn(text: str) -> int | str:
 def main() -> None:
     parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
     add = parser.add_argument
+    add("--accumulate", type=at_least(1), default=1, help="一批分几份算，省内存，结果不变")
     add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
     rate = above(0.0)
     add("--encoder-lr", type=rate, default=None, help="BERT 的学习率，默认按宽度定")
@@ -145,6 +145,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
+    weight = train_set.class_weights(args.class_weight)
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -153,7 +154,8 @@ def main() -> None:
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
-    model = TunableModel(folder, len(train_set.label_names), args.unfreeze).to(DEVICE)  # 新
+    classes = len(train_set.label_names)
+    model = TunableModel(folder, classes, args.unfreeze, args.pooling).to(DEVICE)  # 新
     body = [p for p in model.encoder.parameters() if p.requires_grad]  # 新
     body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)  # 新
     size = sum(p.numel() for p in body)
@@ -161,6 +163,7 @@ def main() -> None:
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
+        class_weight=args.class_weight,
         unfreeze=args.unfreeze, encoder_lr=body_lr,
     )  # fmt: skip
 
@@ -178,21 +181,25 @@ def main() -> None:
     optimizer = AdamW(groups, lr=args.lr, fused=True)
     steps = args.epochs * batches
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)  # 新
-    loss_fn = nn.CrossEntropyLoss()
-    bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16())  # 新：快一倍
+    loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
+    bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16(DEVICE))  # 新：快一倍
+    accumulate = Accumulation(args.accumulate, loss_fn.weight)
 
-    # 5. 训练循环
-    with Checkpoints(args.params, args.patience, settings) as checkpoints:
-        for epoch in range(args.epochs):
+    def learn(inputs: list[torch.Tensor], labels: torch.Tensor) -> tuple:
+        with bf16:  # 新：乘法用 bf16，权重还是 fp32
+            out = model(*inputs)
+        return out, loss_fn(out.float(), labels)  # 新：损失用 fp32
+
+    # 5. 训练循环；接着训练（--resume）还要记得学习率走到了哪一步，dropout 的随机数 save 自己会存
+    parts = {"optimizer": optimizer, "order": order, "schedule": schedule}  # 新
+    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
+        for epoch in checkpoints.epochs(args.epochs, model, parts):
             model.train()
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
-                with bf16:  # 新：乘法用 bf16，权重还是 fp32
-                    out = model(*inputs)
-                loss = loss_fn(out.float(), labels)  # 新：损失用 fp32
-                optimizer.zero_grad()
-                loss.backward()
+                # 里面还是那四步：out、loss、zero_grad、backward；一批装不下就分几份，梯度攒在一起
+                out, loss = accumulate(learn, optimizer, inputs, labels)  # 新
                 nn.utils.clip_grad_norm_(body, MAX_NORM)  # 新
                 optimizer.step()
                 schedule.step()  # 新
@@ -205,7 +212,7 @@ def main() -> None:
 
             # 6. 每轮之后：新：BERT 变了，验证集的特征也要重算
             model.eval()
-            features = encode(model.encoder, tokenizer, validation_set.texts)
+            features = encode(model.encoder, tokenizer, validation_set.texts, pooling=args.pooling)
             validation_loader = DataLoader(
                 FeatureDataset(features, validation_set.labels, DEVICE),
                 args.batch_size,

@@ -5,6 +5,7 @@
 后面接的这一段按自己的业务来定，叫下游任务。连 BERT 一起学叫全量微调，见 finetune.py。
 
 怎么运行：python demo02_sentiment/net.py
+          python demo02_sentiment/net.py --model 文件夹    换成 RoBERTa、ALBERT、英文的 BERT……
 
 会看到：模型的结构、冻结的和要训练的参数各有多少、两句话走一遍 forward 的形状
     BERT（冻结）      8,765,696 个参数
@@ -22,7 +23,8 @@ import torch
 from torch import nn
 
 from course.cli import Parser, run
-from course.models import find_model, load_bert, load_tokenizer
+from course.models import find_model, load_encoder, load_tokenizer
+from course.sorted_batches import mean_vector
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
 
@@ -36,14 +38,17 @@ class Model(nn.Module):
     """冻结的 BERT + 分类头 `fc`
 
     encoder_dir：装着 config.json 和权重的 BERT 文件夹。num_labels：类别数，做十分类就写 10。
+    pooling：一句话用哪个向量代表，"cls" 是 [CLS] 的，"mean" 是每个 token 的平均。
     属性 encoder 是 BertModel；fc 是 Linear(hidden, num_labels)，bert-base-chinese 的
     hidden 是 768。
     """
 
-    def __init__(self, encoder_dir: str | Path, num_labels: int = 2):
+    def __init__(self, encoder_dir: str | Path, num_labels: int = 2, pooling: str = "cls"):
         super().__init__()  # nn.Module 在这里备好登记参数的本子，下面写的每一层才会被记进去
+        self.pooling = pooling
         # 就是 BertModel.from_pretrained(encoder_dir)，再查一遍权重缺不缺：缺了它会悄悄用随机数补上
-        self.encoder = load_bert(Path(encoder_dir))
+        # 换成 RoBERTa、ALBERT、英文的 BERT 也是这一行：里面写的是 AutoModel，它看 config.json 挑类
+        self.encoder = load_encoder(Path(encoder_dir))
         self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
         self.fc = nn.Linear(self.encoder.config.hidden_size, num_labels)
         self.train()
@@ -62,16 +67,23 @@ class Model(nn.Module):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """三个输入都是 (N, 句长) 的整数，返回 logits (N, num_labels)；写 model(…) 就是调用它"""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:  # DistilBERT、ModernBERT 没有这一样
+            inputs["token_type_ids"] = token_type_ids
         with torch.no_grad():  # 冻结的部分只往前算，不为反向传播记账，省时间也省内存
-            out = self.encoder(
-                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-            )
-        # last_hidden_state 是最后一层的输出 (N, 句长, hidden)，每个 token 一个向量；[:, 0] 取第一个
-        # 位置，也就是 [CLS]（"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
-        return self.fc(out.last_hidden_state[:, 0])
+            out = self.encoder(**inputs)
+        return self.fc(self.pool(out.last_hidden_state, attention_mask))
+
+    def pool(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """last_hidden_state (N, 句长, hidden) → 一句话一个向量 (N, hidden)"""
+        if self.pooling == "mean":
+            return mean_vector(hidden, attention_mask)
+        # 最后一层的输出里每个 token 一个向量；[:, 0] 取第一个位置，也就是 [CLS]（"最后"说的是层，
+        # 不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
+        return hidden[:, 0]
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from classifier import SentimentClassifier, readable
 from course.errors import CourseError
 from course.paths import portable
 from course.table_files import cell, read_stream
+from explain import explain
 
 PAGE = Path(__file__).parent / "page"
 MAX_FILE = 20 * 1024 * 1024  # 网页上选的文件最多多少字节；再大的用 predict.py --file
@@ -40,10 +41,11 @@ class PageFiles(StaticFiles):
 
 
 class Text(BaseModel):
-    """/explain 的请求：一条评论"""
+    """/explain 的请求：一条评论；words 是浏览器切好的词（Intl.Segmenter），不给就一个字一段"""
 
     model_config = ConfigDict(extra="forbid")
     text: str
+    words: list[str] | None = None
 
 
 def read_upload(name: str, body: bytes) -> dict:
@@ -99,7 +101,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return JSONResponse({"error": f"{error.problem}。{error.next_step}"}, 422)
 
     # 请求体就是文件本身。只收 octet-stream：别的网站的表单和脚本不经本服务器同意，发不出这一种
-    @app.post("/table", summary="读一个 csv、tsv、txt、jsonl、parquet 文件", response_model=None)
+    @app.post("/table", summary="读一个表格文件，格式见 course/table_files.py", response_model=None)
     def table(
         name: str,
         content_type: Annotated[Literal["application/octet-stream"], Header()],
@@ -108,5 +110,5 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return JSONResponse(read_upload(name, body))
 
     @app.post("/explain", summary="每一段文字把结果推动了多少")
-    def explain(question: Text) -> dict:
-        return classifier.explain(question.text)
+    def explain_one(question: Text) -> dict:
+        return explain(classifier, question.text, question.words)

@@ -29,6 +29,7 @@ from sklearn.metrics import confusion_matrix
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
 from course.cli import Parser, run
+from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.fonts import chinese_font
 
@@ -52,30 +53,24 @@ def save(figure: plt.Figure, path: Path, title: str, notes: list[str]) -> None:
 
 
 def draw_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str], path: Path):
-    """混淆矩阵：行是真标签，列是模型说的"""
+    """混淆矩阵：行是真标签，列是模型说的；深浅是占这一行的多少，条数少的类也看得清"""
+    many = len(names) > 5  # 格子小，只写条数，0 不写
     counts = confusion_matrix(labels, predicted, labels=list(range(len(names))))
-    size = max(4.0, 1.1 * len(names) + 2)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    size = min(16.0, 0.7 * len(names) + 1.5) if many else max(4.0, 1.1 * len(names) + 2)
     figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
-    axes.imshow(counts, cmap="Greens", vmin=0)
+    axes.imshow(shares, cmap="Greens", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
-        share = count / max(1, counts[i].sum())
-        dark = count > counts.max() * 0.6
-        text = f"{count}\n{share:.1%}"
-        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
+        text = f"{count}" if many and count else "" if many else f"{count}\n{shares[i, j]:.1%}"
+        colour = "white" if shares[i, j] > 0.6 else "black"
+        axes.text(j, i, text, ha="center", va="center", color=colour)
     axes.set(xlabel="模型说的", ylabel="真标签", title=f"混淆矩阵（测试集 {len(labels)} 条）")
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 4 else 0)
     axes.set_yticks(range(len(names)), names)
-    worst = max(
-        ((i, j) for i in range(len(names)) for j in range(len(names)) if i != j),
-        key=lambda cell: counts[cell],
-    )
-    i, j = worst
-    save(
-        figure,
-        path,
-        "混淆矩阵",
-        [f"对角线是答对的。最常见的错：真{names[i]}，说成{names[j]}，{counts[worst]} 条"],
-    )
+    wrong = counts * (1 - np.eye(len(names), dtype=int))
+    i, j = np.unravel_index(wrong.argmax(), wrong.shape)
+    note = f"对角线是答对的。最常见的错：真{names[i]}，说成{names[j]}，{wrong[i, j]} 条"
+    save(figure, path, "混淆矩阵", [note])
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[tuple], float]:
@@ -96,15 +91,18 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[tuple],
 
 
 def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
-    """左：最后一类的概率的分布，按真标签上色；右：校准图"""
+    """左：最后一类的概率的分布，按真标签上色（多于两类时是把握的分布，对错分开）；右：校准图"""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = predicted == labels
     bins, error = reliability(confidence, right)
     figure, (left, axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     groups = [probabilities[labels == i, -1] for i in range(len(names))]
-    left.hist(groups, bins=np.linspace(0, 1, 21), stacked=True, color=colours(names), label=names)
-    left.set(title=f"模型说“{names[-1]}”的概率", xlabel="概率", ylabel="条数")
-    left.legend(title="真标签")
+    legend, title = names, f"模型说“{names[-1]}”的概率，按真标签分"
+    if len(names) > 2:
+        groups, legend, title = [confidence[~right], confidence[right]], ["错", "对"], "模型的把握"
+    left.hist(groups, np.linspace(0, 1, 21), stacked=True, color=colours(legend), label=legend)
+    left.set(title=title, xlabel="概率", ylabel="条数")
+    left.legend()
     axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="说几成就对几成")
     sure, hit, count = (np.array(column) for column in zip(*bins, strict=True))
     axes.plot(sure, hit, color=COLOURS[1], alpha=0.5)
@@ -131,7 +129,8 @@ def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[
 
 
 def colours(names: list[str]) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    usual = COLOURS if len(names) <= len(COLOURS) else plt.get_cmap("tab20").colors
+    return [usual[i % len(usual)] for i in range(len(names))]
 
 
 def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
@@ -156,7 +155,7 @@ def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: P
         path,
         "特征地图",
         [
-            "一个点是一条测试评论。两种颜色越分得开，一层 Linear 就越容易把它们切开",
+            "一个点是一条测试评论。不同的颜色越分得开，一层 Linear 就越容易把它们切开",
             "t-SNE 只看谁挨着谁：团的大小、团与团的距离都不说明什么（Wattenberg et al. 2016）",
             "两张图都把几百维压成了两维，图上混在一起的，在原来的维数里也许分得开",
         ],
@@ -199,7 +198,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
             f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
             "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
             "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
-            "哪个字推动了结果，看 serve.py 的网页：遮住它，结果变不变",
+            "哪个词推动了结果，看 serve.py 的网页",
         ],
     )
 
@@ -207,7 +206,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--data", default=None, help="文件夹或 CSV，默认用训练时的那份")
+    add_data_arguments(parser, "默认用训练时的那份")
     parser.add_argument("--sentence", default=SENTENCE, help="注意力图画哪句话")
     args = parser.parse_args()
     folder = args.weights.parent / "pictures"

@@ -7,9 +7,11 @@
     python demo02_sentiment/predict.py                      先走一遍全程，再一问一答，空行结束
     python demo02_sentiment/predict.py 房间很干净，服务也好，下次还来 又脏又吵，再也不来了
     python demo02_sentiment/predict.py --file 评论.csv --column text --out 结果.csv
-文件可以是 csv、tsv、txt（一行一条）、jsonl、parquet；结果按原来的顺序，原来的列都在，后面加上
-predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了开头）。
-文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：predict_file.py）。
+文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；结果按原来的顺序，原来的列都在，
+后面加上 predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了
+开头）。文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：predict_file.py）。
+写成 csv、tsv 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人写的
+评论当公式运行。
 
 会看到（第一条命令）：
     1. 分词     [CLS] 房 间 很 干 净 ， 服 务 也 好 ， 下 次 还 来 [SEP]
@@ -62,10 +64,14 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
     show(f"1. 分词     {' '.join(tokens)}")
     show(f"            input_ids {tuple(batch['input_ids'].shape)}")
 
-    # 2. BERT：每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话
+    # 2. BERT：每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话；--pooling mean 训练的，取平均
     hidden = model.encoder(**batch).last_hidden_state  # (1, L, hidden)
-    feature = hidden[:, 0]  # (1, hidden)
-    show(f"2. BERT     last_hidden_state {tuple(hidden.shape)} → [CLS] 特征 {tuple(feature.shape)}")
+    mean = model.pooling == "mean"
+    feature = hidden.mean(dim=1) if mean else hidden[:, 0]  # (1, hidden)
+    name = "平均" if mean else "[CLS]"
+    show(
+        f"2. BERT     last_hidden_state {tuple(hidden.shape)} → {name} 特征 {tuple(feature.shape)}"
+    )
 
     # 3. fc：训练出来的就是这一层，每一类一个分数；分数可正可负，只有相对大小有意义
     logits = model.fc(feature)  # (1, 类别数)

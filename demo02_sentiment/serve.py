@@ -19,7 +19,7 @@ r"""第 9 课  部署：自己的网页和 API
     API   POST http://127.0.0.1:8000/models/sentiment   text-classification
     …
 
-看什么：网页上点这几句，再点几个字看遮住它概率变成多少；「一批评论」里选一个文件试试。
+看什么：网页上点这几句，再点几个词看它们各推动了多少；「一批评论」里选一个文件试试。
 从别的程序里用，URL 是 http://127.0.0.1:8000/models/sentiment：
     from huggingface_hub import InferenceClient
     InferenceClient(model="URL").text_classification("很好")

@@ -29,10 +29,12 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from checkpoint import Checkpoints, check_writable, describe
 from course.cli import Parser, above, at_least, run
+from course.columns import add_data_arguments
+from course.encoding import POOLINGS
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
@@ -57,7 +59,9 @@ def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
     labels = [label for _, label in batch]
     data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
     # torch.tensor(整数的列表) 就是旧教程里的 LongTensor：交叉熵要 64 位整数的标签
-    return data["input_ids"], data["attention_mask"], data["token_type_ids"], torch.tensor(labels)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    # 最后一样有的模型（DistilBERT、ModernBERT）不要，它们的分词器也不给
+    return *(data[name] for name in names if name in data), torch.tensor(labels)
 
 
 def main() -> None:
@@ -66,6 +70,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
+    weight = train_set.class_weights(args.class_weight)  # 默认 None，各类的每一条一样重
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -74,10 +79,11 @@ def main() -> None:
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
-    model = Model(folder, len(train_set.label_names)).to(DEVICE)
+    model = Model(folder, len(train_set.label_names), args.pooling).to(DEVICE)
     settings = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
+        class_weight=args.class_weight, bf16=args.bf16, recompute=args.recompute,
     )  # fmt: skip
 
     # 3. 每一批喂什么
@@ -91,13 +97,14 @@ def main() -> None:
         # 从这里起 train_set 的第 i 条是 (特征, 标签)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
+    order = torch.Generator().manual_seed(args.seed)  # 打乱的顺序只由种子定
     train_loader = DataLoader(
         train_set,
         batch_size=args.batch_size,
         shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
         drop_last=True,  # 最后凑不满的一批舍去，每批都一样大；打乱过，下一轮会轮到它们
         collate_fn=collate,  # 只写函数名，不加括号：由 DataLoader 凑齐一批时来调用
-        generator=torch.Generator().manual_seed(args.seed),  # 打乱的顺序只由种子定
+        generator=order,
     )
     # 验证集不用打乱，一条也不能丢
     validation_loader = DataLoader(validation_set, args.batch_size, collate_fn=collate)
@@ -105,11 +112,13 @@ def main() -> None:
     # 4. 优化器：拿着梯度去改参数的那个人，冻结的参数没有梯度，它自动跳过
     #    损失：交叉熵，正确那一类的概率越小罚得越重；它自带 softmax，forward 里不要再写一遍
     optimizer = AdamW(model.parameters(), lr=args.lr, fused=True)  # fused：一次更新全部，结果一样
-    loss_fn = nn.CrossEntropyLoss()
+    loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
 
-    # 5. 训练循环
-    with Checkpoints(args.params, args.patience, settings) as checkpoints:
-        for epoch in range(args.epochs):
+    # 5. 训练循环。停在半路的能接着来（--resume），和没停过一模一样：光有权重不够，AdamW 为每个参数
+    #    记着梯度的平均，打乱顺序的随机数走到了第几个，少存一样，接出来的就不是同一次训练
+    parts = {"optimizer": optimizer, "order": order}
+    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
+        for epoch in checkpoints.epochs(args.epochs, model, parts):  # 从头来就是 0、1、2 …
             model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，finetune.py 就要紧了
             loss_sum = correct = 0
             # 一批是 (输入…, 标签)：喂特征时输入有 1 个，喂 token 时有 3 个，*inputs 把它们都收下
@@ -156,11 +165,11 @@ def main() -> None:
 
 
 def compute_once(
-    model: Model, tokenizer: BertTokenizer, dataset: MyDataset, name: str, bf16: bool
+    model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, name: str, bf16: bool
 ) -> FeatureDataset:
-    """一份评论 → 它的 [CLS] 特征的 Dataset；算过的直接读"""
+    """一份评论 → 它的特征的 Dataset；算过的直接读"""
     dtype = torch.bfloat16 if bf16 else torch.float32
-    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype)
+    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype, model.pooling)
     return FeatureDataset(features, dataset.labels, DEVICE)
 
 
@@ -191,15 +200,19 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
     parser = Parser(description)
     add = parser.add_argument
     add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add("--data", default=None, help="文件夹或 CSV，默认自带的评论")
+    add_data_arguments(parser)
     add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
     add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
     add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
+    add("--pooling", choices=POOLINGS, default="cls", help="一句话用 [CLS] 还是平均，默认 cls")
     add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
     rate = above(0.0)
     add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")
     add("--patience", type=at_least(0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
+    ways = ("none", "balanced")
+    add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
     add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
+    add("--resume", action="store_true", help="接着上次停在半路的训练，别的参数要和那次一样")
     return parser
 
 

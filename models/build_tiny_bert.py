@@ -189,7 +189,7 @@ def teach(texts: list[str], tokenizer: BertTokenizer, work: Path) -> list[tuple]
                 teacher = teacher.bfloat16()  # 只当目标用，bf16 就够准，而且快
             with atomic_write(path) as temporary:
                 torch.save(read_chunk(chunk, tokenizer, teacher, pieces), temporary)
-        lessons += torch.load(path)
+        lessons += torch.load(path, weights_only=True)
     return [(ids, states) for ids, states in lessons if len(ids)]
 
 

@@ -8,6 +8,14 @@ bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_f
 request on to that address (308), `redirect_files` every file. ModelScope alone: `as_list` gives the
 listing without {"Files": …}, `page` gives so many entries a page, `failure` is the message of a 200
 that is none. `log` holds (method, path, headers) of every request.
+
+What a Hub must not do, and some do: `about` changes every entry of a listing (given the entry,
+returns another); `etag` is the ETag of every file; `portal` answers everything with a login page
+(status 200); `range_fault` is "ignored" (the whole file with 200), "wrong" (other bytes than asked
+for) or "untold" (206 without Content-Range); `drip` is how many seconds each byte of a file takes,
+`drip_head` each byte of the headers before it; `retry_after` goes with `status`, for the next
+`refusals` requests. `commit` is what main points to; `pinned` holds the repos of other commits;
+`kind` is the Content-Type of every file.
 """
 
 import hashlib
@@ -75,6 +83,10 @@ class StandIn:
         self.before_file = self.after_file = None
         self.redirect = self.redirect_files = ""
         self.as_list, self.page, self.failure = False, 0, ""
+        self.about, self.etag, self.range_fault = None, "", ""
+        self.portal, self.drip, self.drip_head = False, 0.0, 0.0
+        self.retry_after, self.refusals = "", 10**9
+        self.commit, self.pinned, self.kind = COMMIT, {}, ""
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
         stand_in = self
@@ -127,6 +139,13 @@ class StandIn:
         if self.silent is True or (self.silent and path.endswith(self.silent)):
             self.release.wait(120)
             handler.close_connection = True
+        elif self.portal:
+            page = b"<html><title>Login</title>" + b"." * 3000
+            handler.send_response(200)
+            handler.send_header("Content-Type", "text/html; charset=utf-8")
+            handler.send_header("Content-Length", str(len(page)))
+            handler.end_headers()
+            handler.wfile.write(page)
         elif path == "":
             self.send(handler, 200, {})
         elif self.redirect and path.startswith("api/"):
@@ -137,8 +156,10 @@ class StandIn:
             self.send(handler, 307, Location=self.redirect_files + handler.path)
         elif self.gated:
             self.send(handler, 401, {"error": "gated"}, X_Error_Code="GatedRepo")
-        elif self.status:
-            self.send(handler, self.status, {"error": "as the test asked"})
+        elif self.status and self.refusals:
+            self.refusals -= 1
+            headers = {"Retry_After": self.retry_after} if self.retry_after else {}
+            self.send(handler, self.status, {"error": "as the test asked"}, **headers)
         else:
             self.route(handler, path, query)
 
@@ -162,6 +183,7 @@ class StandIn:
                     }
                     for name, data in files.items()
                 ]
+                listing = [self.about(entry) if self.about else entry for entry in listing]
                 listing.append({"Path": "a-folder", "Type": "tree", "Size": 0})
                 if self.page:
                     start = (int(query["PageNumber"]) - 1) * self.page
@@ -173,7 +195,7 @@ class StandIn:
             return
         if parts[0] == "api":  # api/models/org/name/tree/main
             kind, repo, rest = parts[1][:-1], "/".join(parts[2:4]), parts[4:]
-            files = self.repos.get((kind, repo))
+            files = self.at(rest[1] if len(rest) > 1 else "main").get((kind, repo))
             if files is None:
                 self.send(handler, 404, {"error": "none"}, X_Error_Code="RepoNotFound")
             elif rest[:1] == ["tree"]:
@@ -182,19 +204,21 @@ class StandIn:
                 self.send(handler, 200, self.tree(files, below, recursive))
             else:
                 siblings = [{"rfilename": name} for name in files]
-                self.send(handler, 200, {"id": repo, "sha": COMMIT, "siblings": siblings})
+                self.send(handler, 200, {"id": repo, "sha": self.commit, "siblings": siblings})
             return
         kind = "model"
         if parts[0] == "datasets":
             kind, parts = "dataset", parts[1:]
-        files = self.repos.get((kind, "/".join(parts[:2])), {})
+        files = self.at(parts[3]).get((kind, "/".join(parts[:2])), {})
         name = "/".join(parts[4:])
         if name not in files:
             self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
         else:
-            self.send_file(
-                handler, files[name], X_Repo_Commit=COMMIT, ETag=f'"{etag(files[name])}"'
-            )
+            number = self.etag or f'"{etag(files[name])}"'
+            self.send_file(handler, files[name], X_Repo_Commit=self.commit, ETag=number)
+
+    def at(self, revision: str) -> dict[tuple[str, str], dict[str, bytes]]:
+        return self.pinned.get(revision, self.repos)
 
     def tree(self, files: dict[str, bytes], below: str, recursive: bool) -> list[dict]:
         """The entries of the folder `below` ("" or "data/"): folders too, unless recursive"""
@@ -214,22 +238,28 @@ class StandIn:
         entry = {"type": "file", "oid": etag(data), "size": len(data), "path": name}
         if len(data) >= LFS_FROM:
             entry["lfs"] = {"oid": etag(data), "size": len(data), "pointerSize": 134}
-        return entry
+        return self.about(entry) if self.about else entry
 
     def send_file(self, handler, data: bytes, **headers: str) -> None:
         start = 0
         if "Range" in handler.headers:
             start = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
+            start = {"ignored": 0, "wrong": start + 7}.get(self.range_fault, start)
         if start and start >= len(data):
             self.send(handler, 416)
             return
         handler.send_response(206 if start else 200)
         for name, text in headers.items():
             handler.send_header(name.replace("_", "-"), text)
-        if start:
+        if self.kind:
+            handler.send_header("Content-Type", self.kind)
+        if start and self.range_fault != "untold":
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         body = data[start:]
         handler.send_header("Content-Length", str(len(body) + self.lie))
+        if self.drip_head:
+            handler.flush_headers()
+            self.slowly(handler, b"X-Slow: " + b"." * 10_000, self.drip_head)
         handler.end_headers()
         if handler.command == "HEAD":
             return
@@ -243,6 +273,20 @@ class StandIn:
             handler.close_connection = True
         if self.lie:
             handler.close_connection = True
-        handler.wfile.write(body)
+        if self.drip:
+            self.slowly(handler, body, self.drip)
+        else:
+            handler.wfile.write(body)
         if self.after_file:
             self.after_file(data)
+
+    def slowly(self, handler, body: bytes, seconds: float) -> None:
+        """One byte after the other, until the other side has had enough"""
+        try:
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                if self.release.wait(seconds):
+                    break
+        except OSError:
+            pass
+        handler.close_connection = True

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import requests
 from conftest import run_here
 from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
 from shown import assert_shown
@@ -212,6 +213,48 @@ def test_the_proxy_of_the_environment_is_not_asked_for_127_0_0_1(monkeypatch, ca
         script = f"{LESSONS}/01_api_anonymous.py"
         code, text = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
     assert code == 0 and "结果    [{'generated_text': '你好'}]" in text
+
+
+@pytest.fixture
+def netrc(monkeypatch, tmp_path):
+    """A real ~/.netrc (on Windows _netrc) with an entry for every host"""
+    for name in (".netrc", "_netrc"):
+        (tmp_path / name).write_text("default login me password do-not-send\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o600)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    assert requests.utils.get_netrc_auth("http://127.0.0.1") == ("me", "do-not-send")
+
+
+def test_the_passwords_of_netrc_are_not_sent(monkeypatch, capsys, netrc):
+    with Rude(GOOD) as rude:
+        script = f"{LESSONS}/01_api_anonymous.py"
+        code, _ = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert code == 0 and rude.seen == [None]
+    monkeypatch.delenv("NETRC")
+    with Rude(GOOD, GOOD, GOOD_CHAT) as rude:
+        script = f"{LESSONS}/02_api_token.py"
+        code, _ = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert code == 0 and rude.seen == [f"Bearer {TOKEN}"] * 4  # requests twice, httpx twice
+
+
+def test_a_password_in_the_endpoint_is_refused_and_not_printed(monkeypatch, capsys):
+    for script in ("01_api_anonymous.py", "02_api_token.py"):
+        bad = "http://me:do-not-print@127.0.0.1:9"
+        code, text = run_here(monkeypatch, capsys, f"{LESSONS}/{script}", "--endpoint", bad)
+        assert "--endpoint 里不要写密码" in str(code) and "do-not-print" not in text
+
+
+@pytest.mark.parametrize(
+    "said, waits", [("0", 1), ("0.1", 1), ("3600", 0), ("soon", 0), ("nan", 1)]
+)
+def test_too_many_requests_waits_only_if_it_is_short(monkeypatch, capsys, said, waits):
+    with Rude((429, JSON | {"Retry-After": said}, b"{}"), GOOD) as rude:
+        script = f"{LESSONS}/01_api_anonymous.py"
+        code, text = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert code == 0 and len(rude.seen) == 1 + waits and "429：请求太多，被限流了" in text
+    assert ("结果    [{'generated_text': '你好'}]" in text) == bool(waits)
 
 
 def test_clip_hides_the_token_before_it_cuts():

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import environment
+from conftest import environment, run_script
 from loopback_tools import loopback_environment
 
 from bench_encode import pick_reviews
@@ -58,6 +58,24 @@ def test_encode_compares_engines_and_checks_their_features(mini_bert):
     assert [row["engine"] for row in one] == list(rows)
     same, gain = re.search(r"预测相同的有 (\S+)%；bf16 的精度减 fp32 的：(\S+) 个", out).groups()
     assert float(same) > 95 and abs(float(gain)) <= 100 - float(same) + 0.02  # both are rounded
+
+
+def test_one_review_compares_with_the_runtimes(repo, trained, tmp_path):
+    for name in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
+    folder = tmp_path / "exported"
+    weights = ("--weights", trained / "best.pth")
+    done = run_script(repo, "demo02_sentiment/export.py", *weights, "--out", folder, "--onnx")
+    assert done.returncode == 0, done.stderr
+    arguments = ("--model", folder, "--rounds", 2, "--calls", 2, "--threads", 1)
+    out = run_benchmark("bench_one_review.py", *arguments)
+    (rows,) = tables(out)
+    names = ["ours", "ONNX Runtime", *([] if "跳过 OpenVINO" in out else ["OpenVINO"])]
+    assert [row["engine"] for row in rows] == 4 * names
+    for row in rows:
+        assert 0 < float(row["p50"]) <= float(row["p99"]) and float(row["CPU p50"]) > 0
+        assert float(row["largest difference"]) < 1e-5
+        assert row["engine"] != "ours" or row["ours ÷ it"] == row["ours ÷ it, CPU"] == "1.00 ×"
 
 
 def test_train_gives_the_same_weights_by_every_way(mini_bert):

@@ -133,6 +133,7 @@ def test_a_broken_repo(broken, tmp_path):
         HF_TOKEN_PATH=str(tmp_path / "token"),
         HTTPS_PROXY=f"http://me:{SECRET}@proxy.example:8080",
         PIP_INDEX_URL=f"https://me:{SECRET}@pip.example/simple",
+        HF_ENDPOINT=f"https://me:{SECRET}@mirror.example",
         VIRTUAL_ENV=str(tmp_path),
     )
     out = done.stdout
@@ -150,6 +151,7 @@ def test_a_broken_repo(broken, tmp_path):
     assert line_after(out, "终端里激活的是").startswith("cmd ")
     assert f"[OK] 访问 token 来自 {tmp_path / 'token'}：用浏览器登录得到的" in out
     assert "[OK] https 代理 proxy.example:8080" in out and "pip.example" in out
+    assert "Hub（mirror.example）" in out
     assert f"要改 {len(problems(out))}" in out and len(problems(out)) == 6
 
 

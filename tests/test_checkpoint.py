@@ -8,7 +8,16 @@ import torch
 from conftest import encode, run_here, run_script, write_csv
 from huggingface_hub import ModelCard
 
-from checkpoint import load_trained, load_weights, save_weights
+from checkpoint import (
+    Checkpoints,
+    load_trained,
+    load_weights,
+    read_pair,
+    read_record,
+    save_weights,
+)
+from course.errors import CourseError
+from course.files import file_sha256, only_one
 from course.paths import portable
 from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
 from finetune import TunableModel
@@ -39,9 +48,9 @@ def params(trained, tmp_path):
 
 
 def rewrite(params, **changes) -> None:
-    """Other values in run.json; None removes the key"""
+    """Other values in run.json, without its own SHA-256; None removes the key"""
     path = params / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8")) | changes
+    record = json.loads(path.read_text(encoding="utf-8")) | {"sha256": None} | changes
     record = {key: value for key, value in record.items() if value is not None}
     path.write_text(json.dumps(record), encoding="utf-8")
 
@@ -110,6 +119,92 @@ def test_one_flipped_byte_of_the_weights_is_noticed(monkeypatch, capsys, params,
     text = ["房间很干净"] if script == "predict" else []
     code, _ = run_here(monkeypatch, capsys, path, "--weights", best, *text)
     assert "坏了" in str(code) and "下一步：" in code
+
+
+def test_one_flipped_byte_of_any_epoch_and_nan_are_noticed(params, mini_bert):
+    path = params / "3bert.pth"
+    good = path.read_bytes()
+    state = torch.load(path, weights_only=True)
+    data = bytearray(good)
+    data[good.index(state["fc.weight"].numpy().tobytes()[:64]) + 3] ^= 0x80
+    path.write_bytes(data)
+    with pytest.raises(CourseError, match="不是能用的权重文件"):
+        load_weights(Model(mini_bert), path)
+    state["fc.bias"][1] = torch.nan
+    torch.save(state, path)
+    with pytest.raises(CourseError, match="nan"):
+        load_weights(Model(mini_bert), path)
+
+
+def test_whenever_a_training_stops_best_pth_and_run_json_are_a_pair(trained, params):
+    epoch = read_record(params)["best"]["epoch"]
+    new = (trained / f"{epoch}bert.pth").read_bytes()
+    old = (trained / f"{(epoch + 1) % 6}bert.pth").read_bytes()
+
+    # killed after run.json changed: the new weights wait under another name
+    (params / "best.next.pth").write_bytes(new)
+    for before in (old, None):
+        (params / "best.pth").write_bytes(before) if before else (params / "best.pth").unlink()
+        assert read_pair(params / "best.pth")[1] == new
+        load_trained(params / "best.pth")
+    # killed before: the old pair is whole, the new weights are of nobody
+    (params / "best.pth").write_bytes(new)
+    (params / "best.next.pth").write_bytes(old)
+    assert read_pair(params / "best.pth")[1] == new
+    # killed before the first run.json: nothing was trained
+    for path in params.iterdir():
+        if path.name != "best.next.pth":
+            path.unlink()
+    with pytest.raises(CourseError, match="还没有训练过"):
+        read_pair(params / "best.pth")
+
+
+def test_one_training_per_folder(tmp_path):
+    with (
+        only_one(tmp_path),
+        pytest.raises(CourseError, match="另一个训练正在"),
+        Checkpoints(tmp_path, 0, {}),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": 3},
+        {"model": None},
+        {"label_names": "负向"},
+        {"label_names": ["负向", 1]},
+        {"label_names": []},
+        {"label_names": ["负向", "负向"]},
+        {"max_length": "500"},
+        {"max_length": True},
+        {"max_length": 0},
+        {"best": []},
+        {"best": {"epoch": 1, "validation_accuracy": "0.9"}},
+        {"best": {"epoch": 1, "validation_accuracy": float("nan")}},
+        {"best": None},
+        {"seed": None},
+        {"best_sha256": 1},
+        {"unfreeze": [1]},
+    ],
+)
+def test_a_record_of_the_wrong_types_is_refused(params, changes):
+    rewrite(params, **changes)
+    with pytest.raises(CourseError, match="已损坏"):
+        read_record(params)
+
+
+def test_one_changed_letter_of_the_record_is_noticed(params):
+    path = params / "run.json"
+    text = path.read_text(encoding="utf-8")
+    assert read_record(params)["best_sha256"] == file_sha256(params / "best.pth")
+    assert '"负向"' in text
+    for other in (text.replace('"负向"', '"负面"'), "[" * 100_000, "[]", "null", text[:-9]):
+        path.write_text(other, encoding="utf-8")
+        with pytest.raises(CourseError, match="已损坏"):
+            read_record(params)
 
 
 def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluated(

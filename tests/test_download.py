@@ -221,7 +221,7 @@ def test_a_silent_server_is_given_up_within_the_stated_bound(hub, folders):
     assert time.perf_counter() - start < PROBE_SECONDS + 5
     start = time.perf_counter()
     hub.silent = "vocab.txt"  # everything answers, except this one file
-    with pytest.raises(CourseError, match=r"没有回答"):
+    with pytest.raises(CourseError, match=r"vocab.txt .*，1 秒没有新数据，试了 3 次"):
         download_model(GPT, source(hub, patience=1))
     hub.silent = "repo"  # ModelScope: the list comes, the files do not
     with pytest.raises(CourseError, match=r"1 秒没有新数据，试了 3 次"):
@@ -360,5 +360,6 @@ def test_ctrl_c_keeps_what_was_downloaded(clone, hub):
 def test_a_web_page_instead_of_a_hub(folders):
     with Rude((200, {"Content-Type": "text/html"}, b"<html>login</html>")) as portal:
         for name in ("hf", "modelscope"):
-            with pytest.raises(CourseError, match="失败"):
+            with pytest.raises(CourseError, match=r"失败：.*回答的是一张网页，.*登录页") as caught:
                 download_model(GPT, make_source(name, portal.url, 2.0))
+            assert f"用浏览器打开 {portal.url}" in caught.value.next_step

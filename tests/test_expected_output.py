@@ -55,13 +55,17 @@ RUNS = {
     "demo02_sentiment/serve.py": Run(
         "--weights {weights} --port 0", numbers=False, loopback=True, server=True
     ),
+    "demo02_sentiment/label_noise.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/stacking.py": Run("--data {data} --seeds 1", **SMALL),
     "demo02_sentiment/pictures.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/export.py": Run("--weights {weights}", **SMALL),
 }
 EXEMPT = {
     "models/build_tiny_bert.py": "trains for two hours",
     "models/build_tiny_gpt2.py": "trains for two hours",
+    "demo02_sentiment/explain_compare.py": "minutes; tests/test_explain.py runs it small",
     "demo02_sentiment/ablation.py": "trains fifteen times; tests/test_ablation.py runs it small",
+    "demo02_sentiment/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
 }
 
 

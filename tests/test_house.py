@@ -4,9 +4,11 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from course.paths import ROOT
 
@@ -138,11 +140,20 @@ def test_links_in_the_documents_lead_somewhere():
                 assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
 
+def pins(name: str) -> dict[str, str]:
+    """{package: version} of the lines package==version in a file at the root"""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w-]+)==([\w.]+)", text, re.MULTILINE))
+
+
 def test_requirements_are_pinned_and_complete():
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", text, re.MULTILINE))
     distribution = {"sklearn": "scikit-learn", "fastapi_offline": "fastapi-offline"}
-    for folder in ("course", "demo01_hf_basics", "demo02_sentiment"):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [Requirement(x) for xs in project["optional-dependencies"].values() for x in xs]
+    optional = {requirement.name for requirement in extras}
+    pinned = pins("requirements.txt")
+    used = set()
+    for folder in ("course", "demo01_hf_basics", "demo02_sentiment", "demo02_sentiment/space"):
         for path in (ROOT / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
@@ -152,4 +163,22 @@ def test_requirements_are_pinned_and_complete():
                 for name in names:
                     top = name.split(".")[0]
                     if top not in sys.stdlib_module_names and owner(name) is None:
-                        assert distribution.get(top, top) in pinned, f"{path.name}: {top}"
+                        used.add(distribution.get(top, top))
+    assert used <= pinned.keys() | optional
+    assert pinned.keys() - {"zhplot"} <= used  # zhplot: only its font is read
+
+
+def test_pyproject_and_the_lock_agree_with_the_requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    ranges = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    pinned = pins("requirements.txt")
+    assert ranges.keys() == pinned.keys()
+    assert all(ranges[name].contains(version) for name, version in pinned.items())
+    lock = pins("requirements.lock")
+    assert {
+        name.replace("_", "-"): version for name, version in pinned.items()
+    }.items() <= lock.items()
+    assert not [name for name in lock if name.startswith(("nvidia", "cuda", "triton"))]
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[\w-]+==)", text, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries) and len(text) < 400_000

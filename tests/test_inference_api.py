@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 import torch
+from attack_servers import attack, half_open
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
@@ -21,8 +22,9 @@ from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
 from bench_local_api import NAME, load
-from course import inference_api
-from course.inference_api import MAX_BYTES, make_app, serving
+from course import gatekeeper, inference_api
+from course.gatekeeper import MAX_BYTES
+from course.inference_api import make_app, serving
 from course.text_models import Classifier, Generator, Token
 
 PROMPT = "你好，我是一款语言模型，"
@@ -133,9 +135,14 @@ def talker(api):
     return InferenceClient(base_url=f"{api}/v1", token=None)
 
 
-def complete(api, **payload):
+def complete(api, path="chat/completions", **payload):
     payload = {"model": GPT, "messages": [{"role": "user", "content": PROMPT}]} | payload
-    return requests.post(f"{api}/v1/chat/completions", json=payload, timeout=30)
+    return requests.post(
+        f"{api}/v1/{path}",
+        data=json.dumps(payload),
+        headers={"Content-Type": "application/json"},
+        timeout=30,
+    )
 
 
 def test_chat_continues_the_joined_messages(talker, writer):
@@ -201,14 +208,162 @@ def test_chat_stops_where_the_model_stops(models, monkeypatch, api):
         ({"temperature": 3}, 422, "temperature"),
         ({"top_p": 0}, 422, "top_p"),
         ({"tools": []}, 422, "tools：不认识的参数，或者这里没有实现"),
-        ({"n": 2}, 422, "n：不认识的参数"),
-        ({"stop": ["。"]}, 422, "stop：不认识的参数"),
+        ({"n": 2}, 422, "n：不能大于 1"),
+        ({"stop": [5]}, 422, "stop"),
+        ({"logprobs": True}, 422, "logprobs：不认识的参数"),
+        ({"seed": 2**64}, 422, "seed"),
+        ({"model": "\ud83d"}, 404, "没有模型 ?"),
+        ({"\ud83d": 1}, 422, "坏掉的字符"),
         ({"messages": [{"role": "user", "content": "长" * MAX_BYTES}]}, 413, "请求最大"),
     ],
 )
 def test_bad_chats_are_refused_in_one_sentence(api, wrong, status, word):
     response = complete(api, **wrong)
     assert response.status_code == status and word in response.json()["error"]
+
+
+def test_details_stop_and_truncate(writer, models):
+    options = {"do_sample": False, "max_new_tokens": 12, "return_full_text": False}
+    whole = writer.text_generation(PROMPT, details=True, **options)
+    details, text = whole.details, whole.generated_text
+    assert details.finish_reason == "length" and details.generated_tokens == 12
+    assert "".join(token.text for token in details.tokens) == text
+    assert all(token.logprob < 0 for token in details.tokens)
+    stop = details.tokens[5].text
+    cut = writer.text_generation(PROMPT, details=True, stop=[stop], **options)
+    assert cut.generated_text == text[: text.index(stop) + len(stop)]  # Hugging Face keeps it
+    assert cut.details.finish_reason == "stop_sequence"
+    *_, last = writer.text_generation(PROMPT, details=True, stop=[stop], stream=True, **options)
+    assert last.generated_text == cut.generated_text
+    assert last.details.finish_reason == "stop_sequence"
+    assert writer.text_generation(PROMPT, truncate=3, **options) == writer.text_generation(
+        models[GPT].decode(models[GPT].encode(PROMPT, 12)[-3:]), **options
+    )
+    words = {token.id for token in details.tokens}
+    varied = writer.text_generation(PROMPT, details=True, repetition_penalty=100.0, **options)
+    varied = [token.id for token in varied.details.tokens]
+    assert len(set(varied)) == 12 > len(words) or varied != [t.id for t in details.tokens]
+
+
+def test_lists_nulls_and_options(api):
+    nulls = {"temperature": None, "max_new_tokens": 3, "seed": 1}
+    payload = {"inputs": [PROMPT, "好"], "parameters": nulls, "stream": None}
+    headers = {"x-wait-for-model": "true"}
+    first, second = ask(api, payload | {"options": {"use_cache": False}}, headers=headers).json()
+    assert first[0]["generated_text"].startswith(PROMPT)
+    assert second == ask(api, {"inputs": "好", "parameters": nulls}).json()
+    rows = ask(api, {"inputs": ["很好", "很差"], "parameters": None, "options": None}, BERT).json()
+    assert rows == [ask(api, {"inputs": text}, BERT).json()[0] for text in ("很好", "很差")]
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+def test_openai_stops_before_the_stop_sequence(api, path):
+    def text_of(choice):
+        return choice["text"] if path == "completions" else choice["message"]["content"]
+
+    asked = {"max_tokens": 12, "temperature": 0, "user": "me", "n": 1, "seed": None}
+    if path == "completions":
+        asked |= {"prompt": PROMPT, "messages": None}
+    answer = complete(api, path, **asked).json()
+    whole = text_of(answer["choices"][0])
+    assert answer["usage"] == {"prompt_tokens": 12, "completion_tokens": 12, "total_tokens": 24}
+    for stop in (whole[5:8], [whole[5:8], whole[3:]]):
+        cut = complete(api, path, stop=stop, **asked).json()["choices"][0]
+        first = stop if isinstance(stop, str) else min(stop, key=whole.index)
+        assert text_of(cut) == whole[: whole.index(first)] and cut["finish_reason"] == "stop"
+    # the beginning of a stop that does not come is held back, and sent in the end
+    for stop, expected in (
+        (whole[5:8], whole[: whole.index(whole[5:8])]),
+        (whole[-2:] + "x", whole),
+    ):
+        more = {"stream": True, "stream_options": {"include_usage": True}, "stop": stop}
+        response = complete(api, path, **asked, **more)
+        *events, done = [part for part in response.content.decode().split("\n\n") if part]
+        *chunks, spent = [json.loads(event.removeprefix("data: ")) for event in events]
+        said = [c["choices"][0].get("delta", c["choices"][0]) for c in chunks]
+        assert "".join(part.get("content", part.get("text")) or "" for part in said) == expected
+        assert done == "data: [DONE]" and spent["choices"] == []
+        assert spent["usage"]["completion_tokens"] <= 12
+
+
+def test_completion_echo_and_the_new_name_of_max_tokens(api):
+    asked = {"messages": None, "prompt": PROMPT, "temperature": 0, "max_tokens": 3}
+    plain = complete(api, "completions", **asked).json()["choices"][0]["text"]
+    echoed = complete(api, "completions", echo=True, **asked).json()["choices"][0]["text"]
+    assert echoed == PROMPT + plain
+    assert complete(api, "completions", **(asked | {"model": BERT})).status_code == 404
+    assert complete(api, max_completion_tokens=2).json()["usage"]["completion_tokens"] == 2
+
+
+def test_a_task_that_the_model_does_not_have_is_refused(api, models):
+    bert = InferenceClient(model=f"{api}/models/{BERT}/pipeline/feature-extraction", token=None)
+    features = bert.feature_extraction("房间很干净")
+    encoded = models[BERT].tokenizer("房间很干净", return_tensors="pt")
+    expected = models[BERT].model.base_model(**encoded).last_hidden_state.detach().numpy()
+    assert features.shape == (1, 7, 32) and abs(features - expected).max() < 1e-5
+    for client, call in (
+        (f"{BERT}/pipeline/fill-mask", lambda c: c.fill_mask("房间很[MASK]净")),
+        (BERT, lambda c: c.fill_mask("房间很[MASK]净")),
+        (f"{GPT}/pipeline/summarization", lambda c: c.summarization("房间很干净")),
+        (f"{GPT}/pipeline/feature-extraction", lambda c: c.feature_extraction("好")),
+        (BERT, lambda c: c.question_answering(question="谁", context="我")),
+        (BERT, lambda c: c.zero_shot_classification("好", candidate_labels=["a", "b"])),
+        (BERT, lambda c: c.sentence_similarity("好", ["坏"])),
+    ):
+        with pytest.raises(HfHubHTTPError) as refused:
+            call(InferenceClient(model=f"{api}/models/{client}", token=None))
+        assert refused.value.response.status_code in (400, 422)
+
+
+def test_content_type_is_named_when_it_is_wrong(api):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", None):
+        headers = {"Content-Type": kind} if kind else {}
+        response = requests.post(
+            f"{api}/models/{GPT}", data=b'{"inputs": "x"}', headers=headers, timeout=10
+        )
+        assert response.status_code == 415
+        said = response.json()["error"]
+        assert "application/json" in said and (kind or "没有写") in said
+
+
+def test_bearer_may_be_written_small(models):
+    with serving(make_app(models, TOKEN)) as url:
+        for scheme in ("bearer", "BEARER"):
+            headers = {"Authorization": f"{scheme} {TOKEN}"}
+            assert ask(url, {"inputs": "好"}, BERT, headers=headers).status_code == 200
+        schema = requests.get(f"{url}/openapi.json", timeout=10).json()
+        assert "HTTPBearer" in schema["components"]["securitySchemes"]  # Authorize in /docs
+
+
+def test_docs_say_what_the_server_answers(api):
+    schema = requests.get(f"{api}/openapi.json", timeout=10).json()
+    assert "HTTPBearer" not in json.dumps(schema)
+    sent = 0
+    for path, methods in schema["paths"].items():
+        for method in methods.values():
+            problem = method["responses"]["422"]["content"]["application/json"]["schema"]
+            assert problem["$ref"].endswith("/Problem")
+        if "post" in methods:
+            body = methods["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            for example in schema["components"]["schemas"][body.rsplit("/", 1)[1]]["examples"]:
+                where = path.format(org="someone", name="tiny-gpt", task="text-generation")
+                if where in ("/models/tiny-gpt", "/models/tiny-gpt/pipeline/text-generation"):
+                    where = where.replace("tiny-gpt", BERT).replace("generation", "classification")
+                    example = example | {"parameters": {}}
+                if "model" in example:
+                    example = example | {"model": GPT}
+                answer = requests.post(f"{api}{where}", json=example, timeout=30)
+                assert answer.status_code == 200, (where, answer.text)
+                sent += 1
+    assert sent == 6
+
+
+def test_hostile_requests_and_half_open_connections(trained, monkeypatch):
+    monkeypatch.setattr(inference_api, "HEAD_SECONDS", 2)
+    injected, survived, lost = attack(300, 0, trained / "best.pth")
+    assert (injected, survived) == (300, 300), lost[:3]
+    injected, survived, lost = half_open(60, 15)
+    assert injected == survived, lost
 
 
 def test_token_is_required_when_set(models):
@@ -252,13 +407,18 @@ def test_unknown_model_or_route_is_a_json_404(api):
         ({"inputs": ""}, "空"),
         ({"inputs": "好\ud83d"}, "半个 emoji"),
         ({"inputs": "长" * 200}, "上限 128"),
-        ({"inputs": ["a", "b"]}, "inputs"),
+        ({"inputs": ["a", 5]}, "inputs：要是一段文字，或 1 到 32 段文字的列表"),
+        ({"inputs": []}, "inputs：要是一段文字"),
+        ({"inputs": ["a"] * 33}, "inputs：要是一段文字"),
+        ({"inputs": ["a"], "stream": True}, "不能是列表"),
+        ({"inputs": PROMPT, "options": {"use_gpu": True}}, "options.use_gpu：不认识的参数"),
+        ({"inputs": PROMPT, "parameters": {"watermark": True}}, "watermark：不认识的参数"),
+        ({"inputs": PROMPT, "parameters": {"seed": 2**64}}, "seed：要小于"),
         ({"text": PROMPT}, "inputs"),
         ([PROMPT], "请求体"),
     ],
 )
 def test_bad_requests_are_json_422(api, payload, word):
-    response = requests.post(f"{api}/models/{GPT}", data=json.dumps(payload), timeout=10)
     response = requests.post(
         f"{api}/models/{GPT}",
         data=json.dumps(payload),
@@ -290,7 +450,7 @@ def test_size_is_limited_even_without_content_length(api):
 
 
 def test_a_request_that_never_ends_is_given_up(api, monkeypatch):
-    monkeypatch.setattr(inference_api, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(gatekeeper, "BODY_SECONDS", 0.5)
     host, port = api.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         head = f"POST /models/{BERT} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n"

@@ -1,26 +1,33 @@
-"""label_curve.py: balanced, nested subsets; scores that resume; the lead that the table prints"""
+"""label_curve.py: proportional, nested subsets; scores that resume; the printed lead"""
 
 import json
 import re
 
 import numpy as np
-from conftest import TINY, run_script
+import pytest
+from conftest import TINY, make_bert, run_here, run_script, write_csv
 from matplotlib import image
 
 from course.baseline import tfidf_baseline
 from course.reviews import load_reviews, to_splits
+from curves import finetuned, read_notes
 from label_curve import subset
+from my_dataset import MyDataset
 
 CURVE = "demo02_sentiment/label_curve.py"
 
 
-def test_subsets_are_balanced_nested_and_different_from_seed_to_seed():
+def test_subsets_are_proportional_nested_and_different_from_seed_to_seed():
     labels = np.array([0] * 300 + [1] * 90 + [2] * 10)
-    small, large = subset(labels, 30, 0), subset(labels, 200, 0)
-    assert len(set(small)) == 30 and set(small) < set(large) and len(set(large)) == 200
-    assert np.bincount(labels[small]).tolist() == [10, 10, 10]
-    assert np.bincount(labels[large]).tolist() == [100, 90, 10]  # what a rare class has, it gives
-    assert set(subset(labels, 30, 1)) != set(small)
+    small, large = subset(labels, 40, 0), subset(labels, 200, 0)
+    assert len(set(small)) == 40 and set(small) < set(large) and len(set(large)) == 200
+    # each class in its own proportion; a rare one is there from the start
+    assert np.bincount(labels[small]).tolist() == [30, 9, 1]
+    assert np.bincount(labels[large]).tolist() == [150, 45, 5]
+    assert np.bincount(labels[subset(labels, 3, 1)]).tolist() == [1, 1, 1]
+    halves = np.array([0, 1] * 50)
+    assert np.bincount(halves[subset(halves, 20, 2)]).tolist() == [10, 10]
+    assert set(subset(labels, 40, 1)) != set(small)
     assert sorted(subset(labels, 400, 3)) == list(range(400))
 
 
@@ -48,8 +55,67 @@ def test_table_picture_and_resume(repo, mini_data, tmp_path):
 
     notes = tmp_path / "label_curve.json"
     done = json.loads(notes.read_text(encoding="utf-8"))
+    del done["sha256"]  # of all the others; a file without it is taken as it is
     assert len(done) == 3 * (4 * 2 + 1)
-    done = {key: 0.5 if "TF-IDF 20 " in key else value for key, value in done.items()}
+    assert all(len(pair) == 2 and min(pair) > 0 for pair in done.values())
+    assert "macro-F1" not in first.stdout  # as many of the one as of the other
+    done = {key: [0.5, 0.5] if "TF-IDF 20 " in key else value for key, value in done.items()}
     notes.write_text(json.dumps(done), encoding="utf-8")
     again = run_script(repo, CURVE, *flags)
     assert re.search(r"^20 +50\.0 ± 0\.0 ", again.stdout, re.MULTILINE)  # read, not computed anew
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"a": 0.5}', '{"a": [0.5]}', '{"a": ["x", 1]}', "\xff"]
+)
+def test_damaged_notes_are_not_believed(capsys, tmp_path, text):
+    notes = tmp_path / "label_curve.json"
+    notes.write_bytes(text.encode("latin-1"))
+    assert read_notes(notes) == {} and "重新算" in capsys.readouterr().out
+    notes.write_text('{"a": [0.5, 0.25]}', encoding="utf-8")
+    assert read_notes(notes) == {"a": [0.5, 0.25]} and capsys.readouterr().out == ""
+    assert read_notes(tmp_path / "none.json") == {} and capsys.readouterr().out == ""
+
+
+def test_lopsided_classes_are_also_scored_by_macro_f1(monkeypatch, capsys, mini_bert, tmp_path):
+    """Three classes, the smallest never told: accuracy stays high, macro-F1 does not"""
+    counts = (("甲", "a", 60, 0), ("乙", "b", 60, 0), ("甲", "c", 10, 3))
+    for split, name in enumerate(("train", "validation", "test")):  # all of different lengths
+        rows = [
+            (word * (30 + 6 * i + shift + split), label)
+            for word, label, count, shift in counts
+            for i in range(count)
+        ]
+        write_csv(tmp_path / "data" / f"{name}.csv", rows)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "label_curve.json").write_text("{", encoding="utf-8")
+    arguments = ("--model", mini_bert, "--data", tmp_path / "data", "--subsets", 1)
+    code, output = run_here(monkeypatch, capsys, CURVE, *arguments, "--params", tmp_path / "out")
+    assert code == 0 and "重新算" in output, output
+    assert "a 60 条，b 60 条，c 10 条" in output
+    accuracy, macro = re.findall(r"^130 +([\d.]+) ± 0\.0", output, re.MULTILINE)
+    assert float(accuracy) == pytest.approx(100 * 120 / 130, abs=0.06)
+    # of a: 60 right among 70 said, of b: all, of c: none
+    assert float(macro) == pytest.approx(100 * (120 / 130 + 1 + 0) / 3, abs=0.06)
+
+
+def test_fine_tuning_sees_few_labels_often_enough(monkeypatch, tmp_path):
+    """Forty labels are two batches: a BERT that knows nothing needs many rounds of them"""
+    some = "一二三四五六七"
+    for split, name in enumerate(("train", "validation", "test"), start=1):
+        rows = [
+            ("甲乙"[i % 2] * 6 + some[i % 7] * 3 + some[i // 7] * split, i % 2) for i in range(48)
+        ]
+        write_csv(tmp_path / "data" / f"{name}.csv", rows)
+    train = MyDataset("train", tmp_path / "data")
+    small = make_bert(
+        tmp_path / "bert",
+        vocab_size=21128,
+        num_hidden_layers=1,
+        hidden_size=32,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    monkeypatch.setattr("curves.encoder_lr", lambda hidden: 3e-3)  # random weights: far to go
+    guess = finetuned(small, train, np.arange(40), train.texts[40:], seed=0)
+    assert (guess == train.labels[40:]).all()

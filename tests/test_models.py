@@ -26,7 +26,7 @@ from course.models import (
     find_model,
     fingerprint,
     licence_of,
-    load_bert,
+    load_encoder,
     load_model,
     load_tokenizer,
     model_name,
@@ -143,23 +143,26 @@ def test_unusable_berts_are_refused(tmp_path, mini_bert):
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(CourseError, match="文件可能不完整"):
-        load_bert(broken)
+        load_encoder(broken)
     weights.write_bytes((mini_bert / "model.safetensors").read_bytes())
     edit_json(broken / "config.json", num_hidden_layers=3)
     with pytest.raises(CourseError, match="缺少 16 个权重"):  # one whole layer
-        load_bert(broken)
+        load_encoder(broken)
     edit_json(broken / "config.json", model_type="gpt2")
     with pytest.raises(CourseError, match="是 gpt2 模型"):
-        load_bert(broken)
+        load_encoder(broken)
 
 
 def test_only_the_pooler_may_be_missing(tmp_path, mini_bert):
-    model = load_bert(mini_bert)
+    model = load_encoder(mini_bert)
     assert model.dtype == torch.float32 and not model.training
     model.pooler = nn.Identity()
     folder = copy_of(mini_bert, tmp_path / "no-pooler")
     model.save_pretrained(folder)
-    assert load_bert(folder).pooler is not None
+    first, second = load_encoder(folder), load_encoder(folder)
+    assert first.pooler is None  # a random one would make every loading another model
+    tokenizer = load_tokenizer(mini_bert)
+    assert fingerprint(first, tokenizer) == fingerprint(second, tokenizer)
     kind, parts = AutoModelForSequenceClassification, ("classifier.", "bert.pooler.")
     assert isinstance(load_model(kind, folder, parts), BertForSequenceClassification)
     with pytest.raises(CourseError, match=r"缺少 2 个权重，如 classifier\.bias"):
@@ -181,7 +184,7 @@ def test_loading_is_quiet_and_leaves_the_logs_as_they_were(mini_bert, tmp_path, 
 
 
 def test_fingerprint_sees_every_change_of_the_encoder(mini_bert):
-    encoder, tokenizer = load_bert(mini_bert), load_tokenizer(mini_bert)
+    encoder, tokenizer = load_encoder(mini_bert), load_tokenizer(mini_bert)
     original = fingerprint(encoder, tokenizer)
     tokenizer(["很长的一句话"], truncation=True, max_length=3, padding="max_length")
     assert fingerprint(encoder, tokenizer) == original  # a call leaves no trace
@@ -199,7 +202,7 @@ def test_fingerprint_sees_every_change_of_the_encoder(mini_bert):
 def test_fingerprint_of_the_shipped_model_stays():
     """params/ folders of learners hold it: another value would refuse every one of them"""
     expected = "cc377d2c89003c0e1af2f62ca76651ce76439123e1f75b9b9fc9f3c2cebd59c7"
-    assert fingerprint(load_bert(TINY), load_tokenizer(TINY)) == expected
+    assert fingerprint(load_encoder(TINY), load_tokenizer(TINY)) == expected
 
 
 def test_tiny_bert_is_a_complete_standard_bert_folder():
@@ -237,7 +240,7 @@ def test_tiny_bert_beats_the_same_architecture_with_random_weights(tmp_path, spl
     )
     accuracy = {}
     for name, folder in (("tiny", TINY), ("random", random)):
-        encoder, tokenizer = load_bert(folder), load_tokenizer(folder, 128)
+        encoder, tokenizer = load_encoder(folder), load_tokenizer(folder, 128)
         train, validation = (
             encode(encoder, tokenizer, [t for t, _ in splits[s][:n]], progress=False)
             for s, n in (("train", 1200), ("validation", 600))

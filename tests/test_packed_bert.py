@@ -9,14 +9,14 @@ from transformers.activations import ACT2FN
 
 from course import packed_bert
 from course.errors import CourseError
-from course.models import load_bert, load_tokenizer
-from course.packed_bert import cls_features, encode, make_batches, prepare
+from course.models import load_encoder, load_tokenizer
+from course.packed_bert import encode, make_batches, packed_features, prepare
 from features import cls_features as sorted_batches
 
 
 @pytest.fixture(scope="module")
 def encoder(mini_bert):
-    return load_bert(mini_bert).eval()
+    return load_encoder(mini_bert).eval()
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, mon
     several = [[5, 3, 10], [7], [0, 1, 2, 4, 6, 8, 9]]
     for batches in (several, [[0, 1, 2]]):
         rows = [[sequences[i] for i in batch] for batch in batches]
-        ours = cls_features(encoder, rows, prepare(encoder))
+        ours = packed_features(encoder, rows, prepare(encoder))
         for batch, rows in zip(batches, ours, strict=True):
             expected = torch.stack([alone[i] for i in batch])
             torch.testing.assert_close(rows, expected, atol=5e-6, rtol=0)
@@ -88,7 +88,7 @@ def test_few_shapes_reach_onednn(encoder, monkeypatch):
     lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
     sequences = [np.full(n, 100, np.int32) for n in lengths]
     batches = [[sequences[i] for i in batch] for batch in make_batches(lengths)]
-    cls_features(encoder, batches, prepare(encoder))
+    packed_features(encoder, batches, prepare(encoder))
     assert len(shapes) <= 3 and all(n % packed_bert.SHAPE == 0 for _, n in shapes)
 
 

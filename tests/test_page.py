@@ -14,7 +14,7 @@ from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from batching import BatchingClassifier
 from classifier import SentimentClassifier
@@ -161,10 +161,18 @@ def test_type_a_review_and_see_why(page, classifier):
     for name, p in zip(classifier.labels, row, strict=True):
         assert f"{name}\n{share(p)}" in text(page, "bars")
     assert "".join(pieces(page)) == review  # and <b> is text, not HTML
-    page.find_element(By.CSS_SELECTOR, ".piece:nth-child(3)").click()
-    after = classifier.probabilities([review.replace("很", "[MASK]")])[0, best].item()
+    assert "服务" in pieces(page)  # a word stays whole
+    empty = classifier.probabilities([""])[0, best].item()
+    assert f"{label} {share(empty)}" in text(page, "start")
+    page.find_elements(By.CSS_SELECTOR, ".piece")[pieces(page).index("服务")].click()
+    after = classifier.probabilities([review.replace("服务", "")])[0, best].item()
     detail = text(page, "detail")
-    assert "遮住「很」" in detail and (share(after) in detail or "几乎不变" in detail)
+    assert "「服务」" in detail and (share(after) in detail or "几乎不变" in detail)
+    # an error does not leave the old verdict standing
+    element(page, "text").clear()
+    element(page, "text").send_keys(" ", Keys.ENTER)
+    wait(page, lambda: "还没有写" in text(page, "one-error"))
+    assert not element(page, "verdict").is_displayed() and not element(page, "why").is_displayed()
 
 
 def test_the_examples_of_the_lecture(page, classifier):
@@ -178,6 +186,14 @@ def test_the_examples_of_the_lecture(page, classifier):
     assert text(page, "verdict-note") != ""  # three characters: a hint that this is little
 
 
+def on_screen(page, name) -> bool:
+    return page.execute_script(
+        "const box = document.getElementById(arguments[0]).getBoundingClientRect();"
+        "return box.top >= 0 && box.bottom <= innerHeight + 1",
+        name,
+    )
+
+
 def test_bad_input_is_said_on_the_page(page):
     element(page, "text").send_keys("  ", Keys.ENTER)
     wait(page, lambda: "还没有写" in text(page, "one-error"))
@@ -186,7 +202,10 @@ def test_bad_input_is_said_on_the_page(page):
     wait(page, lambda: "最多 10000" in text(page, "one-error"))
     write(page, "text", "长" * 10000)
     page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
-    wait(page, lambda: "模型没看到" in text(page, "legend"))
+    wait(page, lambda: "后面 9502 个字模型没看到" in text(page, "tail"))
+    # the detail of the first piece is on the screen, however long the text is
+    page.find_element(By.CSS_SELECTOR, ".piece").click()
+    assert on_screen(page, "detail")
     assert text(page, "one-error") == ""
 
 
@@ -203,7 +222,10 @@ def test_upload_a_gbk_csv_and_download_the_result(page, classifier, mini_data, t
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: element(page, "download").is_displayed())
 
-    assert text(page, "summary").startswith(f"{len(texts)} / {len(texts)} 条，1 条是空的")
+    summary = text(page, "summary")
+    assert (
+        summary.startswith(f"评论.csv：{len(texts)} / {len(texts)} 条") and "1 条是空的" in summary
+    )
     probabilities, notes = classifier.judge(texts)
     for i, name in enumerate(classifier.labels):
         count = int((probabilities[~probabilities[:, 0].isnan()].argmax(dim=1) == i).sum())
@@ -270,7 +292,7 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: "还没有评论" in text(page, "many-error"))
     for name, content, message in (
-        ("a.xlsx", "x", "不认识"),
+        ("a.xlsx", "x", "不是 Excel"),
         ("a.csv", 'text\n"x', "不成对"),
         ("a.csv", "text\nx,y", "第 2 行有 2 格"),
         ("a.csv", "text\n", "一条评论也没有"),
@@ -287,7 +309,80 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
     write(page, "lines", "很好\n\n<i>太差</i>\n")
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: element(page, "download").is_displayed())
-    assert text(page, "summary") == "2 / 2 条" and "<i>太差</i>" in text(page, "rows")
+    assert text(page, "summary").startswith("粘贴的评论：2 / 2 条") and "<i>太差</i>" in text(
+        page, "rows"
+    )
+
+
+def test_the_table_is_filtered_and_sorted_and_a_row_leads_to_its_why(page, classifier):
+    reviews = ["房间很干净，服务也好", "又脏又吵，再也不来了", "还行吧", "一般", "长" * 600]
+    rows = classifier.probabilities(reviews)
+    element(page, "tab-many").click()
+    write(page, "lines", "\n".join(reviews))
+    page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+    wait(page, lambda: element(page, "download").is_displayed())
+
+    def shown() -> list[str]:
+        return [cell.text for cell in page.find_elements(By.CSS_SELECTOR, "#rows td:nth-child(2)")]
+
+    def choose(name, option) -> None:
+        Select(element(page, name)).select_by_visible_text(option)
+
+    best = [classifier.labels[i] for i in rows.argmax(dim=1).tolist()]
+    said = [
+        label if p >= 0.6 else f"拿不准，略偏{label}"
+        for label, p in zip(best, rows.max(dim=1).values.tolist(), strict=True)
+    ]
+    assert shown() == said  # the same words as for one sentence
+    choose("sort", "最拿不准的在前")
+    order = rows.max(dim=1).values.argsort().tolist()
+    assert shown() == [said[i] for i in order]
+    choose("sort", "从负向到正向")
+    assert shown() == [said[i] for i in rows[:, 1].argsort().tolist()]
+    choose("filter", "负向")
+    assert len(shown()) == best.count("负向") and "负向" in "".join(shown())
+    choose("filter", "空的、截断的")
+    assert len(shown()) == 1 and "1 条太长" in text(page, "summary")
+    choose("filter", "全部")
+    choose("sort", "原来的顺序")
+    page.find_elements(By.CSS_SELECTOR, "#rows button")[1].click()
+    wait(page, lambda: "".join(pieces(page)) == reviews[1])
+    assert element(page, "text").get_property("value") == reviews[1]
+    assert text(page, "verdict-label") == said[1]
+
+
+# a phone; a laptop at 200 %
+@pytest.mark.parametrize(("width", "height"), [(390, 664), (640, 400)])
+def test_the_verdict_is_on_the_screen(page, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        write(page, "text", "等了一个小时才上菜，鱼还是凉的，再也不来了")
+        page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
+        wait(page, lambda: element(page, "verdict").is_displayed())
+        assert on_screen(page, "verdict")
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_forced_colours_keep_the_bars_and_the_effects(page):
+    media = {"features": [{"name": "forced-colors", "value": "active"}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        page.find_elements(By.CSS_SELECTOR, "#examples button")[0].click()
+        wait(page, lambda: len(pieces(page)) > 1)
+        behind, bar, lines = page.execute_script(
+            "const style = (node) => getComputedStyle(node);"
+            "document.querySelector('.piece').style.setProperty('--line', '4px');"
+            "return [style(document.querySelector('#bars .track')).backgroundColor,"
+            " style(document.querySelector('#bars .fill')).backgroundColor,"
+            " [...document.querySelectorAll('.piece')].map((n) =>"
+            " style(n).textDecorationLine + parseInt(style(n).textDecorationThickness))]"
+        )
+        assert bar != behind
+        assert lines[0] == "underline4" and all(line.startswith("underline") for line in lines)
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -18,10 +19,12 @@ from loopback_tools import loopback_environment
 from pyarrow import parquet
 
 from batching import BatchingClassifier
-from bench_clients import ask_for
+from bench_clients import ask_beside_batches, ask_for
+from bench_common import memory
 from classifier import SentimentClassifier
 from course.errors import CourseError
-from course.inference_api import MAX_BYTES, serving
+from course.gatekeeper import MAX_BYTES, STOPPING
+from course.inference_api import serving
 from course.reviews import load_reviews, to_splits
 from page_routes import MAX_FILE, MAX_ROWS
 from serve import MAX_TEXTS, make_sentiment_app
@@ -82,6 +85,7 @@ def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, 
     """The worker is held in its first batch until fifteen more wait: those are one batch"""
     batches, release = [], threading.Event()
     plain = SentimentClassifier.logits
+    monkeypatch.setattr(classifier, "batch_chars", 16 * 500)
 
     def logits(self, texts):
         batches.append(len(texts))
@@ -119,6 +123,57 @@ def test_a_failure_reaches_every_waiting_request_and_the_next_one_works(url, mon
     assert refused.status_code == 500 and "RuntimeError" in refused.json()["error"]
     monkeypatch.undo()
     assert ask(url, "models/sentiment", {"inputs": "很好"}).status_code == 200
+
+
+def test_a_short_question_goes_before_the_rest_of_a_long_one(classifier, url, monkeypatch):
+    """While one batch is computed, a long request and then a short one arrive: the next batch holds
+    the short one, and the long one still gets all its answers"""
+    batches, release = [], threading.Event()
+    plain = SentimentClassifier.logits
+
+    def logits(self, texts):
+        batches.append(texts)
+        assert release.wait(60)
+        return plain(self, texts)
+
+    monkeypatch.setattr(SentimentClassifier, "logits", logits)
+    long = [f"{i}" + "长" * 200 for i in range(40)]  # 48 KB of JSON
+    asked = [{"texts": ["占住"]}, {"texts": long}, {"texts": ["短"]}]
+    answers, threads = [None] * 3, []
+
+    def client(i):
+        answers[i] = ask(url, "classify", asked[i]).json()
+
+    for i, waiting in enumerate((0, 40, 41)):
+        threads.append(threading.Thread(target=client, args=(i,)))
+        threads[i].start()
+        while len(batches) < 1 or classifier.waiting.qsize() < waiting:
+            time.sleep(0.01)
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert batches[0] == ["占住"] and "短" in batches[1]
+    assert sum(map(len, batches[1])) <= classifier.batch_chars + 201
+    assert [len(a) for a in answers] == [1, 40, 1]
+
+
+def test_memory_does_not_grow_with_every_new_length(url):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    session = requests.Session()
+
+    def ask_lengths(lengths):
+        for n in lengths:
+            session.post(f"{url}/models/sentiment", json={"inputs": "长" * n}, timeout=60)
+
+    ask_lengths([1, *range(50, 500, 64)])  # each of the eight shapes once
+    before = memory("VmRSS", os.getpid())
+    ask_lengths(range(2, 498, 2))
+    assert memory("VmRSS", os.getpid()) - before < 30  # MB
+
+
+def test_two_seconds_of_eight_batch_clients_and_a_short_question(url, reviews):
+    assert len(ask_beside_batches(url, reviews[:64], 2)) >= 2
 
 
 def test_two_seconds_of_32_clients(url, reviews, expected):
@@ -189,7 +244,8 @@ def test_a_file_that_cannot_be_used_is_said(url):
     assert len(packed.getvalue()) < MAX_BYTES
     for name, body, word in (
         ("a.parquet", packed.getvalue(), "predict.py --file"),
-        ("a.xlsx", b"PK", "不认识 a.xlsx 的扩展名"),
+        ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
+        ("a.xlsx", b"PK", "a.xlsx 不是 Excel 文件"),
         ("a.csv", b"", "一行数据也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
         ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
@@ -248,6 +304,62 @@ def test_the_script_serves_until_it_is_stopped(repo, trained):
     finally:
         server.kill()
     assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_with_thirty_batches_in_flight(repo, trained, stop, tmp_path):
+    """More work than three seconds are enough for: every client gets an answer or one sentence"""
+    slow = tmp_path / "slow.py"  # serve.py with a classifier that takes a second for every batch
+    slow.write_text(
+        "import runpy, sys, time\nfrom classifier import SentimentClassifier\n"
+        "plain = SentimentClassifier.logits\n"
+        "def logits(self, texts):\n    time.sleep(1)\n    return plain(self, texts)\n"
+        "SentimentClassifier.logits = logits\n"
+        "sys.argv[0] = 'serve.py'\n"
+        f"runpy.run_path({str(repo / 'demo02_sentiment/serve.py')!r}, run_name='__main__')\n",
+        encoding="utf-8",
+    )
+    env = loopback_environment(repo)
+    env["PYTHONPATH"] += os.pathsep + str(repo / "demo02_sentiment")
+    server = subprocess.Popen(
+        [sys.executable, str(slow), "--port", "0", "--weights", str(trained / "best.pth")],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    out, answers = "", []
+    try:
+        while "Ctrl-C 停止" not in out:
+            line = server.stdout.readline()
+            assert line, out
+            out += line
+        url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
+
+        def client(i):
+            answer = ask(
+                url, "classify", {"texts": [f"{i}、{j}，" + "好" * 100 for j in range(60)]}
+            )
+            answers.append((answer.status_code, answer.json()))
+
+        threads = [threading.Thread(target=client, args=(i,)) for i in range(30)]
+        for thread in threads:
+            thread.start()
+        time.sleep(2)
+        started = time.monotonic()
+        server.send_signal(stop)
+        out += server.communicate(timeout=30)[0]
+        took = time.monotonic() - started
+        for thread in threads:
+            thread.join()
+    finally:
+        server.kill()
+    assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
+    assert took < 5 and len(answers) == 30
+    refused = [answer for status, answer in answers if status != 200]
+    assert refused and all(answer == {"error": STOPPING} for answer in refused)
+    assert all(status in (200, 503) for status, _ in answers)
 
 
 def test_a_port_that_is_taken_or_cannot_be_is_said(classifier, trained):

@@ -1,17 +1,25 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
+import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import environment, load, read_log, run_here, run_script, write_csv
+from sklearn.utils.class_weight import compute_class_weight
+
+from checkpoint import RESUME, Checkpoints
+from course.columns import DataSource
+from my_dataset import MyDataset
 
 TRAIN = "demo02_sentiment/train.py"
 
@@ -108,7 +116,8 @@ def test_prints_device_and_every_fifth_batch(repo, mini_bert, mini_data, tmp_pat
         *("--batch-size", 30, "--max-length", 50, "--recompute"),
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"设备 {'cuda' if torch.cuda.is_available() else 'cpu'}")
+    assert f"\n设备 {'cuda' if torch.cuda.is_available() else 'cpu'}" in done.stdout
+    assert done.stdout.startswith(f"数据：{mini_data}")  # the report of the learner's data is first
     assert re.findall(r"  轮次 0 批次 (\d+) loss 0\.\d+ 精度 [01]\.\d+", done.stdout) == [
         "0",
         "5",
@@ -136,11 +145,78 @@ def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_da
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "收到 Ctrl-C" in out and "Traceback" not in err
+    assert "收到 Ctrl-C" in out and "--resume" in out and "Traceback" not in err
+    assert (tmp_path / RESUME).is_file()
     epochs = len(read_log(tmp_path))
     assert epochs >= 21 and len(list(tmp_path.glob("*bert.pth"))) == epochs
     load(tmp_path / f"{epochs - 1}bert.pth")
     assert (tmp_path / "curve.png").exists() and not list(tmp_path.glob(".*"))
+
+
+def stop_after(monkeypatch, epochs: int) -> None:
+    """Ctrl-C arrives when so many epochs are saved, in the process of the test"""
+    save = Checkpoints.save
+
+    def interrupted(self, *args, **kwargs):
+        if len(self.history) == epochs:
+            raise KeyboardInterrupt
+        return save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+
+
+def test_resume_ends_as_if_nothing_had_happened_and_refuses_other_settings(
+    monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
+):
+    params = tmp_path / "params"
+    flags = ["--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6]
+    flags += ["--patience", 0, "--lr", 0.01]
+
+    def train(*more: object) -> tuple[object, str]:
+        return run_here(monkeypatch, capsys, TRAIN, *flags, *more)
+
+    code, _ = train("--resume")
+    assert "没有停在半路的训练" in str(code) and not list(params.glob("*"))
+    with monkeypatch.context() as interruption:
+        stop_after(interruption, 3)
+        code, text = train()
+    assert code == 0 and "停在轮次 2" in text and len(read_log(params)) == 3
+    code, _ = train("--resume", "--lr", 0.02, "--seed", 1)
+    assert "learning_rate、seed 和现在的不一样" in str(code) and "下一步：" in code
+    code, _ = train("--resume", "--patience", 5)
+    assert "patience 和现在的不一样" in str(code)
+    half = (params / RESUME).read_bytes()
+    (params / RESUME).write_bytes(half[:300] + b"?" + half[301:])
+    assert "坏了，接不上" in str(train("--resume")[0])
+    (params / RESUME).write_bytes(half)
+
+    code, text = train("--resume")
+    assert (
+        code == 0 and "接着训练：轮次 0 已经跑完" in text
+    )  # an epoch of 5 ms: saved once a second
+    assert {path.name for path in params.iterdir()} == {path.name for path in trained.iterdir()}
+    for path in trained.glob("*.pth"):
+        assert (params / path.name).read_bytes() == path.read_bytes(), path.name
+    assert (params / "curve.png").read_bytes() == (trained / "curve.png").read_bytes()
+    logs = [[{**row, "seconds": 0} for row in read_log(folder)] for folder in (params, trained)]
+    assert logs[0] == logs[1]
+    assert "没有停在半路的训练" in str(train("--resume")[0])  # it is finished
+
+
+def test_a_new_training_leaves_nothing_of_the_one_before(
+    monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
+):
+    params = shutil.copytree(trained, tmp_path / "params")
+    (params / ".best.pth.4000000.course.tmp").write_bytes(b"of a process that was killed")
+    with monkeypatch.context() as interruption:
+        interruption.setattr(Checkpoints, "report", lambda self: 1 / 0)  # dies before log and curve
+        with pytest.raises(ZeroDivisionError):
+            run_here(
+                *(monkeypatch, capsys, TRAIN, "--model", mini_bert, "--data", mini_data),
+                *("--params", params, "--epochs", 2),
+            )
+    names = {path.name for path in params.iterdir()}
+    assert names == {"0bert.pth", "1bert.pth", "best.pth", "run.json", RESUME}
 
 
 def read_only_folder(tmp_path: Path) -> Path:
@@ -151,13 +227,48 @@ def read_only_folder(tmp_path: Path) -> Path:
     return folder
 
 
+def test_class_weights_are_those_of_scikit_learn_and_change_the_training(
+    repo, mini_bert, splits, tmp_path
+):
+    rows = [(text, ("差", "好")[y]) for text, y in splits["train"][:300] if y or len(text) < 40]
+    lopsided = tmp_path / "a.csv"
+    with lopsided.open("w", encoding="gb18030", newline="") as file:
+        table = [(i, *row) for i, row in enumerate(rows)]
+        csv.writer(file).writerows([("编号", "话", "好坏"), *table])
+    losses = []
+    for how in ("none", "balanced"):
+        params = tmp_path / how
+        done = run_script(
+            repo,
+            TRAIN,
+            *("--model", mini_bert, "--data", lopsided, "--params", params, "--epochs", 2),
+            *("--text-column", "话", "--label-column", "好坏", "--class-weight", how),
+            *("--batch-size", 20),
+        )
+        assert done.returncode == 0, done.stderr
+        losses.append(read_log(params)[0]["loss"])
+        record = json.loads((params / "run.json").read_text(encoding="utf-8"))
+        assert record["class_weight"] == how and record["label_names"] == ["差", "好"]
+        assert record["columns"] == ["话", "好坏"]  # evaluate.py reads the same columns again
+    assert losses[0] != losses[1]
+    dataset = MyDataset("train", DataSource(lopsided, "话", "好坏"))
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=dataset.labels)
+    assert dataset.class_weights("balanced").tolist() == pytest.approx(expected.tolist())
+    assert dataset.class_weights("none") is None
+    done = run_script(repo, "demo02_sentiment/evaluate.py", "--weights", tmp_path / "none/best.pth")
+    assert done.returncode == 0 and "macro-F1  方法" in done.stdout, done.stderr
+
+
 BAD_INPUT = {
     "unknown model": (["--model", "no-such-bert"], "找不到模型 no-such-bert"),
     "folder without config.json": (["--model", "{tmp}"], "没有 config.json"),
     "unknown data": (["--data", "no-such.csv"], "找不到数据 no-such.csv"),
     "empty data": (["--data", "{tmp}/empty.csv"], "是空的"),
     "one class": (["--data", "{tmp}/one.csv"], "只有一种标签"),
-    "wrong columns": (["--data", "{tmp}/wrong.csv"], "缺少列 label、text"),
+    "wrong columns": (
+        ["--data", "{tmp}/wrong.csv"],
+        "认不出哪一列是评论、标签，现有的列是 甲、乙、丙",
+    ),
     "no epochs": (["--epochs", "0"], "--epochs 要是不小于 1 的整数，不能是 0"),
     "negative batch": (["--batch-size", "-3"], "--batch-size 要是不小于 1 的整数，不能是 -3"),
     "too long": (["--max-length", "513", "--data", "{data}"], "超过了这个 BERT 的上限 512"),
@@ -175,7 +286,7 @@ def test_bad_input_is_one_sentence_and_the_next_step(
     flags, message = BAD_INPUT[case]
     write_csv(tmp_path / "empty.csv", [])
     write_csv(tmp_path / "one.csv", [(f"第{i}条评论", 1) for i in range(60)])
-    (tmp_path / "wrong.csv").write_text("review,stars\n好,5\n", encoding="utf-8")
+    (tmp_path / "wrong.csv").write_text("甲,乙,丙\n好,5,6\n", encoding="utf-8")
     if "{read_only}" in flags and sys.platform != "linux":
         pytest.skip("needs a folder that even root cannot write")
     places = {"tmp": tmp_path, "data": mini_data, "read_only": read_only_folder(tmp_path)}

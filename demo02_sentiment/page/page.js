@@ -10,8 +10,9 @@ const EXAMPLES = [
 const LONGEST = 10000; // 一条最多多少个字；模型只看开头 500 个 token 左右，再长没有用
 const BATCH = 32; // 一批评论时，一次请求送几条
 const BATCH_CHARS = 10000; // 一次请求最多多少个字，服务器一个请求最多收 64 KB
+const LONGEST_WORDS = 5000; // 再长就不把切好的词也送去了，一个请求最多 64 KB
 const SHOWN = 200; // 表格最多画几行，下载的文件里是全部
-const UNSURE = 0.6; // 概率不到它就说拿不准
+const UNSURE = 0.6; // 概率不到它就说拿不准，一句话和一批评论都是
 const FLOOR = 0.5; // 推动最大的一段不到它，就不把它画成最深：免得把噪声画成大事
 
 const $ = (id) => document.getElementById(id);
@@ -59,6 +60,7 @@ async function readInfo() {
   const response = await fetch("info");
   const info = await response.json();
   labels = info.labels;
+  readFilters();
   biggestFile = info.max_file;
   $("about").textContent =
     `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
@@ -81,10 +83,12 @@ function addBar(list, label, share, number) {
 
 // ---------- 一句话 ----------
 
+/** 给人看的结论：概率不够大就说拿不准 */
+const conclusion = (label, p) => (p < UNSURE ? `拿不准，略偏${label}` : label);
+
 function showVerdict(text, scores) {
   const [best] = scores; // 服务器已经按分数从高到低排好
-  const unsure = best.score < UNSURE;
-  $("verdict-label").textContent = unsure ? `拿不准，略偏${best.label}` : best.label;
+  $("verdict-label").textContent = conclusion(best.label, best.score);
   $("verdict-label").className = colour(best.label);
   $("verdict-score").textContent = percent(best.score);
   const short = [...text].length < 10;
@@ -93,26 +97,36 @@ function showVerdict(text, scores) {
   $("bars").replaceChildren();
   for (const { label, score } of scores) addBar($("bars"), label, score, percent(score));
   $("verdict").hidden = false;
+  $("verdict").scrollIntoView({ block: "nearest" }); // 手机上、放大之后，结论可能在屏幕外面
+}
+
+/** 中文没有空格，浏览器自己会切词；老浏览器不会，服务器就一个字一段 */
+function wordsOf(text) {
+  if (!Intl.Segmenter || text.length > LONGEST_WORDS) return undefined;
+  return [...new Intl.Segmenter("zh", { granularity: "word" }).segment(text)].map((one) => one.segment);
 }
 
 function showWhy(answer) {
-  const { label, probabilities, pieces, cut } = answer;
+  const { label, probabilities, empty, pieces } = answer;
   const before = probabilities[label];
   const largest = Math.max(0, ...pieces.map((piece) => Math.abs(piece.effect ?? 0)));
   const deepest = Number(getComputedStyle(document.documentElement).getPropertyValue("--deepest"));
+  const opposite = labels.length === 2 ? `推向${labels.find((name) => name !== label)}` : `反对${label}`;
   $("why").classList.toggle("negative", colour(label) === "is-negative");
+  const tail = answer.cut && pieces.at(-1).effect === null ? pieces.pop().text : "";
 
   const describe = (piece) => {
-    const moved = Math.abs(piece.masked - before) < 0.0005;
-    return `遮住「${piece.text.trim()}」：${label} ${percent(before)}` +
-      (moved ? "，几乎不变" : ` → ${percent(piece.masked)}`);
+    const moved = Math.abs(piece.without - before) < 0.0005;
+    const towards = piece.effect >= 0 ? `推向${label}` : opposite;
+    return `「${piece.text.trim()}」${towards}，推动 ${Math.abs(piece.effect).toFixed(1)}；` +
+      `只删掉它：${label} ${percent(before)}` + (moved ? "，几乎不变" : ` → ${percent(piece.without)}`);
   };
   const nodes = pieces.map((piece) => {
-    if (piece.effect === null) {
-      return make("span", piece.text.trim() && cut ? "unseen" : "", piece.text);
-    }
+    if (piece.effect === null) return make("span", "", piece.text);
     const node = make("span", `piece ${piece.effect >= 0 ? "supports" : "opposes"}`, piece.text);
-    node.style.setProperty("--alpha", (deepest * Math.abs(piece.effect)) / Math.max(largest, FLOOR));
+    const depth = Math.abs(piece.effect) / Math.max(largest, FLOOR);
+    node.style.setProperty("--alpha", deepest * depth);
+    node.style.setProperty("--line", `${Math.round(4 * depth)}px`); // 高对比度模式没有底色，用下划线
     node.title = describe(piece);
     node.tabIndex = 0;
     node.setAttribute("role", "button");
@@ -121,6 +135,7 @@ function showWhy(answer) {
       for (const other of nodes) if (other.role) other.setAttribute("aria-pressed", "false");
       node.setAttribute("aria-pressed", "true");
       $("detail").textContent = describe(piece);
+      $("detail").classList.add("chosen");
     };
     node.addEventListener("click", choose);
     node.addEventListener("keydown", (event) => {
@@ -131,18 +146,23 @@ function showWhy(answer) {
     });
     return node;
   });
+  const [start] = Object.entries(empty).sort((a, b) => b[1] - a[1]);
+  $("start").textContent = `起点：一个字也没写时，${label} ${percent(empty[label])}` +
+    (start[0] === label ? "" : `（偏${start[0]}）`) + `；写完整句，${percent(before)}`;
   $("sentence").className = "sentence";
   $("sentence").replaceChildren(...nodes);
+  $("tail").hidden = !tail;
+  $("tail").firstChild.textContent = `太长了，后面 ${[...tail].length} 个字模型没看到`;
+  $("tail").lastChild.textContent = tail;
+  $("detail").classList.remove("chosen");
   $("detail").textContent = largest < FLOOR
     ? "没有哪一段单独说了算，颜色都浅"
-    : "点一个字，看遮住它之后概率变成多少";
-  const opposite = labels.length === 2 ? `推向${labels.find((name) => name !== label)}` : `反对${label}`;
+    : "点一个词，看它推动了多少";
   const legend = [["supports", `推向${label}`], ["opposes", opposite]].map(([name, text]) => {
     const item = make("span", "", text);
     item.prepend(make("i", name));
     return item;
   });
-  if (cut) legend.push(make("span", "unseen", "太长，模型没看到"));
   $("legend").replaceChildren(...legend);
 }
 
@@ -152,6 +172,7 @@ async function judge(text) {
   running = new AbortController();
   const { signal } = running;
   showError("one-error", "");
+  $("verdict").hidden = $("why").hidden = true; // 旧的结论不留在新的句子下面
   if (!text.trim()) return showError("one-error", "还没有写评论呢");
   if (text.length > LONGEST) {
     return showError("one-error", `太长了：有 ${text.length} 个字，最多 ${LONGEST} 个`);
@@ -161,19 +182,22 @@ async function judge(text) {
     showVerdict(text, scores);
     $("sentence").className = "sentence waiting";
     $("sentence").textContent = text;
-    $("detail").textContent = "正在一段一段地遮 …";
+    $("detail").textContent = "正在一段一段地试 …";
+    $("start").textContent = "";
+    $("tail").hidden = true;
     $("legend").replaceChildren();
     $("why").hidden = false;
-    showWhy(await ask("explain", { text }, signal));
+    showWhy(await ask("explain", { text, words: wordsOf(text) }, signal));
   } catch (error) {
     if (error.name === "AbortError") return;
     showError("one-error", error.message);
-    $("why").hidden = true;
+    $("verdict").hidden = $("why").hidden = true;
   }
 }
 
 $("one-form").addEventListener("submit", (event) => {
   event.preventDefault();
+  if (matchMedia("(pointer: coarse)").matches) $("text").blur(); // 手机上收起键盘，好看结果
   judge($("text").value);
 });
 $("text").addEventListener("keydown", (event) => {
@@ -188,12 +212,13 @@ $("text").addEventListener("input", countCharacters);
 for (const example of EXAMPLES) {
   const chip = make("button", "", example);
   chip.type = "button";
-  chip.addEventListener("click", () => {
-    $("text").value = example;
-    countCharacters();
-    judge(example);
-  });
+  chip.addEventListener("click", () => writeAndJudge(example));
   $("examples").append(chip);
+}
+function writeAndJudge(text) {
+  $("text").value = text;
+  countCharacters();
+  judge(text);
 }
 
 // ---------- 一批评论 ----------
@@ -211,7 +236,7 @@ function forgetFile() {
   reading = null;
   upload = null;
   $("file").value = "";
-  $("file-name").textContent = "CSV、TSV、TXT、JSONL 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
+  $("file-name").textContent = "CSV、TSV、TXT、JSON、JSONL、Excel 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
   $("column-row").hidden = $("clear").hidden = true;
   $("paste").hidden = false;
 }
@@ -257,16 +282,68 @@ function* groups(texts) {
   yield group;
 }
 
-function showTotals(total) {
+const isUnsure = (one) => one.label !== null && one.probabilities[one.label] < UNSURE;
+
+function showTotals(total, started) {
   const counts = labels.map((label) => results.filter((one) => one.label === label).length);
-  const empty = results.filter((one) => one.note === "空").length;
-  const cut = results.filter((one) => one.note === "截断").length;
-  $("summary").textContent = `${results.length} / ${total} 条` +
-    (empty ? `，${empty} 条是空的` : "") + (cut ? `，${cut} 条太长，只看了开头` : "");
+  const notes = [
+    [results.filter(isUnsure).length, "拿不准"],
+    [results.filter((one) => one.note === "空").length, "是空的"],
+    [results.filter((one) => one.note === "截断").length, "太长，只看了开头"],
+  ];
+  $("summary").textContent = `${judged.name}：${results.length} / ${total} 条` +
+    notes.filter(([count]) => count).map(([count, what]) => `，${count} 条${what}`).join("");
   $("totals").replaceChildren();
   labels.forEach((label, i) => addBar($("totals"), label, counts[i] / total, `${counts[i]} 条`));
   $("progress").max = total;
   $("progress").value = results.length;
+  const left = ((performance.now() - started) / 1000 / results.length) * (total - results.length);
+  $("left").textContent = results.length ? `还要大约 ${Math.ceil(left)} 秒` : "";
+}
+
+// 只看哪些 {名字: 要不要}，怎么排列 {名字: 谁在前}；空的没有概率，总排在最后
+let filters = {}, sorts = {};
+function readFilters() {
+  const share = (one, label, none) => (one.label === null ? none : one.probabilities[label]);
+  filters = { "全部": () => true };
+  for (const label of labels) filters[label] = (one) => one.label === label;
+  filters["拿不准"] = isUnsure;
+  filters["空的、截断的"] = (one) => one.note !== "";
+  sorts = {
+    "原来的顺序": () => 0,
+    "最拿不准的在前": (a, b) => share(a, a.label, 2) - share(b, b.label, 2),
+    "最有把握的在前": (a, b) => share(b, b.label, -1) - share(a, a.label, -1),
+  };
+  if (labels.length === 2) {
+    const [from, to] = labels;
+    sorts[`从${from}到${to}`] = (a, b) => share(a, to, 2) - share(b, to, 2);
+  }
+  $("filter").replaceChildren(...Object.keys(filters).map((name) => new Option(name)));
+  $("sort").replaceChildren(...Object.keys(sorts).map((name) => new Option(name)));
+}
+
+function showRows() {
+  const chosen = results.filter(filters[$("filter").value]);
+  chosen.sort(sorts[$("sort").value]); // filter 给的是新的列表，results 的顺序不变
+  $("rows").replaceChildren(...chosen.slice(0, SHOWN).map((one) => {
+    const line = make("tr");
+    const p = one.label === null ? 0 : one.probabilities[one.label];
+    const name = make("td", one.label ? colour(one.label) : "hint", one.label ? conclusion(one.label, p) : one.note);
+    const review = make("td");
+    if (one.label) {
+      const button = make("button", "review");
+      button.append(make("span", "clamp", one.text));
+      button.addEventListener("click", () => {
+        select($("tab-one"));
+        writeAndJudge(one.text);
+      });
+      review.append(button);
+    }
+    line.append(make("td", "hint", one.number), name, make("td", "", one.label ? percent(p) : ""), review);
+    return line;
+  }));
+  $("more").hidden = chosen.length <= SHOWN && chosen.length === results.length;
+  $("more").textContent = `表里是 ${Math.min(SHOWN, chosen.length)} 条（符合的 ${chosen.length} 条），下载的 CSV 里是全部 ${results.length} 条`;
 }
 
 let counting = null;
@@ -276,35 +353,30 @@ async function judgeAll(texts) {
   const { signal } = counting;
   const button = $("many-form").querySelector(".primary");
   button.disabled = true;
-  $("rows").replaceChildren();
-  $("table").hidden = $("stop").hidden = $("progress").hidden = false;
-  $("download").hidden = $("more").hidden = true;
-  showTotals(texts.length);
+  $("filter").selectedIndex = $("sort").selectedIndex = 0;
+  $("table").hidden = $("stop").hidden = $("progress").hidden = $("left").hidden = false;
+  $("download").hidden = true;
+  const started = performance.now();
+  showTotals(texts.length, started);
+  showRows();
   try {
     for (const group of groups(texts)) {
       const answer = await ask("classify", { texts: group }, signal);
-      answer.forEach((one, i) => {
-        const number = results.push(one);
-        if (number > SHOWN) return;
-        const line = make("tr");
-        const name = make("td", one.label ? colour(one.label) : "hint", one.label ?? one.note);
-        const score = one.label ? percent(one.probabilities[one.label]) : "";
-        const text = make("td");
-        text.append(make("div", "clamp", group[i]));
-        line.append(make("td", "hint", number), name, make("td", "", score), text);
-        $("rows").append(line);
-      });
-      showTotals(texts.length);
+      const full = results.length >= SHOWN;
+      answer.forEach((one, i) => results.push({ ...one, text: group[i], number: results.length + 1 }));
+      showTotals(texts.length, started);
+      // 表满了、又没有挑和排，再画还是那几行；不重画，正在看的人不会跳
+      if (!full || $("filter").selectedIndex || $("sort").selectedIndex) showRows();
     }
   } catch (error) {
     if (error.name !== "AbortError") showError("many-error", error.message);
   }
-  $("stop").hidden = $("progress").hidden = true;
+  $("stop").hidden = $("progress").hidden = $("left").hidden = true;
   $("download").hidden = results.length === 0;
-  $("more").hidden = results.length <= SHOWN;
-  $("more").textContent = `表里是前 ${SHOWN} 条，下载的 CSV 里是全部 ${results.length} 条`;
+  showRows();
   button.disabled = false;
 }
+for (const name of ["filter", "sort"]) $(name).addEventListener("change", showRows);
 
 $("many-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -316,7 +388,7 @@ $("many-form").addEventListener("submit", (event) => {
   }
   const lines = $("lines").value.split("\n").filter((line) => line.trim());
   if (!lines.length) return showError("many-error", "还没有评论：粘贴几行，或选一个文件");
-  judged = { name: "评论", columns: ["text"], rows: lines.map((line) => [line]) };
+  judged = { name: "粘贴的评论", columns: ["text"], rows: lines.map((line) => [line]) };
   judgeAll(lines);
 });
 
@@ -368,4 +440,5 @@ for (const [i, tab] of tabs.entries()) {
   });
 }
 
+readFilters();
 readInfo().catch(() => { $("about").textContent = "连不上服务器：运行 serve.py 的那个窗口还开着吗？"; });

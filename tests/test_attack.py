@@ -1,0 +1,25 @@
+"""The short form of tests/attack.py: killed, raced and damaged, nothing is lost"""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import environment
+
+from course.paths import ROOT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the attack forks")
+def test_nothing_is_lost(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "attack.py")],
+        env=environment(ROOT) | {"HF_HOME": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=1200,
+    )
+    table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in ("kill", "kill-finetune", "race", "damage"):
+        injected, survived, lost = map(int, table[kind])
+        assert injected == survived > 0 and lost == 0
