@@ -18,6 +18,7 @@ sentence-transformers 是每个核一个进程）；"× 1" 结尾的是默认用
     python benchmarks/bench_encode.py --reviews 64 --rounds 2                 约 10 分钟
     python benchmarks/bench_encode.py --engines lecture "ours fp32" "ours bf16"    只比这几个
     python benchmarks/bench_encode.py --lengths chnsenticorp --reviews 256 --rounds 5
+    python benchmarks/bench_encode.py --parts --reviews 64 --rounds 3    快算法的每一样各值多少
     … --agreement --model bert-base-chinese --engines "ours fp32" "ours bf16"    bf16 改变几条预测
 """
 
@@ -33,6 +34,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -43,10 +45,11 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
+from course import packed_bert
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
-from course.packed_bert import encode, multiplier, prepare
+from course.packed_bert import multiplier
 from course.paths import MODELS
 from course.reviews import load_reviews
 
@@ -120,15 +123,57 @@ def lecture(folder: Path) -> Callable:
     return compute
 
 
-def ours(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+def ours(
+    folder: Path, dtype: torch.dtype = torch.float32, engine: ModuleType = packed_bert
+) -> Callable:
     model, tokenizer = load(folder), load_tokenizer(folder, MAX_LENGTH)
-    kept = list(prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
+    kept = list(engine.prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
 
     def compute(texts: list[str]) -> np.ndarray:
         prepared = kept if len(texts) == 1 else None
-        return encode(model, tokenizer, texts, dtype, prepared, progress=False).numpy()
+        return engine.encode(model, tokenizer, texts, dtype, prepared, progress=False).numpy()
 
     return compute
+
+
+# 快算法的每一样各值多少：拿掉它再量。名字 → 源代码里换掉的几处
+PARTS = {
+    "装箱（改成一条一批）": [("BATCH_TOKENS = 512", "BATCH_TOKENS = 1")],
+    "最后一层只算 [CLS]": [
+        ('if layer is layers[-1] and pooling == "cls":', "if False:"),
+        (
+            '    if pooling == "mean":\n',
+            "    starts = [torch.tensor([0, *each[:-1]]).cumsum(0) for each in sizes]\n"
+            "    hiddens = [h[start] for h, start in zip(hiddens, starts)]\n"
+            '    if pooling == "mean":\n',
+        ),
+    ],
+    "权重先重排": [("ONEDNN = ", "ONEDNN = False and ")],
+    "几批共用一次重排": [("GROUP = 16", "GROUP = 1")],
+    "q、k、v 合成一个": [
+        (
+            "multiplier([attention.query, attention.key, attention.value], dtype)",
+            "(lambda three: lambda x: torch.cat([one(x) for one in three], dim=-1))([multiplier("
+            "[one], dtype) for one in (attention.query, attention.key, attention.value)])",
+        )
+    ],
+    "每个核各算各的": [("cores = max(1, ", "cores = min(1, ")],
+    "凑成固定的形状": [("SHAPE = 64", "SHAPE = 1")],
+}
+
+
+def without(part: str) -> ModuleType:
+    """拿掉一样的 course/packed_bert.py"""
+    source = Path(packed_bert.__file__).read_text(encoding="utf-8")
+    for old, new in PARTS[part]:
+        if old not in source:
+            raise CourseError(
+                f"packed_bert.py 里没有 {old} 了", "照着它改 bench_encode.py 的 PARTS"
+            )
+        source = source.replace(old, new)
+    module = ModuleType("packed_bert_without")
+    exec(compile(source, packed_bert.__file__, "exec"), vars(module))
+    return module
 
 
 def sentence_transformers(
@@ -350,6 +395,14 @@ ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的数值类型, 是不�
     "OpenVINO bf16": (lambda folder: open_vino(folder, "bf16", True), BF16, True),
     "OpenVINO int8": (lambda folder: open_vino(folder, "int8", True), None, True),
 }
+WHOLE = list(ENGINES)  # 默认比的
+for _part in PARTS:
+    for _name, _dtype in (("fp32", F32), ("bf16", BF16)):
+        ENGINES[f"{_name} 拿掉 {_part}"] = (
+            lambda folder, part=_part, dtype=_dtype: ours(folder, dtype, without(part)),
+            _dtype,
+            False,
+        )
 
 
 # ---- 子进程：装好一种做法，主进程说跑就跑一遍 --------------------------------------------------
@@ -465,6 +518,18 @@ def median_ratio(slow: list[dict], fast: list[dict], scale: float = 1) -> float:
     return statistics.median(scale * a["wall"] / b["wall"] for a, b in zip(slow, fast, strict=True))
 
 
+def print_parts(timings: dict[str, list[dict]]) -> None:
+    """快算法的每一样：拿掉它，要原来几倍的时间"""
+    rows = []
+    for part in PARTS:
+        slower = [
+            median_ratio(timings[f"{kind} 拿掉 {part}"], timings[f"ours {kind}"])
+            for kind in ("fp32", "bf16")
+        ]
+        rows.append([part, *(f"{ratio:.2f} ×" for ratio in slower)])
+    print_table(["拿掉", "fp32 的时间", "bf16 的时间"], rows)
+
+
 def agreement(exact: Engine, near: Engine) -> str:
     """在验证集的 fp32 特征上学一个分类头，看测试集的 fp32 和 bf16 特征：几条预测不同，精度差多少"""
     splits = load_reviews()
@@ -492,11 +557,14 @@ def main() -> None:
     parser.add_argument("--lengths", choices=["ours", "chnsenticorp"], default="ours")
     parser.add_argument("--duplicates", type=at_least(0.0), default=0, help="重复的比例，如 0.14")
     parser.add_argument("--model", default=None, help="模型名或文件夹，默认完整大小、随机权重")
-    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=WHOLE)
+    parser.add_argument("--parts", action="store_true", help="快算法的每一样各值多少：拿掉它再量")
     parser.add_argument("--agreement", action="store_true", help="bf16 和 fp32 的预测有几条不同")
     parser.add_argument("--worker", choices=list(ENGINES), help="内部用：子进程")
     parser.add_argument("--out", type=Path, help="内部用：子进程把特征存在哪里")
     args = parser.parse_args()
+    if args.parts:
+        args.engines = [name for name in ENGINES if name.startswith("ours") or "拿掉" in name]
     if args.agreement and not {"ours fp32", "ours bf16"} <= set(args.engines):
         raise CourseError(
             "--agreement 要两种都跑", '--engines "ours fp32" "ours bf16"，或不写 --engines'
@@ -554,6 +622,9 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
     for engine in engines.values():
         engine.stop()
 
+    if args.parts:
+        print_parts(timings)
+        return
     scale = len(texts) / LECTURE_BATCH
     peers = [name for name in engines if ENGINES[name][2]]
     lecture_timings, reference = timings["lecture"], features["lecture"]
