@@ -159,9 +159,7 @@ def faults(server: StandIn, rng: random.Random) -> str:
         "wrong bytes": {"mangle": sometimes(lambda data: damaged(data, rng)[1], share)},
         "lie": {"lie": one([-5, 1, 10**6])},
         "etag": {"etag": one(['"same"', 'W/"x"', "../../a", " ", '""'])},
-        "listing": {
-            "about": odd_entry(one(["size", "path", "oid", "type", "all"]), one(ODD), share)
-        },
+        "listing": {"about": odd_entry(field, one(ODD), share)},
         "portal": {"after_file": after(some, "portal")},
         "silent": {"silent": one([True, *paths])},
         "silent later": {"before_file": after(some, "silent")},

@@ -177,6 +177,9 @@ def edited(content: bytes, rng: random.Random) -> tuple[str, bytes]:
     if how == "insert":
         word = rng.choice(INSERTED)
         how, text = f"insert {word[:9]!r} at {at}", text[:at] + word + text[at:]
+    elif how == "replace":
+        word, other = rng.choice(["好评", "1", text[at : at + 2]]), rng.choice(INSERTED)
+        how, text = f"{other[:9]!r} for {word!r}", text.replace(word, other, rng.choice([5, -1]))
     elif how == "lines":
         text = "".join(line for line in lines if rng.random() < 0.7)
     elif how == "twice":
