@@ -42,6 +42,8 @@ from course import feature_cache
 from course.errors import CourseError
 from course.reviews import LABEL_NAMES, build_splits, save, to_dataset
 
+# sympy, which half of the scripts import without asking for it, lifts this limit of Python
+sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
 SECONDS = 120  # a child that runs longer hangs
 MEMORY = 2**30  # a case that takes more is lost
 
