@@ -122,10 +122,9 @@ class Reply:
 class Guard:
     """门卫，在 FastAPI 之前：先看 Host 和 token，再看大小；不合格的请求不会走到模型面前"""
 
-    def __init__(self, app, token: str | None, limits: dict[str, int], closing: asyncio.Event):
+    def __init__(self, app, token: str | None, limits: dict[str, int]):
         self.app = app
         self.limits = limits
-        self.closing = closing  # 服务要停了，最后的期限也到了
         self.running = self.large = 0
         self.expected = f"Bearer {token}".encode() if token else None
 
@@ -135,7 +134,8 @@ class Guard:
             return
         reply = Reply(send)
         work = asyncio.create_task(self.admit(scope, receive, reply))
-        closing = asyncio.create_task(self.closing.wait())
+        # 服务要停了，最后的期限也到了：course/inference_api.py 的 Server 说的
+        closing = asyncio.create_task(scope["state"]["closing"].wait())
         self.running += 1
         try:
             await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)

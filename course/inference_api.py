@@ -94,8 +94,7 @@ def make_app(
         redoc_url=None,
         responses=refusals(Problem),
     )
-    app.state.closing = asyncio.Event()
-    app.add_middleware(Guard, token=token, limits=limits or {}, closing=app.state.closing)
+    app.add_middleware(Guard, token=token, limits=limits or {})
 
     @app.exception_handler(StarletteHTTPException)
     async def http_error(request, error):
@@ -245,16 +244,17 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_SECONDS + 1,
         )
         super().__init__(settings)
-        self.closing = app.state.closing
         self.stopped = threading.Event()  # 每个请求都答过了
 
     async def startup(self, sockets=None) -> None:
         # 排队的请求各占一个线程；默认只有 40 个，四十个大的就把小的堵在门外
         anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_REQUESTS
+        # 每个服务自己的，门卫从请求的 scope["state"] 里看到它：同一个应用可以由几个服务先后运行
+        self.lifespan.state["closing"] = asyncio.Event()
         await super().startup(sockets)
 
     async def shutdown(self, sockets=None) -> None:
-        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.closing.set)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.lifespan.state["closing"].set)
         await super().shutdown(sockets)
         self.stopped.set()
 
