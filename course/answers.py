@@ -104,11 +104,25 @@ class Question(Body):
     stream: bool = False
 
 
+def joined(value: Any) -> Any:
+    """一句话也可以写成几块 [{"type": "text", "text": …}, …]，连起来；图片、声音看不懂"""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(part, dict) and part.get("type") == "text" for part in value):
+        raise ValueError('只认文字，每一块是 {"type": "text", "text": …}')
+    return "".join(TextPart.model_validate(part).text for part in value)
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
 class Message(Body):
     """对话里的一句：谁说的（system 是设定，user 是人，assistant 是模型），说了什么"""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Annotated[str, BeforeValidator(joined)]
 
 
 class StreamOptions(Body):
@@ -165,7 +179,10 @@ class ChatQuestion(OpenAIQuestion):
 
 
 class CompletionQuestion(OpenAIQuestion):
-    """续写的请求（OpenAI 从前的格式）；echo 是答案里带不带 prompt"""
+    """续写的请求（OpenAI 从前的格式）；echo 是答案里带不带 prompt
+
+    后五个不是 OpenAI 的：JavaScript 的 @huggingface/inference 把 Hugging Face 的参数也送到这里来。
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -181,6 +198,18 @@ class CompletionQuestion(OpenAIQuestion):
 
     prompt: str
     echo: bool = False
+    do_sample: bool = True
+    top_k: int = Field(50, ge=0)
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100)
+    truncate: int | None = Field(None, ge=1)
+    return_full_text: bool = False
+
+    def parameters(self) -> GenerationParameters:
+        parameters = super().parameters()
+        parameters.do_sample = parameters.do_sample and self.do_sample
+        parameters.top_k, parameters.truncate = self.top_k, self.truncate
+        parameters.repetition_penalty = self.repetition_penalty
+        return parameters
 
 
 class Continuation:
@@ -345,7 +374,7 @@ def chat(model: Writer, question: ChatQuestion) -> dict | StreamingResponse:
 
 def complete(model: Writer, question: CompletionQuestion) -> dict | StreamingResponse:
     """续写：OpenAI 的 text_completion，stream 时每块也叫这个名字"""
-    head = question.prompt if question.echo else ""
+    head = question.prompt if question.echo or question.return_full_text else ""
 
     def choice(text: str, reason: str | None = None) -> dict:
         return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
@@ -376,8 +405,9 @@ def openai(
     kinds 是编号的开头、一次答完时的 object、流里每块的 object；whole(文字, 为什么停) 是一次答完的
     choice；流里先是 first，再是一个一个的 piece(文字)，最后是 last(为什么停)。
     """
-    ids = model.encode(prompt, question.max_tokens)
-    written = Continuation(model, ids, question.parameters(), keep_stop=False)
+    parameters = question.parameters()
+    ids = model.encode(prompt, parameters.max_new_tokens, parameters.truncate)
+    written = Continuation(model, ids, parameters, keep_stop=False)
     head = {
         "id": f"{kinds[0]}-{uuid.uuid4().hex}",
         "created": int(time.time()),

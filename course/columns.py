@@ -136,12 +136,8 @@ def find_columns(columns: list[str], sample: list[dict], path: Path, source: Dat
             raise CourseError(f"评论和标签都是列 {found['text']}", f"现有的列是 {there}，各写一列")
         return Columns(found["text"], found["label"], notes)
 
-    if header_is_data(columns, sample, path) and not found:
-        row = "，".join(columns)
-        raise CourseError(
-            f"{path} 没有列名，第一行就是数据：{row[:60]}{'…' if len(row) > 60 else ''}",
-            f"在最前面加一行列名：{','.join(guess_names(columns, sample))}",
-        )
+    if not found:
+        check_header(columns, sample, path)
     missing = "、".join(SAID[kind] for kind in KINDS if kind not in found)
     problem = f"{path} 里认不出哪一列是{missing}，现有的列是 {there}"
     if len(columns) == 1:
@@ -188,6 +184,22 @@ def guess_names(columns: list[str], sample: list[dict]) -> list[str]:
     ]
 
 
+def check_header(columns: list[str], sample: list[dict], path: Path) -> None:
+    """列名那一行其实是数据时抛 CourseError：不说的话，第一条评论就悄悄不见了
+
+    有一列的名字是认得的，就不疑心。
+    """
+    known = any(plain(name) in names for name in columns for names in KINDS.values())
+    if known or not header_is_data(columns, sample, path):
+        return
+    row = "，".join(columns)
+    raise CourseError(
+        f"{path} 没有列名，第一行就是数据：{row[:60]}{'…' if len(row) > 60 else ''}",
+        f"在最前面加一行列名：{','.join(guess_names(columns, sample))}；"
+        "第一行本来就是列名的，把评论那一列改名为 text",
+    )
+
+
 def header_is_data(columns: list[str], sample: list[dict], path: Path) -> bool:
     """第一行像不像数据：有一格是数、有一格很长，或者同一列下面又出现了它"""
     if path.suffix.lower() in HEADLESS:
@@ -214,7 +226,7 @@ def label_name(value: object) -> str:
     if isinstance(value, float) and math.isnan(value):
         return ""
     text = (cell(value) or "").strip()
-    number = re.fullmatch(r"([+-]?\d+)(\.0*)?", unicodedata.normalize("NFKC", text))
+    number = re.fullmatch(r"([+-]?\d{1,99})(\.0*)?", unicodedata.normalize("NFKC", text))
     return str(int(number[1])) if number else text
 
 

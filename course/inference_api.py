@@ -22,10 +22,19 @@ from fastapi import FastAPI, HTTPException, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from course.answer_types import (
+    ChatAnswer,
+    Health,
+    Inference,
+    ModelList,
+    OpenAIProblem,
+    Problem,
+    TextAnswer,
+)
 from course.answers import (
     ANSWERS,
     ChatQuestion,
@@ -47,12 +56,6 @@ MAX_CONNECTIONS = 500  # 同时最多几个连接，再来的答 503
 GRACE_SECONDS = 3  # 要停的时候，正在算的请求最多再等几秒
 
 
-class Problem(BaseModel):
-    """每一种拒绝都是这个样子"""
-
-    error: str
-
-
 PROBLEMS = {  # /docs 里说会怎样拒绝
     401: "token 不对，或没有带（启动时要了 token 才有）",
     404: "没有这个模型",
@@ -61,6 +64,19 @@ PROBLEMS = {  # /docs 里说会怎样拒绝
     422: "请求不合要求，error 里说是哪个字段",
     503: "太忙，或正在停止",
 }
+
+
+ROUTE_ERRORS = {  # starlette 自己说的两句英文
+    "Not Found": "没有这个地址，有哪些见 /docs",
+    "Method Not Allowed": "这个地址不能这样访问，多半是要用 POST，见 /docs",
+}
+
+# 边写边送的回答，/docs 里在 JSON 的旁边说一声
+STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+def refusals(model: type) -> dict:
+    return {status: {"model": model, "description": text} for status, text in PROBLEMS.items()}
 
 
 def make_app(
@@ -76,44 +92,48 @@ def make_app(
     app = FastAPIOffline(
         title="我的推理 API",
         redoc_url=None,
-        responses={
-            status: {"model": Problem, "description": text} for status, text in PROBLEMS.items()
-        },
+        responses=refusals(Problem),
     )
-    app.state.closing = asyncio.Event()
-    app.add_middleware(Guard, token=token, limits=limits or {}, closing=app.state.closing)
+    app.add_middleware(Guard, token=token, limits=limits or {})
 
     @app.exception_handler(StarletteHTTPException)
     async def http_error(request, error):
-        return error_json(error.status_code, str(error.detail))
+        said = ROUTE_ERRORS.get(error.detail, error.detail)
+        return error_json(request.url.path, error.status_code, said)
 
     @app.exception_handler(RequestValidationError)
     async def bad_body(request, error):
         kind = request.headers.get("content-type", "没有写")
         errors = error.errors()
         if errors[0]["type"] == "model_attributes_type" and "json" not in kind.lower():
-            return error_json(415, f"Content-Type 要是 application/json，这个请求的是：{kind}")
-        return error_json(422, describe(errors))
+            message = f"Content-Type 要是 application/json，这个请求的是：{kind}"
+            return error_json(request.url.path, 415, message)
+        return error_json(request.url.path, 422, describe(errors))
 
     @app.exception_handler(ValidationError)
     async def bad_parameters(request, error):
-        return error_json(422, describe(error.errors()))
+        return error_json(request.url.path, 422, describe(error.errors()))
 
     @app.exception_handler(InputError)
     async def bad_input(request, error):
-        return error_json(422, str(error))
+        return error_json(request.url.path, 422, str(error))
 
     @app.exception_handler(Exception)
     async def unexpected(request, error):
-        return error_json(500, f"服务器内部出错（{type(error).__name__}）")
+        return error_json(request.url.path, 500, f"服务器内部出错（{type(error).__name__}）")
 
     @app.get("/health", summary="活着吗，有哪些模型")
-    def health() -> dict:
-        return {"status": "ok", "models": {name: model.task for name, model in models.items()}}
+    def health() -> Health:
+        return Health(status="ok", models={name: model.task for name, model in models.items()})
 
     # 要 token 时，/docs 右上角多一个 Authorize；拦不合格的是 Guard，这里只是告诉 /docs
     secured = [Security(HTTPBearer(auto_error=False))] if token else []
-    plain = {"response_model": None, "dependencies": secured}
+    # exclude_unset：没有的字段就不写，不写成 null
+    common = {"dependencies": secured, "response_model_exclude_unset": True}
+    plain = common | {"response_model": Inference, "responses": STREAM}
+    openai = common | {"responses": refusals(OpenAIProblem) | STREAM}
+    chats = openai | {"response_model": ChatAnswer}
+    texts = openai | {"response_model": TextAnswer}
 
     # def 而不是 async def：FastAPI 把它放到线程池里，模型在算的时候别的请求照样有人接
     @app.post("/models/{name}", summary="推理", **plain)
@@ -131,13 +151,33 @@ def make_app(
             raise HTTPException(400, f"{name} 会的是 {'、'.join(tasks_of(model))}，不会 {task}")
         return ANSWERS[task](model, question)
 
-    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", **plain)
+    @app.post("/v1/chat/completions", summary="对话（OpenAI 的格式）", **chats)
     def chat_completion(question: ChatQuestion):
         return chat(find_writer(question.model), question)
 
-    @app.post("/v1/completions", summary="续写（OpenAI 的格式）", **plain)
+    @app.post("/v1/completions", summary="续写（OpenAI 的格式）", **texts)
     def completion(question: CompletionQuestion):
         return complete(find_writer(question.model), question)
+
+    # Hugging Face 的客户端把模型写在地址里，后面接上 OpenAI 的；这时 JSON 里的模型名不算
+    @app.post("/models/{name}/v1/chat/completions", summary="对话，模型在地址里", **chats)
+    @app.post("/models/{org}/{name}/v1/chat/completions", summary="对话，模型在地址里", **chats)
+    def model_chat(question: ChatQuestion, name: str, org: str | None = None):
+        question.model = f"{org}/{name}" if org else name
+        return chat_completion(question)
+
+    @app.post("/models/{name}/v1/completions", summary="续写，模型在地址里", **texts)
+    @app.post("/models/{org}/{name}/v1/completions", summary="续写，模型在地址里", **texts)
+    def model_completion(question: CompletionQuestion, name: str, org: str | None = None):
+        question.model = f"{org}/{name}" if org else name
+        return completion(question)
+
+    started = {"object": "model", "created": int(time.time()), "owned_by": "me"}
+
+    @app.get("/v1/models", summary="会写字的模型（OpenAI 的格式）", **common)
+    def list_models() -> ModelList:
+        writers = [name for name, model in models.items() if model.task == "text-generation"]
+        return {"object": "list", "data": [{"id": name} | started for name in writers]}
 
     def find_writer(name: str) -> Writer:
         model = find(name)
@@ -204,16 +244,17 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_SECONDS + 1,
         )
         super().__init__(settings)
-        self.closing = app.state.closing
         self.stopped = threading.Event()  # 每个请求都答过了
 
     async def startup(self, sockets=None) -> None:
         # 排队的请求各占一个线程；默认只有 40 个，四十个大的就把小的堵在门外
         anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_REQUESTS
+        # 每个服务自己的，门卫从请求的 scope["state"] 里看到它：同一个应用可以由几个服务先后运行
+        self.lifespan.state["closing"] = asyncio.Event()
         await super().startup(sockets)
 
     async def shutdown(self, sockets=None) -> None:
-        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.closing.set)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.lifespan.state["closing"].set)
         await super().shutdown(sockets)
         self.stopped.set()
 

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from course.errors import InputError
+from course.gatekeeper import LEFT
 from course.models import load_model, load_tokenizer
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
@@ -128,6 +129,8 @@ class Generator:
         step = torch.tensor([written], device=device)
         past = None
         for _ in range(parameters.max_new_tokens):
+            if LEFT.get().is_set():  # 提问的人走了，写了没有人看
+                return
             # inference_mode 不能跨过 yield：那会漏到别的请求的线程里
             with self.turn, torch.inference_mode():
                 out = self.model(step, past_key_values=past, use_cache=True)

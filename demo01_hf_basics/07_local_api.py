@@ -63,6 +63,7 @@ def main() -> None:
     serve_until_stopped(app, args.port, lambda url: announce(url, models, token))
 
     # 小结：装载一次，按名字找模型，用大家都认的协议回答；协议相同，客户端就不用改
+    #       哪些客户端的哪些问法能用、哪些会被拒绝，见 docs/08-api.md 的表，每一行都试过
     #       只听本机、要 token、限大小、限长度，是对外服务的起码要求
     # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，
     #         用 02 --endpoint 访问

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from classifier import SentimentClassifier
+from course.errors import InputError
+from course.gatekeeper import LEFT
 from course.packed_bert import BATCH_TOKENS
 
 
@@ -21,12 +23,14 @@ class BatchingClassifier(SentimentClassifier):
     字"，号码小的先算。所以几个请求一起排着，就各算一样多的字：短的插得到长的前面，长的也不会
     永远等下去。这个办法叫 self-clocked fair queueing（Golestani 1994），路由器里分带宽用的。
     一批也不能太大：新来的短句至少要等正在算的那一批。
+    提问的人走了（网页关了、又问了下一句），他还排着的就不算了，免得后面的人白等。
     """
 
     def __init__(self, weights: Path):
         super().__init__(weights)
-        # （号码，第几个放进来的，评论，答案）；号码一样时比第二项，先来的先算
-        self.waiting: queue.PriorityQueue[tuple[int, int, str, Future]] = queue.PriorityQueue()
+        # （号码，第几个放进来的，评论，答案，人走了没有）；号码一样时比第二项，先来的先算
+        self.waiting: queue.PriorityQueue[tuple[int, int, str, Future, threading.Event]]
+        self.waiting = queue.PriorityQueue()
         self.counter = itertools.count()
         self.serving = 0  # 轮到了几号
         # 一个字大约一个 token：每个核正好分到装满的一批
@@ -38,11 +42,11 @@ class BatchingClassifier(SentimentClassifier):
         return min(len(text), self.max_length - 2) + 2
 
     def logits(self, texts: list[str]) -> torch.Tensor:
-        number, answers = self.serving, []
+        number, answers, left = self.serving, [], LEFT.get()
         for text in texts:
             number += self.cost(text)
             answers.append(Future())
-            self.waiting.put((number, next(self.counter), text, answers[-1]))
+            self.waiting.put((number, next(self.counter), text, answers[-1], left))
         return torch.stack([answer.result() for answer in answers])
 
     def work(self) -> None:
@@ -50,7 +54,11 @@ class BatchingClassifier(SentimentClassifier):
             batch, room = [], self.batch_chars
             while room > 0 and not (batch and self.waiting.empty()):
                 # 只有这个线程在取，非空就一定取得到
-                self.serving, _, text, answer = self.waiting.get()
+                number, _, text, answer, left = self.waiting.get()
+                if left.is_set():
+                    answer.set_exception(InputError("提问的人已经走了，不算了"))
+                    continue
+                self.serving = number
                 batch.append((text, answer))
                 room -= self.cost(text)
             try:

@@ -1,6 +1,7 @@
 """不是一课：serve.py 的网页要用的地址，page/ 里的文件、/info、/table、/explain"""
 
 import io
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,15 +10,23 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict
 
+import my_dataset
+from checkpoint import same_data
 from classifier import SentimentClassifier, readable
+from course.answer_types import Answer
+from course.columns import SAMPLED, check_header
 from course.errors import CourseError
 from course.paths import portable
+from course.reviews import BUILT, CHNSENTICORP, find_reviews
 from course.table_files import cell, read_stream
 from explain import explain
 
 PAGE = Path(__file__).parent / "page"
 MAX_FILE = 20 * 1024 * 1024  # 网页上选的文件最多多少字节；再大的用 predict.py --file
 MAX_ROWS = 200_000  # 最多多少行
+SHORT = 10  # 不到这么多个字，网页上说一声"太短"；训练用的本来就短时，看它们有多短
+EXAMPLES = 5  # 自己的数据，网页上最多几个例子
+EXAMPLE = 60  # 例子最多多少个字
 LIMITS = {"/table": MAX_FILE}  # 给 make_app：只有这个地址可以收这么大的请求
 
 # 告诉浏览器：这个网页只许从本服务器取东西、只许连本服务器，也不许被别的网页嵌进去
@@ -48,10 +57,74 @@ class Text(BaseModel):
     words: list[str] | None = None
 
 
+class Table(Answer):
+    """一个表格：列名，每一行的格子，评论多半在第几列"""
+
+    columns: list[str]
+    rows: list[list[str]]
+    column: int
+
+
+class Piece(Answer):
+    """一句话的一段；模型没看的部分，后两项是 null"""
+
+    text: str
+    effect: float | None
+    without: float | None
+
+
+class Explanation(Answer):
+    """见 explain.py 的 explain"""
+
+    label: str
+    probabilities: dict[str, float]
+    empty: dict[str, float]
+    cut: bool
+    pieces: list[Piece]
+
+
+class Info(Answer):
+    """examples 是自己的数据里的例子；自带的评论没有，网页上有讲课的。short：短于它就说太短"""
+
+    encoder: str
+    weights: str
+    epoch: int
+    validation_accuracy: float
+    labels: list[str]
+    max_length: int
+    data: str | None
+    built_in: bool
+    examples: list[str]
+    short: int
+    device: str
+    max_file: int
+
+
+def examples_of(record: dict) -> tuple[bool, list[str], int]:
+    """(是不是自带的、下载的评论，例子，短于多少个字就说太短)
+
+    自己的数据：例子是验证集（没有拿来学的）里每一类的第一条不太长的；数据不在了、变了，就没有例子。
+    """
+    try:
+        if find_reviews(record["data"]) in (BUILT, CHNSENTICORP):
+            return True, [], SHORT
+        with redirect_stdout(io.StringIO()):  # 读数据时的报告，训练的时候看过了
+            validation = same_data(record, "validation")
+    except CourseError:
+        return False, [], 0
+    my_dataset.read_once.cache_clear()  # 只要几条，整份不留在内存里
+    chosen: dict[int, str] = {}
+    for text, label in zip(validation.texts, validation.labels, strict=True):
+        if len(text) <= EXAMPLE:
+            chosen.setdefault(label, text)
+    lengths = sorted(map(len, validation.texts))
+    return False, list(chosen.values())[:EXAMPLES], min(SHORT, lengths[len(lengths) // 20])
+
+
 def read_upload(name: str, body: bytes) -> dict:
     """一个文件的内容 → {"columns": 列名, "rows": [[格, …], …], "column": 评论多半在第几列}
 
-    每一格都是文字。文件读不了、没有评论、行数太多时抛 CourseError。
+    每一格都是文字。文件读不了、没有列名、没有评论、行数太多时抛 CourseError。
     """
     columns: dict[str, None] = {}  # 当有顺序的集合用
     rows, size = [], 0
@@ -65,8 +138,9 @@ def read_upload(name: str, body: bytes) -> dict:
     if not rows:
         raise CourseError(f"{name} 里一条评论也没有", "换一个文件")
     names = list(columns)
-    # 评论在哪一列：叫 text 的，没有就猜开头 100 行里字最多的
-    sizes = [sum(len(row.get(column, "")) for row in rows[:100]) for column in names]
+    check_header(names, rows[:SAMPLED], Path(name))
+    # 评论在哪一列：叫 text 的，没有就猜开头几行里字最多的
+    sizes = [sum(len(row.get(column, "")) for row in rows[:SAMPLED]) for column in names]
     column = names.index("text") if "text" in names else sizes.index(max(sizes))
     cells = [[row.get(column, "") for column in names] for row in rows]
     return {"columns": names, "rows": cells, "column": column}
@@ -75,6 +149,7 @@ def read_upload(name: str, body: bytes) -> dict:
 def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> None:
     """给 app 加上网页，和网页要用的地址"""
     record = classifier.record
+    built_in, examples, short = examples_of(record)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -83,7 +158,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
     app.mount("/page", PageFiles(directory=PAGE))
 
     @app.get("/info", summary="哪个 BERT、哪份权重、验证精度多少")
-    def info() -> dict:
+    def info() -> Info:
         return {
             "encoder": record["model"],
             "weights": portable(weights),
@@ -92,6 +167,9 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
             "labels": classifier.labels,
             "max_length": classifier.max_length,
             "data": record["data"],
+            "built_in": built_in,
+            "examples": examples,
+            "short": short,
             "device": str(classifier.model.fc.weight.device),
             "max_file": MAX_FILE,
         }
@@ -101,7 +179,13 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return JSONResponse({"error": f"{error.problem}。{error.next_step}"}, 422)
 
     # 请求体就是文件本身。只收 octet-stream：别的网站的表单和脚本不经本服务器同意，发不出这一种
-    @app.post("/table", summary="读一个表格文件，格式见 course/table_files.py", response_model=None)
+    # 回答不经过 response_model：几十万格，再查一遍要好几秒
+    @app.post(
+        "/table",
+        summary="读一个表格文件，格式见 course/table_files.py",
+        response_model=None,
+        responses={200: {"model": Table}},
+    )
     def table(
         name: str,
         content_type: Annotated[Literal["application/octet-stream"], Header()],
@@ -110,5 +194,5 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return JSONResponse(read_upload(name, body))
 
     @app.post("/explain", summary="每一段文字把结果推动了多少")
-    def explain_one(question: Text) -> dict:
+    def explain_one(question: Text) -> Explanation:
         return explain(classifier, question.text, question.words)

@@ -17,6 +17,7 @@ import pyarrow
 from tqdm import tqdm
 
 from classifier import NOTES, SentimentClassifier
+from course.columns import SAMPLED, check_header
 from course.errors import CourseError
 from course.files import atomic_write, file_sha256, remove
 from course.long_text import MAX_CHARACTERS
@@ -197,6 +198,7 @@ def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
     if out.exists() and out.samefile(source):
         raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
     if column not in columns:
+        check_header(columns, list(islice(read_rows(source), SAMPLED)), source)
         raise CourseError(
             f"{source} 没有列 {column}，现有的列是 {'、'.join(columns)}", "--column 写对列名"
         )

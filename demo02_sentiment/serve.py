@@ -39,6 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from batching import BatchingClassifier
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
+from course.answer_types import Answer
 from course.cli import Parser, at_least, run
 from course.inference_api import make_app, serve_until_stopped
 from page_routes import LIMITS, add_page
@@ -56,6 +57,14 @@ EXAMPLES = [
 THRESHOLDS = (0.5, 0.9)
 
 
+class Judged(Answer):
+    """/classify 的一条回答；note：空 / 截断 / 什么都没有，空的没有预测"""
+
+    label: str | None
+    probabilities: dict[str, float] | None
+    note: str
+
+
 class Texts(BaseModel):
     """/classify 的请求：几条评论，可以有空的"""
 
@@ -69,10 +78,9 @@ def make_sentiment_app(classifier: SentimentClassifier, weights: Path) -> FastAP
     app.title = "评论情感"
 
     # 一个地址配一个函数：POST /classify 来了，FastAPI 按 Texts 检查请求（多一个字段、多一条都
-    # 拒绝），把 JSON 变成 question；函数返回什么，就变回 JSON 送出去
+    # 拒绝），把 JSON 变成 question；函数返回什么，按 Judged 检查过，变回 JSON 送出去
     @app.post("/classify", summary="一次几条，空的也占一条")
-    def classify(question: Texts) -> list[dict]:
-        """[{"label", "probabilities": {标签: 概率}, "note": 空 / 截断 / 什么都没有}, …]"""
+    def classify(question: Texts) -> list[Judged]:
         answers = []
         for row, note in zip(*classifier.judge(question.texts), strict=True):
             if note == "空":
@@ -102,7 +110,7 @@ def main() -> None:
     #    不少商用的情感 API 只给这一个数。门槛通常是 0.5，也就是"哪一类大听哪一类"，和网页、API
     #    给的 label 一样；门槛不用训练，按用途挑：要放上首页的好评宁可少几条，也不能混进差评，就
     #    提到 0.9
-    #    网页还多一档：大的那个也不到 0.6，就说"拿不准"
+    #    网页还多一档：第一名不到第二名的 1.5 倍（两类时就是不到 0.6），就说"拿不准"
     #    （头一次算要做些准备，在这里算过，第一个请求就不慢）
     probabilities = classifier.probabilities(EXAMPLES)
     if len(classifier.labels) == 2:

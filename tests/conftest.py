@@ -22,10 +22,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from checkpoint import describe, save_weights
+from course.files import write_json
 from course.models import load_tokenizer
 from course.paths import ROOT
 from course.reviews import build_splits
-from net import DEVICE
+from my_dataset import MyDataset
+from net import DEVICE, Model
 
 # A shell that starts the tests in the background tells them to ignore Ctrl-C, and the scripts that
 # the tests start would inherit that: test their answer to Ctrl-C all the same
@@ -148,6 +151,21 @@ def trained(repo, mini_bert, mini_data, tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return params
+
+
+@pytest.fixture(scope="session")
+def topics(mini_bert, tmp_path_factory) -> Path:
+    """A params folder: three classes of very short texts, untrained, the data beside it"""
+    folder = tmp_path_factory.mktemp("topics")
+    words = {"体育": "进球", "财经": "股票", "科技": "芯片"}
+    rows = [(f"{word}{i}{'。' * (i % 4)}", name) for name, word in words.items() for i in range(20)]
+    dataset = MyDataset("train", str(write_csv(folder / "topics.csv", rows)))
+    torch.manual_seed(0)
+    model, tokenizer = Model(mini_bert, 3), load_tokenizer(mini_bert, 500)
+    save_weights(model, folder / "best.pth")
+    best = {"best": {"epoch": 0, "validation_accuracy": 0.3}, "seed": 0}
+    write_json(folder / "run.json", describe(model, tokenizer, dataset) | best)
+    return folder
 
 
 def read_log(params: Path) -> list[dict[str, float]]:

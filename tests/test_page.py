@@ -10,6 +10,7 @@ import time
 
 import pyarrow
 import pytest
+import torch
 from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -67,8 +68,9 @@ def classifier(trained) -> SentimentClassifier:
 
 @pytest.fixture(scope="module")
 def app(trained):
-    weights = trained / "best.pth"
-    return make_sentiment_app(BatchingClassifier(weights), weights)
+    classifier = BatchingClassifier(trained / "best.pth")
+    classifier.record["data"] = None  # as if it were trained on the built-in reviews
+    return make_sentiment_app(classifier, trained / "best.pth")
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,39 @@ def test_the_examples_of_the_lecture(page, classifier):
     assert text(page, "verdict-note") != ""  # three characters: a hint that this is little
 
 
+def test_three_classes_of_other_texts(browser, topics):
+    """Nothing on the page speaks of reviews, the examples are the data's own, 1.5 x is enough"""
+    classifier = BatchingClassifier(topics / "best.pth")
+    weight, bias = classifier.model.fc.weight, classifier.model.fc.bias
+    with serving(make_sentiment_app(classifier, topics / "best.pth")) as url, torch.no_grad():
+        browser.get(f"{url}/")
+        wait(browser, lambda: "验证精度" in text(browser, "about"))
+        shown = browser.find_element(By.TAG_NAME, "main").text
+        assert "评论" not in shown and "好评" not in browser.title and "topics.csv" in shown
+        chips = browser.find_elements(By.CSS_SELECTOR, "#examples button")
+        assert len(chips) == 3 and len({chip.text[:2] for chip in chips}) == 3
+        weight.zero_()
+        for shares, sure in (([0.4, 0.35, 0.25], False), ([0.5, 0.3, 0.2], True)):
+            bias.copy_(torch.tensor(shares).log())
+            chips[0].click()
+            wait(browser, lambda: len(pieces(browser)) > 1)
+            label = classifier.labels[0]
+            assert text(browser, "verdict-label") == (label if sure else f"拿不准，略偏{label}")
+            assert text(browser, "verdict-score") == share(shares[0])
+            assert not element(browser, "verdict-note").is_displayed()  # they are all that short
+            assert len(browser.find_elements(By.CSS_SELECTOR, "#bars dt")) == 3
+        write(browser, "text", "好")
+        element(browser, "text").send_keys(Keys.ENTER)
+        wait(browser, lambda: element(browser, "verdict-note").is_displayed())
+        element(browser, "tab-many").click()
+        write(browser, "lines", "进球5\n股票5")
+        bias.copy_(torch.tensor([0.4, 0.35, 0.25]).log())
+        browser.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
+        wait(browser, lambda: element(browser, "download").is_displayed())
+        assert "2 条拿不准" in text(browser, "summary")
+    assert browser.get_log("browser") == []
+
+
 def on_screen(page, name) -> bool:
     return page.execute_script(
         "const box = document.getElementById(arguments[0]).getBoundingClientRect();"
@@ -296,12 +331,17 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
         ("a.csv", 'text\n"x', "不成对"),
         ("a.csv", "text\nx,y", "第 2 行有 2 格"),
         ("a.csv", "text\n", "一条评论也没有"),
+        ("a.csv", "很好用,1\n不好用,0\n", "加一行列名：text,label"),
         ("a.csv", "text\n很好\udcff\n", "认不出编码"),  # one bad byte: no mojibake is judged
     ):
         (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
         element(page, "file").send_keys(str(tmp_path / name))
         wait(page, lambda message=message: message in text(page, "many-error"))
-    refused_by_the_server(page, 5)
+    refused_by_the_server(page, 6)
+    (tmp_path / "d.csv").write_text("很好\n太差\n", encoding="utf-8")  # nothing gives it away
+    element(page, "file").send_keys(str(tmp_path / "d.csv"))
+    wait(page, lambda: "d.csv，1 条，第一行「很好」是列名" in text(page, "file-name"))
+    element(page, "clear").click()
     with (tmp_path / "big.csv").open("wb") as file:
         file.truncate(MAX_FILE + 1)
     element(page, "file").send_keys(str(tmp_path / "big.csv"))

@@ -23,9 +23,10 @@ from bench_clients import ask_beside_batches, ask_for
 from bench_common import memory
 from classifier import SentimentClassifier
 from course.errors import CourseError
-from course.gatekeeper import MAX_BYTES, STOPPING
+from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
 from course.inference_api import serving
 from course.reviews import load_reviews, to_splits
+from my_dataset import MyDataset
 from page_routes import MAX_FILE, MAX_ROWS
 from serve import MAX_TEXTS, make_sentiment_app
 
@@ -246,6 +247,8 @@ def test_a_file_that_cannot_be_used_is_said(url):
         ("a.parquet", packed.getvalue(), "predict.py --file"),
         ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
         ("a.xlsx", b"PK", "a.xlsx 不是 Excel 文件"),
+        ("a.csv", "很好用,1\n不好用,0\n".encode(), "加一行列名：text,label"),
+        ("a.csv", "又大又干净的房间下次还来再住一晚吧\n差\n".encode(), "没有列名，第一行就是数据"),
         ("a.csv", b"", "一行数据也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
         ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
@@ -276,6 +279,83 @@ def test_info_health_and_the_page(url, trained, mini_bert):
         assert file.status_code == 200, link
         assert file.headers["Cache-Control"] == "no-cache"  # an edited page is seen at once
     assert "/classify" in requests.get(f"{url}/openapi.json", timeout=10).json()["paths"]
+
+
+def test_info_of_own_data(topics, tmp_path):
+    """One example of each class out of the validation texts; none when the data are gone"""
+    classifier = BatchingClassifier(topics / "best.pth")
+    validation = MyDataset("validation", str(topics / "topics.csv"))
+    with serving(make_sentiment_app(classifier, topics / "best.pth")) as url:
+        info = requests.get(f"{url}/info", timeout=10).json()
+        answer = ask(url, "explain", {"text": "进球了"}).json()
+        assert set(answer["probabilities"]) == {"体育", "财经", "科技"}
+    assert info["labels"] == validation.label_names and not info["built_in"]
+    labels = dict(zip(validation.texts, validation.labels, strict=True))
+    assert sorted(labels[text] for text in info["examples"]) == [0, 1, 2]
+    assert info["short"] == min(map(len, validation.texts)) < 10
+    classifier.record["data"] = str(tmp_path / "gone.csv")
+    with serving(make_sentiment_app(classifier, topics / "best.pth")) as url:
+        info = requests.get(f"{url}/info", timeout=10).json()
+    assert (info["examples"], info["short"], info["built_in"]) == ([], 0, False)
+
+
+def test_texts_of_a_client_that_left_are_dropped(classifier, url, monkeypatch):
+    """While one batch is computed, a client asks for an explanation and leaves: of its hundreds of
+    sentences none is computed, and the next client's answer comes at once"""
+    batches, release = [], threading.Event()
+    plain = SentimentClassifier.logits
+
+    def logits(self, texts):
+        batches.append(texts)
+        assert release.wait(60)
+        return plain(self, texts)
+
+    monkeypatch.setattr(SentimentClassifier, "logits", logits)
+    held = threading.Thread(target=ask, args=(url, "classify", {"texts": ["占住"]}))
+    held.start()
+    while not batches:
+        time.sleep(0.01)
+    host, port = url.removeprefix("http://").split(":")
+    for path, payload in (
+        ("explain", {"text": "走了的人问的一句话"}),
+        ("classify", {"texts": ["走了"] * 9}),
+        ("models/sentiment", {"inputs": "走了"}),
+    ):
+        before = classifier.waiting.qsize()
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            body = json.dumps(payload).encode()
+            head = f"POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            while classifier.waiting.qsize() == before:
+                time.sleep(0.01)
+    assert classifier.waiting.qsize() > 50
+    time.sleep(0.5)  # the server notices that they left
+    release.set()
+    assert ask(url, "models/sentiment", {"inputs": "留下来的人"}).status_code == 200
+    held.join()
+    assert [text for batch in batches[1:] for text in batch] == ["留下来的人"]
+
+
+def test_a_third_large_file_at_once_has_to_wait(url):
+    """Two uploads are on their way: a third is told so, whole as it is; then there is room again"""
+    host, port = url.removeprefix("http://").split(":")
+    head = (
+        f"POST /table?name=a.txt HTTP/1.1\r\nHost: {host}\r\nContent-Length: 6\r\n"
+        "Content-Type: application/octet-stream\r\nConnection: close\r\n\r\n"
+    )
+    slow = [socket.create_connection((host, int(port)), timeout=20) for _ in range(MAX_LARGE)]
+    for connection in slow:
+        connection.sendall(head.encode() + "好".encode())
+    time.sleep(0.5)
+    refused = send_file(url, "a.txt", "好\n".encode() * 1_000_000)
+    assert refused.status_code == 503 and "过几秒再试" in refused.json()["error"]
+    assert ask(url, "models/sentiment", {"inputs": "好"}).status_code == 200
+    for connection in slow:
+        connection.sendall("好".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        connection.close()
+    for _ in range(MAX_LARGE + 1):
+        assert send_file(url, "a.txt", "好".encode()).status_code == 200
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")

@@ -1,6 +1,6 @@
 // 网页的全部动作：问本机的 serve.py，把回答画出来。没有别的库，不访问别的网站
 
-const EXAMPLES = [
+const EXAMPLES = [ // 自己的数据训练的，例子由服务器从数据里挑
   "房间很干净，服务也好，离地铁站走路五分钟，下次还来",
   "等了一个小时才上菜，鱼还是凉的，服务员爱理不理，再也不来了",
   "外观不错，就是电池不耐用，用了半年只能撑两个小时",
@@ -12,7 +12,8 @@ const BATCH = 32; // 一批评论时，一次请求送几条
 const BATCH_CHARS = 10000; // 一次请求最多多少个字，服务器一个请求最多收 64 KB
 const LONGEST_WORDS = 5000; // 再长就不把切好的词也送去了，一个请求最多 64 KB
 const SHOWN = 200; // 表格最多画几行，下载的文件里是全部
-const UNSURE = 0.6; // 概率不到它就说拿不准，一句话和一批评论都是
+const UNSURE = 1.5; // 第一名不到第二名的几倍就说拿不准，一句话和一批都是；两类时 1.5 倍就是 60 %
+const BARS = 10; // 一句话的结论最多画几类
 const FLOOR = 0.5; // 推动最大的一段不到它，就不把它画成最深：免得把噪声画成大事
 
 const $ = (id) => document.getElementById(id);
@@ -56,16 +57,24 @@ async function ask(path, body, signal) {
 // 服务器的介绍：标签的名字、哪个模型、精度多少
 let labels = ["负向", "正向"];
 let biggestFile = Infinity; // 字节
+let shortest = 0; // 不到几个字就说太短
 async function readInfo() {
   const response = await fetch("info");
   const info = await response.json();
   labels = info.labels;
   readFilters();
   biggestFile = info.max_file;
+  shortest = info.short;
+  if (labels.join() !== "负向,正向") { // 别的分类：说评论的地方换成别的说法
+    for (const node of document.querySelectorAll("[data-other]")) node.textContent = node.dataset.other;
+    document.title = "文本分类：是哪一类，为什么";
+  }
+  $("mistake").hidden = !info.built_in;
+  showExamples(info.built_in ? EXAMPLES : info.examples);
   $("about").textContent =
     `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
     `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。` +
-    "它学的是评论，不像评论的话，结果只供参考。";
+    (info.built_in ? "它学的是评论，不像评论的话" : `它学的是 ${info.data} 里的，和那些不像的`) + "，结果只供参考。";
 }
 
 /** 两类时 0 号用负向的颜色；多于两类都用同一种颜色 */
@@ -83,19 +92,25 @@ function addBar(list, label, share, number) {
 
 // ---------- 一句话 ----------
 
-/** 给人看的结论：概率不够大就说拿不准 */
-const conclusion = (label, p) => (p < UNSURE ? `拿不准，略偏${label}` : label);
+/** 第一名和第二名差得不够多 */
+function tooClose(probabilities) {
+  const [first, second] = [...probabilities].sort((a, b) => b - a);
+  return first < UNSURE * second;
+}
+
+/** 给人看的结论：差得不够多就说拿不准 */
+const conclusion = (label, probabilities) => (tooClose(probabilities) ? `拿不准，略偏${label}` : label);
 
 function showVerdict(text, scores) {
   const [best] = scores; // 服务器已经按分数从高到低排好
-  $("verdict-label").textContent = conclusion(best.label, best.score);
+  $("verdict-label").textContent = conclusion(best.label, scores.map((one) => one.score));
   $("verdict-label").className = colour(best.label);
   $("verdict-score").textContent = percent(best.score);
-  const short = [...text].length < 10;
-  $("verdict-note").textContent = short ? "太短的句子信息少，结果只供参考" : "";
+  const short = [...text].length < shortest;
+  $("verdict-note").textContent = short ? "它学过的很少有这么短的，结果只供参考" : "";
   $("verdict-note").hidden = !short;
   $("bars").replaceChildren();
-  for (const { label, score } of scores) addBar($("bars"), label, score, percent(score));
+  for (const { label, score } of scores.slice(0, BARS)) addBar($("bars"), label, score, percent(score));
   $("verdict").hidden = false;
   $("verdict").scrollIntoView({ block: "nearest" }); // 手机上、放大之后，结论可能在屏幕外面
 }
@@ -209,11 +224,14 @@ $("text").addEventListener("keydown", (event) => {
 });
 const countCharacters = () => { $("count").textContent = `${[...$("text").value].length} 字`; };
 $("text").addEventListener("input", countCharacters);
-for (const example of EXAMPLES) {
-  const chip = make("button", "", example);
-  chip.type = "button";
-  chip.addEventListener("click", () => writeAndJudge(example));
-  $("examples").append(chip);
+function showExamples(examples) {
+  for (const example of examples) {
+    const chip = make("button", "", example);
+    chip.type = "button";
+    chip.addEventListener("click", () => writeAndJudge(example));
+    $("examples").append(chip);
+  }
+  $("lines").placeholder = examples.slice(0, 2).join("\n");
 }
 function writeAndJudge(text) {
   $("text").value = text;
@@ -265,7 +283,8 @@ async function readFile(file) {
   $("column-row").hidden = upload.columns.length < 2;
   $("clear").hidden = false;
   $("paste").hidden = true;
-  $("file-name").textContent = `${file.name}，${upload.rows.length} 条`;
+  $("file-name").textContent = `${file.name}，${upload.rows.length} 条` +
+    (upload.columns.length === 1 && upload.columns[0] !== "text" ? `，第一行「${upload.columns[0]}」是列名` : "");
 }
 
 /** 32 条、一万字以内的一组一组；太长的先切短，切下的模型反正看不到 */
@@ -282,7 +301,7 @@ function* groups(texts) {
   yield group;
 }
 
-const isUnsure = (one) => one.label !== null && one.probabilities[one.label] < UNSURE;
+const isUnsure = (one) => one.label !== null && tooClose(Object.values(one.probabilities));
 
 function showTotals(total, started) {
   const counts = labels.map((label) => results.filter((one) => one.label === label).length);
@@ -328,7 +347,7 @@ function showRows() {
   $("rows").replaceChildren(...chosen.slice(0, SHOWN).map((one) => {
     const line = make("tr");
     const p = one.label === null ? 0 : one.probabilities[one.label];
-    const name = make("td", one.label ? colour(one.label) : "hint", one.label ? conclusion(one.label, p) : one.note);
+    const name = make("td", one.label ? colour(one.label) : "hint", one.label ? conclusion(one.label, Object.values(one.probabilities)) : one.note);
     const review = make("td");
     if (one.label) {
       const button = make("button", "review");
