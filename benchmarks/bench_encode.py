@@ -3,11 +3,14 @@
 谁和谁比（轮流跑 A B C A B C …，取中位数；比值在同一回合里算，机器忽快忽慢对谁都一样）：
     lecture                 课上的写法：每条补到 500 个 token，fp32，no_grad
     ours fp32 / bf16        course/packed_bert.py 的 encode
+    per core fp32 / bf16    朴素的 PyTorch：长短排好、补齐，每个核各算各的；和 ours 只差首尾相接
     sentence-transformers   SentenceTransformer.encode，fp32 / bf16（它自己按长度排序）
     pipeline                transformers 的 pipeline("feature-extraction")，一次一条，不补齐
     Trainer.predict         按长度排好序，一批 32 条
-    ONNX Runtime            fp32（图优化过）/ int8（动态量化），排好序，一批 32 条
-    OpenVINO                fp32 / bf16，排好序，一批 32 条
+    ONNX Runtime            fp32（图优化过）/ int8（动态量化），排好序
+    OpenVINO                fp32 / bf16 / int8，排好序
+对手都用它最拿手的用法：每个核一个会话，一批 4 条，各算各的（OpenVINO 叫吞吐模式 THROUGHPUT，
+sentence-transformers 是每个核一个进程）；"× 1" 结尾的是默认用法，一个会话，全部线程合算一批 32 条。
 没装的对手跳过；要装：python -m pip install -r benchmarks/requirements.txt
 每种做法在自己的进程里跑，内存才分得清；权重默认随机（速度与权重无关），不用下载。
 
@@ -15,12 +18,14 @@
     python benchmarks/bench_encode.py --reviews 64 --rounds 2                 约 10 分钟
     python benchmarks/bench_encode.py --engines lecture "ours fp32" "ours bf16"    只比这几个
     python benchmarks/bench_encode.py --lengths chnsenticorp --reviews 256 --rounds 5
+    python benchmarks/bench_encode.py --parts --reviews 64 --rounds 3    快算法的每一样各值多少
     … --agreement --model bert-base-chinese --engines "ours fp32" "ours bf16"    bf16 改变几条预测
 """
 
 import json
 import math
 import os
+import queue
 import statistics
 import subprocess
 import sys
@@ -29,6 +34,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -39,16 +45,18 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
+from course import packed_bert
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
-from course.packed_bert import encode, multiplier, prepare
+from course.packed_bert import multiplier
 from course.paths import MODELS
 from course.reviews import load_reviews
 
 MAX_LENGTH = 500  # 课上的长度
 LECTURE_BATCH = 16  # 课上的写法一批几条；每条都补到 500，快慢与内容、条数无关，所以只跑这么多条
-BATCH_SIZE = 32  # 对手的批次大小
+BATCH_SIZE = 32  # 对手的批次大小：一个会话时
+SMALL_BATCH = 4  # 每个核一个会话时；2、4、8、16 里量过，见 README.md
 CHNSENTICORP = (76, 0.849)  # ChnSentiCorp 字数的中位数、对数的标准差：平均 109、p99 543 都对得上
 
 
@@ -115,26 +123,77 @@ def lecture(folder: Path) -> Callable:
     return compute
 
 
-def ours(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+def ours(
+    folder: Path, dtype: torch.dtype = torch.float32, engine: ModuleType = packed_bert
+) -> Callable:
     model, tokenizer = load(folder), load_tokenizer(folder, MAX_LENGTH)
-    kept = list(prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
+    kept = list(engine.prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
 
     def compute(texts: list[str]) -> np.ndarray:
         prepared = kept if len(texts) == 1 else None
-        return encode(model, tokenizer, texts, dtype, prepared, progress=False).numpy()
+        return engine.encode(model, tokenizer, texts, dtype, prepared, progress=False).numpy()
 
     return compute
 
 
-def sentence_transformers(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+# 快算法的每一样各值多少：拿掉它再量。名字 → 源代码里换掉的几处
+PARTS = {
+    "装箱（改成一条一批）": [("BATCH_TOKENS = 512", "BATCH_TOKENS = 1")],
+    "最后一层只算 [CLS]": [
+        ('if layer is layers[-1] and pooling == "cls":', "if False:"),
+        (
+            '    if pooling == "mean":\n',
+            "    starts = [torch.tensor([0, *each[:-1]]).cumsum(0) for each in sizes]\n"
+            "    hiddens = [h[start] for h, start in zip(hiddens, starts)]\n"
+            '    if pooling == "mean":\n',
+        ),
+    ],
+    "权重先重排": [("ONEDNN = ", "ONEDNN = False and ")],
+    "几批共用一次重排": [("GROUP = 16", "GROUP = 1")],
+    "q、k、v 合成一个": [
+        (
+            "multiplier([attention.query, attention.key, attention.value], dtype)",
+            "(lambda three: lambda x: torch.cat([one(x) for one in three], dim=-1))([multiplier("
+            "[one], dtype) for one in (attention.query, attention.key, attention.value)])",
+        )
+    ],
+    "每个核各算各的": [("cores = max(1, ", "cores = min(1, ")],
+    "凑成固定的形状": [("SHAPE = 64", "SHAPE = 1")],
+}
+
+
+def without(part: str) -> ModuleType:
+    """拿掉一样的 course/packed_bert.py"""
+    source = Path(packed_bert.__file__).read_text(encoding="utf-8")
+    for old, new in PARTS[part]:
+        if old not in source:
+            raise CourseError(
+                f"packed_bert.py 里没有 {old} 了", "照着它改 bench_encode.py 的 PARTS"
+            )
+        source = source.replace(old, new)
+    module = ModuleType("packed_bert_without")
+    exec(compile(source, packed_bert.__file__, "exec"), vars(module))
+    return module
+
+
+def sentence_transformers(
+    folder: Path, dtype: torch.dtype = torch.float32, processes: bool = False
+) -> Callable:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 
     bert = Transformer(str(folder), max_seq_length=MAX_LENGTH)
     pooling = Pooling(bert.get_word_embedding_dimension(), pooling_mode="cls")
     model = in_memory(SentenceTransformer(modules=[bert, pooling], device="cpu").to(dtype))
+    if processes:  # 每个核一个进程，都是它自己起的；每个进程只许用一个核
+        os.environ["OMP_NUM_THREADS"] = "1"
+        pool = model.start_multi_process_pool(["cpu"] * torch.get_num_threads())
 
     def compute(texts: list[str]) -> np.ndarray:
+        if processes and len(texts) > 1:
+            chunk = math.ceil(len(texts) / torch.get_num_threads())
+            out = model.encode(texts, pool=pool, batch_size=SMALL_BATCH, chunk_size=chunk)
+            return np.asarray(out, dtype=np.float32)
         out = model.encode(texts, batch_size=BATCH_SIZE, convert_to_tensor=True)
         return out.float().numpy()
 
@@ -155,21 +214,40 @@ def hf_pipeline(folder: Path) -> Callable:
     return lambda texts: torch.cat([out[:, 0] for out in extract(texts)]).numpy()
 
 
-def in_sorted_batches(tokenizer, forward: Callable) -> Callable:
-    """按长度排序、一批 32 条、补到批里最长：forward(一批的 numpy 输入) → (N, hidden)"""
+def in_sorted_batches(
+    tokenizer, forward: Callable, size: int = BATCH_SIZE, workers: int = 1
+) -> Callable:
+    """按长度排序、一批 size 条、补到批里最长：forward(一批的 numpy 输入) → (N, hidden)
+
+    workers 个线程同时各算各的一批，从长的开始领。
+    """
+    pool = ThreadPoolExecutor(workers)
 
     def compute(texts: list[str]) -> np.ndarray:
         ids = tokenizer(texts, truncation=True)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-        features = []
-        for start in range(0, len(order), BATCH_SIZE):
-            rows = [{"input_ids": ids[i]} for i in order[start : start + BATCH_SIZE]]
-            batch = tokenizer.pad(rows, return_tensors="np")
-            features.append(forward(batch["input_ids"], batch["attention_mask"]))
-        back = np.argsort(order)
-        return np.concatenate(features)[back]
+        batches = []
+        for start in range(0, len(order), size):
+            rows = [{"input_ids": ids[i]} for i in order[start : start + size]]
+            batches.append(tokenizer.pad(rows, return_tensors="np"))
+        out = pool.map(lambda batch: forward(batch["input_ids"], batch["attention_mask"]), batches)
+        return np.concatenate(list(out))[np.argsort(order)]
 
     return compute
+
+
+def per_core(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
+    """最朴素的 PyTorch，只有一样讲究：每个核各算各的批次"""
+    model, threads = load(folder, dtype), torch.get_num_threads()
+
+    @torch.inference_mode()
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        torch.set_num_threads(1)
+        out = model(torch.from_numpy(ids), torch.from_numpy(mask))
+        return out.last_hidden_state[:, 0].float().numpy()
+
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    return in_sorted_batches(tokenizer, forward, SMALL_BATCH, threads)
 
 
 class Cls(nn.Module):
@@ -216,18 +294,24 @@ def example() -> tuple[torch.Tensor, torch.Tensor]:
     return ids, torch.ones_like(ids)
 
 
-def onnx_runtime(folder: Path, int8: bool = False) -> Callable:
+def onnx_runtime(folder: Path, int8: bool = False, sessions: bool = False) -> Callable:
+    threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as temporary:
-        session = onnx_session(load(folder), Path(temporary) / "model.onnx", int8)
+        path = Path(temporary) / "model.onnx"
+        session = onnx_session(load(folder), path, int8, 1 if sessions else threads)
     names = [node.name for node in session.get_inputs()]
 
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return session.run(None, dict(zip(names, (ids, mask), strict=True)))[0]
 
-    return in_sorted_batches(load_tokenizer(folder, MAX_LENGTH), forward)
+    # 一个会话可以给几个线程同时用：intra_op 是 1 时，每个线程各算各的
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    if sessions:
+        return in_sorted_batches(tokenizer, forward, SMALL_BATCH, threads)
+    return in_sorted_batches(tokenizer, forward)
 
 
-def onnx_session(model: BertModel, path: Path, int8: bool):
+def onnx_session(model: BertModel, path: Path, int8: bool, threads: int):
     """导出成 ONNX、优化图、（int8 时）量化，装进 ONNX Runtime"""
     import onnxruntime
     from onnxruntime.quantization import quantize_dynamic
@@ -251,38 +335,74 @@ def onnx_session(model: BertModel, path: Path, int8: bool):
     if int8:
         quantize_dynamic(str(path), str(path))
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
 
 
-def open_vino(folder: Path, precision: str = "f32") -> Callable:
+def open_vino(folder: Path, precision: str = "f32", streams: bool = False) -> Callable:
     import openvino
 
+    threads = torch.get_num_threads()
     model = openvino.convert_model(Cls(load(folder)), example_input=example())
-    settings = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    if precision == "int8":  # 权重和激活都是 8 位，用 64 条评论定每一层的比例
+        import nncf
+
+        batches = [
+            tokenizer([text], truncation=True, return_tensors="np")
+            for text in pick_reviews(64, "ours", 0)
+        ]
+        data = nncf.Dataset([(one["input_ids"], one["attention_mask"]) for one in batches])
+        model = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER)
+        precision = "f32"
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    if streams:
+        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
     compiled = openvino.compile_model(model, "CPU", settings)
-    return in_sorted_batches(
-        load_tokenizer(folder, MAX_LENGTH), lambda ids, mask: compiled([ids, mask])[0].copy()
-    )
+    requests = queue.SimpleQueue()  # 一个请求同时只能算一批
+    for _ in range(threads if streams else 1):
+        requests.put(compiled.create_infer_request())
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        request = requests.get()
+        out = request.infer([ids, mask])[0].copy()
+        requests.put(request)
+        return out
+
+    if streams:
+        return in_sorted_batches(tokenizer, forward, SMALL_BATCH, threads)
+    return in_sorted_batches(tokenizer, forward)
 
 
 BF16 = torch.bfloat16
+F32 = torch.float32
 ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的数值类型, 是不是对手)
-    "lecture": (lecture, torch.float32, False),
-    "ours fp32": (ours, torch.float32, False),
+    "lecture": (lecture, F32, False),
+    "ours fp32": (ours, F32, False),
     "ours bf16": (lambda folder: ours(folder, BF16), BF16, False),
-    "sentence-transformers fp32": (sentence_transformers, torch.float32, True),
-    "sentence-transformers bf16": (lambda folder: sentence_transformers(folder, BF16), BF16, True),
-    "pipeline fp32": (hf_pipeline, torch.float32, True),
-    "Trainer.predict fp32": (trainer, torch.float32, True),
-    "ONNX Runtime fp32": (onnx_runtime, torch.float32, True),
-    "ONNX Runtime int8": (lambda folder: onnx_runtime(folder, int8=True), None, True),
-    "OpenVINO fp32": (open_vino, torch.float32, True),
-    "OpenVINO bf16": (lambda folder: open_vino(folder, "bf16"), BF16, True),
+    "per core fp32": (per_core, F32, True),
+    "per core bf16": (lambda folder: per_core(folder, BF16), BF16, True),
+    "sentence-transformers fp32 × 1": (sentence_transformers, F32, True),
+    "sentence-transformers fp32": (lambda f: sentence_transformers(f, F32, True), F32, True),
+    "sentence-transformers bf16": (lambda f: sentence_transformers(f, BF16, True), BF16, True),
+    "pipeline fp32": (hf_pipeline, F32, True),
+    "Trainer.predict fp32": (trainer, F32, True),
+    "ONNX Runtime fp32 × 1": (onnx_runtime, F32, True),
+    "ONNX Runtime fp32": (lambda folder: onnx_runtime(folder, False, True), F32, True),
+    "ONNX Runtime int8": (lambda folder: onnx_runtime(folder, True, True), None, True),
+    "OpenVINO fp32 × 1": (open_vino, F32, True),
+    "OpenVINO fp32": (lambda folder: open_vino(folder, "f32", True), F32, True),
+    "OpenVINO bf16": (lambda folder: open_vino(folder, "bf16", True), BF16, True),
+    "OpenVINO int8": (lambda folder: open_vino(folder, "int8", True), None, True),
 }
+WHOLE = list(ENGINES)  # 默认比的
+for _part in PARTS:
+    for _name, _dtype in (("fp32", F32), ("bf16", BF16)):
+        ENGINES[f"{_name} 拿掉 {_part}"] = (
+            lambda folder, part=_part, dtype=_dtype: ours(folder, dtype, without(part)),
+            _dtype,
+            False,
+        )
 
 
 # ---- 子进程：装好一种做法，主进程说跑就跑一遍 --------------------------------------------------
@@ -398,6 +518,18 @@ def median_ratio(slow: list[dict], fast: list[dict], scale: float = 1) -> float:
     return statistics.median(scale * a["wall"] / b["wall"] for a, b in zip(slow, fast, strict=True))
 
 
+def print_parts(timings: dict[str, list[dict]]) -> None:
+    """快算法的每一样：拿掉它，要原来几倍的时间"""
+    rows = []
+    for part in PARTS:
+        slower = [
+            median_ratio(timings[f"{kind} 拿掉 {part}"], timings[f"ours {kind}"])
+            for kind in ("fp32", "bf16")
+        ]
+        rows.append([part, *(f"{ratio:.2f} ×" for ratio in slower)])
+    print_table(["拿掉", "fp32 的时间", "bf16 的时间"], rows)
+
+
 def agreement(exact: Engine, near: Engine) -> str:
     """在验证集的 fp32 特征上学一个分类头，看测试集的 fp32 和 bf16 特征：几条预测不同，精度差多少"""
     splits = load_reviews()
@@ -425,11 +557,14 @@ def main() -> None:
     parser.add_argument("--lengths", choices=["ours", "chnsenticorp"], default="ours")
     parser.add_argument("--duplicates", type=at_least(0.0), default=0, help="重复的比例，如 0.14")
     parser.add_argument("--model", default=None, help="模型名或文件夹，默认完整大小、随机权重")
-    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=WHOLE)
+    parser.add_argument("--parts", action="store_true", help="快算法的每一样各值多少：拿掉它再量")
     parser.add_argument("--agreement", action="store_true", help="bf16 和 fp32 的预测有几条不同")
     parser.add_argument("--worker", choices=list(ENGINES), help="内部用：子进程")
     parser.add_argument("--out", type=Path, help="内部用：子进程把特征存在哪里")
     args = parser.parse_args()
+    if args.parts:
+        args.engines = [name for name in ENGINES if name.startswith("ours") or "拿掉" in name]
     if args.agreement and not {"ours fp32", "ours bf16"} <= set(args.engines):
         raise CourseError(
             "--agreement 要两种都跑", '--engines "ours fp32" "ours bf16"，或不写 --engines'
@@ -487,6 +622,9 @@ def report(args, texts: list[str], folder: Path, temporary: Path) -> None:
     for engine in engines.values():
         engine.stop()
 
+    if args.parts:
+        print_parts(timings)
+        return
     scale = len(texts) / LECTURE_BATCH
     peers = [name for name in engines if ENGINES[name][2]]
     lecture_timings, reference = timings["lecture"], features["lecture"]
