@@ -214,7 +214,7 @@ def label_name(value: object) -> str:
     if isinstance(value, float) and math.isnan(value):
         return ""
     text = (cell(value) or "").strip()
-    number = re.fullmatch(r"([+-]?\d+)(\.0*)?", unicodedata.normalize("NFKC", text))
+    number = re.fullmatch(r"([+-]?\d{1,99})(\.0*)?", unicodedata.normalize("NFKC", text))
     return str(int(number[1])) if number else text
 
 

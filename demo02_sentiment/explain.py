@@ -84,8 +84,9 @@ def explain(classifier: SentimentClassifier, text: str, words: list[str] | None 
             without = probabilities[place[frozenset(everything - {i})], best].item()
             shown.append({"text": text[start:end], "effect": effects[i], "without": without})
         position = end
-    whole, empty = (
-        dict(zip(classifier.labels, row, strict=True)) for row in probabilities[:2].tolist()
+    whole, empty = (  # 一个看得见的字都没有时，两句是同一句
+        dict(zip(classifier.labels, probabilities[place[chosen]].tolist(), strict=True))
+        for chosen in asked[:2]
     )
     return {
         "label": classifier.labels[best],

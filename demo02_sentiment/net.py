@@ -81,8 +81,8 @@ class Model(nn.Module):
         """last_hidden_state (N, 句长, hidden) → 一句话一个向量 (N, hidden)"""
         if self.pooling == "mean":
             return mean_vector(hidden, attention_mask)
-        # 最后一层的输出里每个 token 一个向量；[:, 0] 取第一个位置，也就是 [CLS]（"最后"说的是层，
-        # 不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
+        # 最后一层的输出里每个 token 一个向量；[:, 0] 取第一个位置，也就是 [CLS]
+        # （"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
         return hidden[:, 0]
 
 

@@ -1,33 +1,33 @@
-"""Hostile requests to both servers, seeded: attack(cases, seed) counts what was answered properly
+"""Hostile requests to both servers, for tests/attack.py: each kind yields its cases
 
 A case survives when the server answers it in HTTP with JSON (or a whole event stream) and no 5xx
-other than a 503 with a sentence. Run it long by hand (needs params/best.pth, see train.py):
-    python tests/attack_servers.py --cases 20000
+other than a 503 with a sentence.
 """
 
 import json
 import math
 import random
 import re
+import resource
 import socket
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import requests
+from attack_files import table
 from conftest import make_bert
 from loopback_tools import make_gpt2
 
 from batching import BatchingClassifier
-from course.cli import Parser, at_least, run
+from course import gatekeeper, inference_api
 from course.inference_api import make_app, serving
-from course.paths import PARAMS
 from course.text_models import Classifier, Generator
 from serve import make_sentiment_app
 
+Case = tuple[str, str]  # what was done, what was lost
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"
 NUMBERS = [0, -1, 1, 2, 1e-320, 1e-45, 5e-324, 1e308, -1e308, 2**31, 2**63, 2**64, -(2**63) - 1]
 NUMBERS += [10**400, math.nan, math.inf, -math.inf, 0.5, 1.5, "7", "many", True]
@@ -44,16 +44,34 @@ TEXTS = [
     "[MASK]",
 ]
 TEXTS += ["[SEP]", "[CLS][PAD]", "a" * 3000, "\r\n", "'; DROP TABLE", "\uffff", "e\u0301" * 50]
-PATHS = [
+TABLE = "/table?name=a"
+API = [  # of the lesson 07
     f"/models/{GPT}",
     f"/models/{BERT}",
-    "/models/sentiment",
+    f"/models/{GPT}/pipeline/text-generation",
+    f"/models/{BERT}/pipeline/text-classification",
+    f"/models/{BERT}/pipeline/feature-extraction",
     "/v1/chat/completions",
+    "/v1/completions",
+]
+PAGE = [  # of serve.py
+    "/models/sentiment",
+    "/models/sentiment/pipeline/text-classification",
     "/classify",
     "/explain",
-    "/table?name=a.csv",
+    TABLE,
+]
+BOTH = [
+    f"/models/{GPT}/pipeline/text-classification",
+    "/models/sentiment/pipeline/feature-extraction",
+    f"/models/{BERT}/pipeline/%ff%00",
     "/table?name=%ff.parquet",
+    "/table",
     "/health",
+    "/info",
+    "/docs",
+    "/openapi.json",
+    "/page/..%2f..%2fserve.py",
     "/models/../x",
     "/models/%00",
     "/",
@@ -64,6 +82,11 @@ FIELDS = {
     "do_sample": [True, False, None, "no", 3],
     "return_full_text": [True, False, None],
     "function_to_apply": ["softmax", "sigmoid", "none", "", None, 5],
+    **{name: [True, False, None, "no"] for name in ("details", "echo", "stream")},
+    "stop": [*TEXTS, TEXTS[:3], TEXTS[:5], [None]],
+    "stream_options": [{"include_usage": True}, {}, None, [], {"x": 1}],
+    "max_completion_tokens": NUMBERS,
+    "user": TEXTS,
 }
 
 
@@ -85,28 +108,43 @@ def payload(dice: random.Random, path: str) -> object:
     given.setdefault("max_tokens" if "v1" in path else "max_new_tokens", 3)
     if "v1" in path:
         messages = [{"role": dice.choice(["user", "system", "robot"]), "content": text}]
-        body = {"model": dice.choice([GPT, BERT, text]), "messages": messages} | given
+        asked = {"prompt": text} if path == "/v1/completions" else {"messages": messages}
+        body = {"model": dice.choice([GPT, GPT, BERT, text])} | asked | given
     elif path == "/classify":
         body = {"texts": dice.choices(TEXTS, k=dice.randint(0, 5))}
     elif path == "/explain":
-        body = {"text": text}
+        body = {"text": text} | words(dice, text)
     elif BERT in path or "sentiment" in path:
         names = ["top_k", "function_to_apply"]
-        body = {"inputs": text, "parameters": {k: v for k, v in given.items() if k in names}}
+        some = dice.choices(TEXTS, k=dice.randint(0, 40))
+        inputs = some if dice.random() < 0.2 else text
+        body = {"inputs": inputs, "parameters": {k: v for k, v in given.items() if k in names}}
     else:
         body = {"inputs": text, "parameters": given, "stream": dice.random() < 0.3}
-    if "v1" in path:
+    if "v1" in path and "stream" not in body:
         body["stream"] = dice.random() < 0.3
     if dice.random() < 0.3:  # one field of a wrong type, or one that nobody knows
         body[dice.choice([*body, text])] = anything(dice)
     return anything(dice) if dice.random() < 0.05 else body
 
 
-def request(dice: random.Random, port: int) -> bytes:
+def words(dice: random.Random, text: str) -> dict:
+    """The text in words as a browser cuts it, mostly; emoji are cut in two, as in JavaScript"""
+    size = dice.randint(1, 3)
+    cut = [text[i : i + size] for i in range(0, len(text), size)]
+    wrong = [cut[::-1], cut[1:], [""] * 9, [*cut, ""], [text, None], "x", [[text]]]
+    return dice.choice([{}, {"words": cut}, {"words": cut}, {"words": dice.choice(wrong)}])
+
+
+def request(dice: random.Random, port: int, paths: list[str]) -> bytes:
     """The bytes of one request, good HTTP or not quite"""
-    path = dice.choice(PATHS)
-    body = json.dumps(payload(dice, path)).encode()
+    path = dice.choice(paths if dice.random() < 0.8 else [*API, *PAGE, *BOTH])
     odd = dice.random()
+    if path == TABLE:
+        name, _, body = table(dice)
+        path, odd = path.removesuffix("a") + name, 1
+    else:
+        body = json.dumps(payload(dice, path)).encode()
     if odd < 0.03:
         body = deep(dice.choice([5, 900, 20_000])).encode()
     elif odd < 0.06:
@@ -174,10 +212,14 @@ def verdict(sent: bytes, received: bytes) -> str:
         return f"broken stream: {body[-80:]!r}"
     if b"application/json" in head and b"chunked" not in head and not sent.startswith(b"HEAD"):
         try:
-            json.loads(body)
-        except ValueError:
-            return f"broken JSON: {body[:80]!r}"
+            json.loads(body, parse_constant=no_number)
+        except ValueError as error:
+            return f"broken JSON ({error}): {body[:80]!r}"
     return ""
+
+
+def no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON: no browser reads it")
 
 
 @contextmanager
@@ -193,62 +235,50 @@ def servers(weights: Path | None) -> Iterator[list[int]]:
         yield [int(stack.enter_context(serving(app)).rsplit(":", 1)[1]) for app in apps]
 
 
-def attack(cases: int, seed: int, weights: Path | None = None) -> tuple[int, int, list[str]]:
-    """(injected, survived, what was lost: the answer and the request)"""
-    dice, lost = random.Random(seed), []
-    with servers(weights) as ports:
-        for case in range(cases):
-            port = ports[case % len(ports)]
-            sent = request(dice, port)
-            if wrong := verdict(sent, answer(port, sent)):
-                lost.append(f"case {case}: {wrong}  <-  {sent[:400]!r}")
-        for port in ports:  # still there, and still right
+def hostile(weights: Path, seeds: list[int]) -> Iterator[Case]:
+    """Anything that can be sent, to the API of 07 and to serve.py in turn"""
+    with servers(weights) as (api, page):
+        for seed in seeds:
+            dice = random.Random(seed)
+            port, paths = dice.choice([(api, API), (page, PAGE)])
+            sent = request(dice, port, paths)
+            yield f"{sent[:300]!r} (seed {seed})", verdict(sent, answer(port, sent))
+        for port in (api, page):  # still there, and still right
             requests.get(f"http://127.0.0.1:{port}/health", timeout=30).raise_for_status()
-    return cases, cases - len(lost), lost
 
 
-def half_open(count: int, seconds: float) -> tuple[int, int, list[str]]:
-    """`count` connections that send half a head: closed within `seconds`, the API answers"""
+HALVES = [
+    b"",
+    b"POST /models/x HTTP/1.1\r\nHost: 127.0.0.1",
+    b"POST /models/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 500\r\n\r\n{"inputs": ',
+    b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",  # and then nothing more
+]
+
+
+def half_open(seeds: list[int]) -> Iterator[Case]:
+    """Connections that send a part of a request, all at once: closed in time, the API answers"""
+    inference_api.HEAD_SECONDS = gatekeeper.BODY_SECONDS = 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with servers(None) as (port,):
         held = []
-        for _ in range(count):
-            held.append(socket.create_connection(("127.0.0.1", port), timeout=60))
-            held[-1].sendall(b"POST /models/x HTTP/1.1\r\nHost: 127.0.0.1")
-        deadline, stayed = time.monotonic() + seconds, 0
-        for connection in held:
+        for seed in seeds:
+            part = random.Random(seed).choice(HALVES)
+            held.append((part, socket.create_connection(("127.0.0.1", port), timeout=60)))
+            with suppress(ConnectionError):  # one too many: refused at once
+                held[-1][1].sendall(part)
+        requests.get(f"http://127.0.0.1:{port}/docs", timeout=30)
+        deadline = time.monotonic() + 20
+        for part, connection in held:
             connection.settimeout(max(0.01, deadline - time.monotonic()))
+            lost = ""
             try:
                 while connection.recv(4096):  # the refusal, or nothing
                     pass
             except TimeoutError:
-                stayed += 1
-            except ConnectionResetError:
+                lost = "the connection stayed"
+            except ConnectionError:
                 pass
             connection.close()
+            yield f"{part!r:.60} and no more", lost
         requests.get(f"http://127.0.0.1:{port}/health", timeout=30).raise_for_status()
-    return count, count - stayed, [f"{stayed} connections stayed"] if stayed else []
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--cases", type=at_least(1), default=300)
-    parser.add_argument("--seed", type=at_least(0), default=0)
-    parser.add_argument("--half-open", type=at_least(0), default=300)
-    args = parser.parse_args()
-    weights = PARAMS / "best.pth"
-    started = time.monotonic()
-    kinds = {
-        "hostile requests": attack(args.cases, args.seed, weights if weights.is_file() else None),
-        "half-open connections": half_open(args.half_open, 40),
-    }
-    print(f"{'kind':24} injected survived  lost")
-    for kind, (injected, survived, lost) in kinds.items():
-        print(f"{kind:24} {injected:8} {survived:8} {len(lost):5}")
-        for count in Counter(line.split(": ", 1)[1][:160] for line in lost).most_common(10):
-            print(f"    {count[1]} x {count[0]}")
-        print(*lost[:5], sep="\n")
-    print(f"{time.monotonic() - started:.0f} s")
-
-
-if __name__ == "__main__":
-    run(main)

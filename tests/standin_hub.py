@@ -15,7 +15,8 @@ returns another); `etag` is the ETag of every file; `portal` answers everything 
 for) or "untold" (206 without Content-Range); `drip` is how many seconds each byte of a file takes,
 `drip_head` each byte of the headers before it; `retry_after` goes with `status`, for the next
 `refusals` requests. `commit` is what main points to; `pinned` holds the repos of other commits;
-`kind` is the Content-Type of every file.
+`kind` is the Content-Type of every file; `mangle` is given the bytes of every file or listing, and
+returns what is sent. `heal()` ends every fault.
 """
 
 import hashlib
@@ -74,21 +75,9 @@ def reviews_repo(splits: dict[str, list[tuple[str, int]]]) -> dict[str, bytes]:
 class StandIn:
     def __init__(self, repos: dict[tuple[str, str], dict[str, bytes]]):
         self.repos = repos
-        self.status: int | None = None
-        self.gated = False
-        self.silent: bool | str = False
-        self.cut, self.cuts = 0, 0
-        self.lie = 0
-        self.corrupt = False
-        self.before_file = self.after_file = None
-        self.redirect = self.redirect_files = ""
-        self.as_list, self.page, self.failure = False, 0, ""
-        self.about, self.etag, self.range_fault = None, "", ""
-        self.portal, self.drip, self.drip_head = False, 0.0, 0.0
-        self.retry_after, self.refusals = "", 10**9
-        self.commit, self.pinned, self.kind = COMMIT, {}, ""
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.release = threading.Event()
+        self.heal()
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -108,6 +97,25 @@ class StandIn:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def heal(self) -> None:
+        """No fault any more; who waits for an answer is let go"""
+        self.release.set()
+        self.release = threading.Event()
+        self.status: int | None = None
+        self.gated = False
+        self.silent: bool | str = False
+        self.cut, self.cuts = 0, 0
+        self.lie = 0
+        self.corrupt = False
+        self.before_file = self.after_file = None
+        self.redirect = self.redirect_files = ""
+        self.as_list, self.page, self.failure = False, 0, ""
+        self.about, self.etag, self.range_fault = None, "", ""
+        self.portal, self.drip, self.drip_head = False, 0.0, 0.0
+        self.retry_after, self.refusals = "", 10**9
+        self.commit, self.pinned, self.kind = COMMIT, {}, ""
+        self.mangle = None
+
     def __enter__(self) -> "StandIn":
         return self
 
@@ -122,6 +130,7 @@ class StandIn:
 
     def send(self, handler, status: int, value: object = None, **headers: str) -> None:
         body = b"" if value is None else json.dumps(value).encode()
+        body = self.mangle(body) if self.mangle else body
         handler.send_response(status)
         for name, text in headers.items():
             handler.send_header(name.replace("_", "-"), text)
@@ -255,7 +264,7 @@ class StandIn:
             handler.send_header("Content-Type", self.kind)
         if start and self.range_fault != "untold":
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        body = data[start:]
+        body = self.mangle(data[start:]) if self.mangle else data[start:]
         handler.send_header("Content-Length", str(len(body) + self.lie))
         if self.drip_head:
             handler.flush_headers()

@@ -62,6 +62,13 @@ def test_pieces_of_an_explanation_make_the_text(three, text):
         assert len(answer["pieces"]) == 3  # one character, one piece
 
 
+@pytest.mark.parametrize("text", ["\0", "\u202e\ufeff"])
+def test_a_text_without_a_letter_moves_nothing(three, text):
+    answer = explain(three, text, [text])
+    assert answer["pieces"] == [{"text": text, "effect": None, "without": None}]
+    assert answer["probabilities"] == answer["empty"]
+
+
 @pytest.mark.parametrize("text", ["房间很干净", "房间很干净，服务也好，下次还来", "长" * 600])
 def test_the_effects_lead_from_the_empty_text_to_the_result(three, text):
     answer = explain(three, text)

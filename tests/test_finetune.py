@@ -55,7 +55,7 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"微调 BERT 的 [\d,]+ 个参数，学习率 2.0e-03", done.stdout)
-    assert done.stdout.startswith("设备") and "每轮 12 批" in done.stdout
+    assert "\n设备" in done.stdout and "每轮 12 批" in done.stdout
     losses = [row["loss"] for row in read_log(tmp_path)]
     assert losses[1] < losses[0]
     state, base = load(tmp_path / "best.pth"), load_file(mini_bert / "model.safetensors")
@@ -67,9 +67,9 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     assert record["unfreeze"] == 1 and record["batch_size"] == 32
 
     # evaluate.py is not told; on the validation reviews it must find train.py's accuracy
-    validation = to_splits(load_reviews(mini_data))["validation"]
-    for split in ("train", "validation", "test"):
-        write_csv(tmp_path / "again" / f"{split}.csv", validation)
+    splits = to_splits(load_reviews(mini_data))
+    for name, split in (("train", "train"), ("validation", "test"), ("test", "validation")):
+        write_csv(tmp_path / "again" / f"{name}.csv", splits[split])
     score = run_script(
         repo,
         *("demo02_sentiment/evaluate.py", "--weights", tmp_path / "best.pth"),

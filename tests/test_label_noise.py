@@ -77,8 +77,8 @@ def test_errors_in_the_data_are_suspected_and_the_test_set_is_judged_from_outsid
 
 
 def test_a_class_too_small_to_divide(monkeypatch, capsys, splits, tmp_path):
-    rows = [(text, "甲乙"[label]) for text, label in splits["train"][:40]]
     for name in ("train", "validation", "test"):
-        write_csv(tmp_path / f"{name}.csv", [*rows, ("只有一条的一类，别的什么也没有", "丙")])
+        rows = [(text, "甲乙"[label]) for text, label in splits[name][:40]]
+        write_csv(tmp_path / f"{name}.csv", [*rows, (f"只有一条的一类，{name} 里的", "丙")])
     code, _ = run_here(monkeypatch, capsys, NOISE, "--model", TINY, "--data", tmp_path)
     assert "有一类不到 5 条" in str(code)

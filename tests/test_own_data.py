@@ -91,6 +91,7 @@ def test_columns_are_given(tmp_path):
     [
         ([0.0, 1.0], ["0", "1"]),
         (["1.00", " -1 ", "+1", "０"], ["-1", "0", "1"]),
+        (["9" * 5000, "1"], ["1", "9" * 5000]),  # Python reads no number that long
         ([True, False], ["false", "true"]),
         (["好评", "差评"], ["差评", "好评"]),  # the page draws the first of two as the bad one
         (["positive", "neutral", "Negative"], ["Negative", "neutral", "positive"]),

@@ -40,10 +40,11 @@ def test_the_table(repo, mini_bert, mini_data):
 
 
 def test_three_classes_and_a_class_too_small(monkeypatch, capsys, mini_bert, splits, tmp_path):
-    rows = [(text, "甲乙丙"[i % 3]) for i, (text, _) in enumerate(splits["train"][:60])]
     for name in ("train", "validation", "test"):
+        rows = [(text, "甲乙丙"[i % 3]) for i, (text, _) in enumerate(splits[name][:60])]
         write_csv(tmp_path / "three" / f"{name}.csv", rows)
-        write_csv(tmp_path / "few" / f"{name}.csv", [*rows, ("只有一条的一类，别的没有", "丁")])
+        rows.append((f"只有一条的一类，{name} 里的", "丁"))
+        write_csv(tmp_path / "few" / f"{name}.csv", rows)
     arguments = ("--model", mini_bert, "--seeds", 1, "--data")
     code, output = run_here(monkeypatch, capsys, STACKING, *arguments, tmp_path / "three")
     assert code == 0 and re.search(r"^60 ", output, re.MULTILINE)
