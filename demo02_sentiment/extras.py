@@ -1,4 +1,4 @@
-"""不是一课：微调的两课选学（Trainer、accelerate）和 predict_ray.py 共用的几行"""
+"""不是一课：微调的两课选学（Trainer、accelerate）共用的几行"""
 
 from importlib.util import find_spec
 from pathlib import Path

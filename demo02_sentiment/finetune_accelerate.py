@@ -3,12 +3,12 @@
 教什么：循环还是自己写的，只有标着"新"的几行不同，和 finetune.py 放在一起比。几个进程各有一份模型，
 每一批切成几份、一人一份（数据并行）；backward 时大家的梯度取平均，所以每个进程更新出来的权重一样，
 也和一个进程算整批的一样（没有 dropout 的话：dropout 丢掉谁，每个进程各抽各的）。
-慢的是等：每一步都要等最慢的那一个，再把全部梯度传一遍。几个进程值不值得，见 docs/08-many-machines.md。
+慢的是等：每一步都要等最慢的那一个，再把全部梯度传一遍。几个进程值不值得，见 docs/09-many-machines.md。
 
 怎么运行（要多装一个包；同样的脚本，由启动它的命令决定几个进程）：
     python -m pip install accelerate
     python demo02_sentiment/finetune_accelerate.py
-    torchrun --nproc_per_node 2 demo02_sentiment/finetune_accelerate.py
+    torchrun --standalone --nproc_per_node 2 demo02_sentiment/finetune_accelerate.py
     python demo02_sentiment/evaluate.py --weights params/accelerate/best.pth
 
 会看到：
