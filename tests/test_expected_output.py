@@ -66,6 +66,8 @@ EXEMPT = {
     "models/build_tiny_gpt2.py": "trains for two hours",
     "demo02_sentiment/explain_compare.py": "minutes; tests/test_explain.py runs it small",
     "demo02_sentiment/ablation.py": "trains fifteen times; tests/test_ablation.py runs it small",
+    "demo02_sentiment/finetune_trainer.py": "wants accelerate, optional; tests/test_trainer.py",
+    "demo02_sentiment/finetune_accelerate.py": "wants accelerate, optional; tests/test_trainer.py",
     "demo02_sentiment/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
 }
 

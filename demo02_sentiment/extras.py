@@ -1,0 +1,43 @@
+"""不是一课：微调的两课选学（Trainer、accelerate）共用的几行"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from checkpoint import Checkpoints, learned, to_bytes
+from course.cli import Parser, at_least
+from course.columns import add_data_arguments
+from course.errors import CourseError
+from finetune import BATCH_SIZE, EPOCH
+from my_dataset import MAX_LENGTH
+from net import MODEL, Model
+from train import SEED
+
+
+def require(package: str) -> None:
+    """可选的包装了没有；没装就抛 CourseError"""
+    if find_spec(package) is None:
+        raise CourseError(
+            f"这一课要用的 {package} 没有装（别的课都不用它）", f"python -m pip install {package}"
+        )
+
+
+def finetune_parser(description: str, params: Path) -> Parser:
+    """finetune.py 的参数里，另外两种写法也要的那几个；params 是默认存到哪个文件夹"""
+    parser = Parser(description)
+    add = parser.add_argument
+    add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
+    add_data_arguments(parser)
+    add("--params", type=Path, default=params, help=f"存到哪个文件夹，默认 params/{params.name}")
+    add("--epochs", type=at_least(1), default=EPOCH, help=f"几轮，默认 {EPOCH}")
+    add("--batch-size", type=at_least(1), default=BATCH_SIZE, help=f"默认 {BATCH_SIZE}")
+    add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
+    add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
+    return parser
+
+
+def save_best(params: Path, record: dict, model: Model, epoch: int, accuracy: float) -> None:
+    """model 存成 best.pth，和 run.json 配成一对，别的脚本才认得；record 是训练前 `describe` 的结果"""
+    ours = Checkpoints(params, 0, record)
+    ours.clear()
+    ours.replace_best({"epoch": epoch, "validation_accuracy": accuracy}, to_bytes(learned(model)))
+    print(f"\n最好的一轮是 {epoch}，验证精度 {accuracy:.4f}\n权重 {params / 'best.pth'}")
