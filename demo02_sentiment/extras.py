@@ -36,7 +36,7 @@ def finetune_parser(description: str, params: Path) -> Parser:
 
 
 def save_best(params: Path, record: dict, model: Model, epoch: int, accuracy: float) -> None:
-    """model 存成 best.pth，和 run.json 配成一对，别的脚本才认得；record 是训练前 `describe` 的结果"""
+    """model 存成 best.pth，和 run.json 配成一对；record 是训练前 `describe` 的结果"""
     ours = Checkpoints(params, 0, record)
     ours.clear()
     ours.replace_best({"epoch": epoch, "validation_accuracy": accuracy}, to_bytes(learned(model)))
