@@ -3,7 +3,7 @@
 教什么：循环还是自己写的，只有标着"新"的几行不同，和 finetune.py 放在一起比。几个进程各有一份模型，
 每一批切成几份、一人一份（数据并行）；backward 时大家的梯度取平均，所以每个进程更新出来的权重一样，
 也和一个进程算整批的一样（没有 dropout 的话：dropout 丢掉谁，每个进程各抽各的）。
-慢的是等：每一步都要等最慢的那一个，再把全部梯度传一遍。几个进程值不值得，见 docs/09-many-machines.md。
+慢的是等：每一步都要等最慢的那一个，再把全部梯度传一遍。值不值得，见 docs/09-many-machines.md。
 
 怎么运行（要多装一个包；同样的脚本，由启动它的命令决定几个进程）：
     python -m pip install accelerate
@@ -85,7 +85,8 @@ def main() -> None:
     batches = count_batches(train_set, args.batch_size)
     accelerator.print(  # 新：只有 0 号打印
         f"{count} 个进程，设备 {accelerator.device}，训练 {len(train_set)} 条，"
-        f"验证 {len(validation_set)} 条，每轮 {batches} 批，每个进程一批 {args.batch_size // count} 条"
+        f"验证 {len(validation_set)} 条，每轮 {batches} 批，"
+        f"每个进程一批 {args.batch_size // count} 条"
     )
 
     # 2. 模型：每个进程读一份；种子一样，fc 的初值就一样
@@ -142,7 +143,7 @@ def main() -> None:
                     spot = accelerator.reduce(loss.detach(), "mean")
                     accelerator.print(f"  轮次 {epoch} 批次 {i} loss {spot.item():.4f}")
 
-            # 6. 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的重复几条，收的时候会去掉
+            # 6. 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的重复几条会去掉
             wrapped.eval()
             correct = 0
             with torch.no_grad():
