@@ -1,4 +1,4 @@
-"""不是一课：微调的两课选学（Trainer、accelerate）共用的几行"""
+"""不是一课：要可选的包的几课选学（Trainer、accelerate、Ray）共用的几行"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +36,7 @@ def finetune_parser(description: str, params: Path) -> Parser:
 
 
 def save_best(params: Path, record: dict, model: Model, epoch: int, accuracy: float) -> None:
-    """model 存成 best.pth，和 run.json 配成一对；record 是训练前 `describe` 的结果"""
+    """model 存成 best.pth，配上 run.json，别的脚本才认得；record 是训练前 `describe` 的结果"""
     ours = Checkpoints(params, 0, record)
     ours.clear()
     ours.replace_best({"epoch": epoch, "validation_accuracy": accuracy}, to_bytes(learned(model)))

@@ -143,7 +143,7 @@ def main() -> None:
                     spot = accelerator.reduce(loss.detach(), "mean")
                     accelerator.print(f"  轮次 {epoch} 批次 {i} loss {spot.item():.4f}")
 
-            # 6. 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的会去掉
+            # 6. 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的重复几条会去掉
             wrapped.eval()
             correct = 0
             with torch.no_grad():

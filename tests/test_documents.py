@@ -33,6 +33,8 @@ CLASSES = {
     "python -c": r"python3? -c ",
     "module": r"python3? -m (?:pytest|venv|ruff)\b",
     "version": r"python3? (?:--version|-V)$",
+    "torchrun": r"torchrun ",
+    "ray": r"ray (?:start|stop)\b",
     "hf": r"hf \S",
     "modelscope": r"modelscope download ",
     "variable": r"set \w+=|\$env:\w+ ?= ?|export \w+=|unset \w+$|Remove-Item Env:\w+$",
@@ -264,6 +266,24 @@ def test_hf(hub, tmp_path, command):
     names = words[: 2 if words[0] in ("auth", "cache", "repo", "repos") else 1]
     done = run_against(hub, [*program, *names, "--help"], tmp_path)
     assert done.returncode == 0, done.stderr
+    assert [flag for flag in flags if flag not in done.stdout] == []
+
+
+@every("torchrun")
+def test_torchrun(command):
+    from torch.distributed.run import get_args_parser  # slow to import
+
+    found = get_args_parser().parse_args(list(command.words[1:]))
+    assert (ROOT / found.training_script).is_file(), command
+
+
+@every("ray")
+def test_ray(command):
+    pytest.importorskip("ray", reason="NO ray HERE: pip install ray to check it for real")
+    program = [sys.executable, "-m", "ray.scripts.scripts", command.words[1], "--help"]
+    done = subprocess.run(program, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 0, done.stderr
+    flags = [word for word in command.words[2:] if word.startswith("-")]
     assert [flag for flag in flags if flag not in done.stdout] == []
 
 

@@ -68,6 +68,7 @@ EXEMPT = {
     "demo02_sentiment/ablation.py": "trains fifteen times; tests/test_ablation.py runs it small",
     "demo02_sentiment/finetune_trainer.py": "wants accelerate, optional; tests/test_trainer.py",
     "demo02_sentiment/finetune_accelerate.py": "wants accelerate, optional; tests/test_trainer.py",
+    "demo02_sentiment/predict_ray.py": "wants ray, optional; tests/test_predict_ray.py",
     "demo02_sentiment/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
 }
 
