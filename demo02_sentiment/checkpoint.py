@@ -368,8 +368,12 @@ def read_pair(weights: Path) -> tuple[dict, bytes | None]:
             found = weights.read_bytes() if weights.is_file() else None
         else:
             found = None
-            for path in (weights, weights.with_name("best.next.pth")):
-                data = path.read_bytes() if path.is_file() else b""
+            # 先看 best.next.pth：它不在了，就是已经换成了 best.pth；反过来会两头落空
+            for path in (weights.with_name("best.next.pth"), weights):
+                try:
+                    data = path.read_bytes()
+                except FileNotFoundError:
+                    continue
                 if hashlib.sha256(data).hexdigest() == written:
                     return record, data
         if read_record(weights.parent) == record:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import environment
+from loopback_tools import loopback_environment
 
 from course.paths import ROOT
 
@@ -13,7 +13,7 @@ from course.paths import ROOT
 def test_nothing_is_lost(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "attack.py")],
-        env=environment(ROOT) | {"HF_HOME": str(tmp_path)},
+        env=loopback_environment(ROOT, HF_HOME=str(tmp_path)),
         capture_output=True,
         encoding="utf-8",
         timeout=1200,

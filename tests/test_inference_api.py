@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 import torch
-from attack_servers import attack, half_open
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
@@ -22,7 +21,7 @@ from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
 from bench_local_api import NAME, load
-from course import gatekeeper, inference_api
+from course import gatekeeper
 from course.gatekeeper import MAX_BYTES
 from course.inference_api import make_app, serving
 from course.text_models import Classifier, Generator, Token
@@ -363,14 +362,6 @@ def test_docs_say_what_the_server_answers(api):
                 assert answer.status_code == 200, (where, answer.text)
                 sent += 1
     assert sent == 8
-
-
-def test_hostile_requests_and_half_open_connections(trained, monkeypatch):
-    monkeypatch.setattr(inference_api, "HEAD_SECONDS", 2)
-    injected, survived, lost = attack(300, 0, trained / "best.pth")
-    assert (injected, survived) == (300, 300), lost[:3]
-    injected, survived, lost = half_open(60, 15)
-    assert injected == survived, lost
 
 
 def test_token_is_required_when_set(models):
