@@ -225,6 +225,8 @@ def choose(files: list[RemoteFile], repo: str, source: Source) -> list[RemoteFil
     chosen = [f for f in files if WANTED.fullmatch(f.path)] + weights
     if not weights or all(f.path != "config.json" for f in files):
         raise CourseError(f"{repo} 里没有 config.json 或权重，不是一个模型", source.advice)
+    if real_model(repo) and all(f.path != "vocab.txt" for f in files):  # 课程的两个模型都有字典
+        raise CourseError(f"{source.shown} 的文件清单不全：没有 vocab.txt", source.advice)
     return sorted(chosen, key=lambda f: (f in weights, f.size))
 
 
