@@ -1,12 +1,13 @@
 """不是一课：要可选的包的几课选学（Trainer、accelerate、Ray）共用的几行"""
 
+from course.cli import Parser, at_least
+from course.columns import add_data_arguments
+from course.errors import CourseError
+
 from importlib.util import find_spec
 from pathlib import Path
 
 from checkpoint import Checkpoints, learned, to_bytes
-from course.cli import Parser, at_least
-from course.columns import add_data_arguments
-from course.errors import CourseError
 from finetune import BATCH_SIZE, EPOCH
 from my_dataset import MAX_LENGTH
 from net import MODEL, Model
