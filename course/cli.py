@@ -1,11 +1,12 @@
 """命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
 
-from course import STOPPED
+from course import STOPPED, pressed, remember
 from course.errors import CourseError, is_out_of_memory
 
 import argparse
 import math
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -72,6 +73,10 @@ def run(main: Callable[[], None]) -> None:
         # Windows 的 cmd 可能是 GBK，遇到它没有的字符就打问号，而不是崩溃
         stream.reconfigure(errors="replace")
     try:
+        if signal.getsignal(signal.SIGINT) is remember:  # import 完了，以后的 Ctrl-C 在下面接住
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if pressed.is_set():  # 哪个库在 import 时把它吞掉了
+            raise KeyboardInterrupt
         main()
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")

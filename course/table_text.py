@@ -21,6 +21,7 @@ MAX_COLUMNS = 16_384  # 最多多少列，和 Excel 一样
 MAX_OBJECT = 50_000_000  # 整个文件是一个 JSON 对象时，最多多少个字
 MAX_VALUES = 2_000_000  # 和最多多少个值
 MAX_DIGITS = 1000  # JSON 里的整数最多几位
+HALF = re.compile("[\ud800-\udfff]")  # 半个字符：JSON 写得出，UTF-8 里没有它
 ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "gb18030": "GBK"}  # gb18030 包含 GBK
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 DELIMITER_NAMES = {",": "逗号", "\t": "Tab", ";": "分号"}
@@ -247,6 +248,8 @@ def unique(pairs: list[tuple[str, Any]]) -> dict:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("一个对象里同一个名字写了两次")
+    if any(HALF.search(name) for name in value):
+        raise ValueError("有一个名字里有半个字符（\\ud800 到 \\udfff）")
     if len(value) > MAX_COLUMNS and not all(name.isdecimal() for name in value):
         raise ValueError(f"一个对象里有 {len(value)} 个名字")
     return value

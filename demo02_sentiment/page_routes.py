@@ -136,7 +136,7 @@ def read_upload(name: str, body: bytes) -> dict:
         size += sum(map(len, rows[-1].values()))
         if len(rows) > MAX_ROWS or size > MAX_FILE:
             raise CourseError(f"{name} 太大，网页上算太慢", "请用 predict.py --file")
-    if not rows:
+    if not columns:  # 一行也没有，或者都是 JSON 的 {}
         raise CourseError(f"{name} 里一条评论也没有", "换一个文件")
     names = list(columns)
     check_header(names, rows[:SAMPLED], Path(name))
