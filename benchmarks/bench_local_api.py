@@ -4,6 +4,9 @@
 （tests/test_inference_api.py 跑其中的几秒）
 """
 
+from course.cli import Parser, above, run
+from course.paths import ROOT
+
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +14,6 @@ import requests
 from huggingface_hub import InferenceClient
 
 from bench_clients import memory_curve, started
-from course.cli import Parser, above, run
-from course.paths import ROOT
 
 NAME = "uer/gpt2-chinese-cluecorpussmall"
 

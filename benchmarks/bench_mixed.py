@@ -8,6 +8,11 @@
     python benchmarks/bench_mixed.py                  一小时
 """
 
+from course.cli import Parser, above, at_least, run
+from course.errors import CourseError
+from course.paths import PARAMS, ROOT, command
+from course.reviews import load_reviews
+
 import random
 import time
 from collections import Counter
@@ -18,10 +23,6 @@ import requests
 
 from bench_clients import memory_curve, started
 from bench_common import machine, print_table
-from course.cli import Parser, above, at_least, run
-from course.errors import CourseError
-from course.paths import PARAMS, ROOT, command
-from course.reviews import load_reviews
 
 GPT, BERT = "uer/gpt2-chinese-cluecorpussmall", "bert-base-chinese"
 WARM_UP = 0.1  # 开头这么多不算：线程和内存池还没有长到位

@@ -14,6 +14,13 @@
     python benchmarks/bench_one_review.py --model 别的导出的文件夹 --rounds 10 --calls 5
 """
 
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+from course.models import load_model, load_tokenizer
+from course.packed_bert import encode, prepare
+from course.paths import PARAMS
+from course.reviews import load_reviews
+
 import os
 import time
 from collections.abc import Callable
@@ -26,12 +33,6 @@ import torch
 from transformers import BertForSequenceClassification
 
 from bench_common import machine, print_table
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-from course.models import load_model, load_tokenizer
-from course.packed_bert import encode, prepare
-from course.paths import PARAMS
-from course.reviews import load_reviews
 
 MODEL = PARAMS / "review-sentiment-zh"  # export.py --onnx 写的
 ONNX = Path("onnx") / "model.onnx"

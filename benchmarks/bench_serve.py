@@ -11,6 +11,12 @@
     python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 
+from course.cli import Parser, above, at_least, run
+from course.errors import CourseError
+from course.inference_api import make_app, serve_until_stopped
+from course.paths import PARAMS, ROOT, command
+from course.reviews import load_reviews
+
 import csv
 import statistics
 import subprocess
@@ -23,11 +29,6 @@ from transformers import pipeline
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
-from course.cli import Parser, above, at_least, run
-from course.errors import CourseError
-from course.inference_api import make_app, serve_until_stopped
-from course.paths import PARAMS, ROOT, command
-from course.reviews import load_reviews
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来
 LESSON = ROOT / "demo02_sentiment"

@@ -1,13 +1,14 @@
 """命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
 
+from course import STOPPED
+from course.errors import CourseError, is_out_of_memory
+
 import argparse
 import math
 import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
-
-from course.errors import CourseError, is_out_of_memory
 
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
@@ -82,5 +83,5 @@ def run(main: Callable[[], None]) -> None:
             "\n下一步：关掉占内存的程序，或把 --batch-size 改小一半，再运行一次同样的命令"
         )
     except KeyboardInterrupt:
-        print("\n已停止（Ctrl-C）", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         sys.exit(130)

@@ -5,12 +5,12 @@ Arrow 文件是直接映射进内存的，里面记着"第几条从第几个字�
 别人存的，请 pyarrow 把每一批完整地核对一遍。
 """
 
+from course.files import file_sha256, read_json, write_json
+
 from pathlib import Path
 
 import pyarrow
 from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
-
-from course.files import file_sha256, read_json, write_json
 
 SUMS = "sha256.json"  # 文件夹里每个文件的 SHA-256
 

@@ -3,6 +3,13 @@
 不是一课。存成 safetensors 而不是 pickle：打开它不会执行任何代码。
 """
 
+from course import packed_bert, sorted_batches
+from course.encoding import encode, way
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import fingerprint
+from course.paths import DATA
+
 import ast
 import hashlib
 from pathlib import Path
@@ -13,13 +20,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from course import packed_bert, sorted_batches
-from course.encoding import encode, way
-from course.errors import CourseError
-from course.files import atomic_write
-from course.models import fingerprint
-from course.paths import DATA
 
 
 def meaning(path: Path) -> bytes:

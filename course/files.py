@@ -1,5 +1,7 @@
 """写文件：要么完整写好，要么当没写过；断电、强行结束、两个程序同时写，都不留下半个文件"""
 
+from course.errors import CourseError
+
 import hashlib
 import json
 import os
@@ -12,8 +14,6 @@ from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-
-from course.errors import CourseError
 
 # 写到一半的文件叫 .{名字}.{进程号}.course.tmp：看名字就知道是谁的、它还在不在
 TEMPORARY = re.compile(r"\..+\.(\d+)\.course\.tmp")

@@ -3,12 +3,12 @@
 不是一课。demo02 的 checkpoint.py、pictures.py 和 docs/draw_pictures.py 用。
 """
 
+from course.errors import CourseError
+
 import importlib.util
 from pathlib import Path
 
 from matplotlib import font_manager
-
-from course.errors import CourseError
 
 
 def chinese_font() -> str:

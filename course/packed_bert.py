@@ -11,6 +11,9 @@
 和别的库比有多快在 benchmarks/README.md。
 """
 
+from course.long_text import opening
+from course.models import first_position
+
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +37,6 @@ from transformers import (
     XLMRobertaModel,
 )
 from transformers.activations import GELUActivation
-
-from course.long_text import opening
-from course.models import first_position
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用

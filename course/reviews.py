@@ -7,6 +7,14 @@
 怎么清洗、为什么没有一段话同时在训练集和测试集里：见 course/cleaning.py。
 """
 
+from course.cleaning import OVERLAP, Row, clean
+from course.columns import LABEL_NAMES, DataSource
+from course.dataset_folder import open_folder, write_sums
+from course.errors import CourseError
+from course.files import atomic_write
+from course.own_data import load_own
+from course.paths import DATA, ROOT
+
 import hashlib
 import json
 from functools import cache
@@ -22,14 +30,6 @@ from datasets import (
     disable_progress_bars,
     enable_progress_bars,
 )
-
-from course.cleaning import OVERLAP, Row, clean
-from course.columns import LABEL_NAMES, DataSource
-from course.dataset_folder import open_folder, write_sums
-from course.errors import CourseError
-from course.files import atomic_write
-from course.own_data import load_own
-from course.paths import DATA, ROOT
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方

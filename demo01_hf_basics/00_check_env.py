@@ -147,9 +147,8 @@ def check_torch():
 
 # 6. 网络。连不上不要紧，课程不联网也能学完，所以只是 [!]
 def check_network():
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     sites = {
-        "Hub": hub,
+        "Hub": os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/"),
         "hf-mirror": "https://hf-mirror.com/google-bert/bert-base-chinese/resolve/main/config.json",
         "魔搭 ModelScope": "https://www.modelscope.cn",
         "PyPI": "https://pypi.org/simple/pip/",
@@ -209,11 +208,10 @@ def findings(check) -> list:
 
 
 def main() -> int:
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")
+    sys.stdout.reconfigure(errors="replace")  # 全部的话都打印在这里
     if Path.cwd() != ROOT:
-        go = "pushd" if WINDOWS else "cd"  # Windows 的 cd 不换盘，pushd 换
-        print(f'下面的命令都在仓库根目录运行，先敲  {go} "{ROOT}"\n')
+        # Windows 的 cd 不换盘，pushd 换
+        print(f'下面的命令都在仓库根目录运行，先敲  {"pushd" if WINDOWS else "cd"} "{ROOT}"\n')
     # 一起查，按顺序打印：慢的是等网站和 import torch。同样的命令连着几条都要，只写一次
     counts, steps = {"OK": 0, "!": 0, "X": 0}, []
     with ThreadPoolExecutor() as pool:
@@ -226,15 +224,17 @@ def main() -> int:
                     steps.append(list(fix.values())[0 if WINDOWS else -1])
             for shell, command in fix.items():
                 print(f"       {shell:12} {command}" if shell else f"       {command}")
-    print(f"\n一共查了 {sum(counts.values())} 样：", end="")
-    print(f"好的 {counts['OK']}，注意 {counts['!']}，要改 {counts['X']}")
+    fine, odd, wrong = counts.values()
+    print(f"\n一共查了 {fine + odd + wrong} 样：好的 {fine}，注意 {odd}，要改 {wrong}")
     print("接着运行：" + (steps[0] if steps else "python demo01_hf_basics/01_api_anonymous.py"))
-    return 1 if counts["X"] else 0
+    return 1 if wrong else 0
 
     # 小结：先看是哪个 Python，再看包、显卡、网络；[X] 改好才能学，[!] 不改也能学
-    # 练习：把 requirements.txt 里一个包的版本改掉再运行，看完改回来；把 HF_TOKEN 设成一句中文再运行
-    #       （怎么设见 02 的开头，关掉这个终端就没有了），它显示了吗？
+    # 练习：把 requirements.txt 里一个版本改掉再运行，看完改回来；HF_TOKEN 设成一句中文，它显示吗？
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\n已停止（Ctrl-C）")

@@ -13,6 +13,14 @@
 看什么：先看比"全猜一类"和 TF-IDF 高多少，再看相邻两行差多少、差得比 ± 大不大。
 """
 
+from course.baseline import tfidf_baseline
+from course.cli import Parser, at_least, run
+from course.columns import DataSource, add_data_arguments
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import find_model, load_tokenizer, quiet
+from course.paths import PARAMS
+
 import json
 import statistics
 import subprocess
@@ -25,13 +33,6 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from classifier import SentimentClassifier
-from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
-from course.columns import DataSource, add_data_arguments
-from course.errors import CourseError
-from course.files import atomic_write
-from course.models import find_model, load_tokenizer, quiet
-from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
 

@@ -1,5 +1,9 @@
 """不是一课：同时来的请求凑成一批一起算，serve.py 用"""
 
+from course.errors import InputError
+from course.gatekeeper import LEFT
+from course.packed_bert import BATCH_TOKENS
+
 import itertools
 import queue
 import threading
@@ -9,9 +13,6 @@ from pathlib import Path
 import torch
 
 from classifier import SentimentClassifier
-from course.errors import InputError
-from course.gatekeeper import LEFT
-from course.packed_bert import BATCH_TOKENS
 
 
 class BatchingClassifier(SentimentClassifier):

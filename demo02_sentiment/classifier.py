@@ -4,6 +4,11 @@
 算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
 """
 
+from course.encoding import encode, prepare
+from course.errors import CourseError, InputError
+from course.feature_cache import cached_features
+from course.long_text import opening
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +16,6 @@ import numpy as np
 import torch
 
 from checkpoint import TRAIN, load_trained, same_data
-from course.encoding import encode, prepare
-from course.errors import CourseError, InputError
-from course.feature_cache import cached_features
-from course.long_text import opening
 from my_dataset import MyDataset
 
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测

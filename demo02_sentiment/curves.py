@@ -3,6 +3,11 @@
 不是一课。
 """
 
+from course.encoding import encode, has_bf16
+from course.files import atomic_write, read_json
+from course.fonts import chinese_font
+from course.models import load_tokenizer
+
 import math
 from functools import partial
 from pathlib import Path
@@ -14,10 +19,6 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import get_linear_schedule_with_warmup
 
-from course.encoding import encode, has_bf16
-from course.files import atomic_write, read_json
-from course.fonts import chinese_font
-from course.models import load_tokenizer
 from finetune import (
     BATCH_SIZE,
     EPOCH,

@@ -23,6 +23,12 @@
 测试集只在最后考：看着它的成绩回去改设置，再考多少分都不算数。
 """
 
+from course.baseline import tfidf_baseline
+from course.cleaning import normalize
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.paths import command
+
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +37,6 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 from checkpoint import WEIGHTS, recorded_data
 from class_tables import is_uneven, print_confusion, print_report
 from classifier import Exam, SentimentClassifier
-from course.baseline import tfidf_baseline
-from course.cleaning import normalize
-from course.cli import Parser, run
-from course.columns import add_data_arguments
-from course.paths import command
 from my_dataset import MyDataset
 
 Z = 1.96  # 标准正态分布里，中间的 95 % 落在 ±1.96 之间

@@ -8,6 +8,8 @@
 explain_compare.py。
 """
 
+from course.errors import InputError
+
 import itertools
 import math
 import random
@@ -15,7 +17,6 @@ import random
 import torch
 
 from classifier import SentimentClassifier, check_not_empty, readable
-from course.errors import InputError
 
 MAX_PIECES = 64  # 最多分成几段
 MIN_PIECES = 8  # 再长的评论也至少分成这么多段

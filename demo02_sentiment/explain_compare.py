@@ -24,6 +24,9 @@
 "沙普利值"还有两样好处这张表看不见：全部推动加起来正好是结果，重复的好话不会一分功劳都没有。
 """
 
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+
 import itertools
 import random
 import time
@@ -36,8 +39,6 @@ from snownlp import seg
 
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
 from explain import explain
 
 REVIEWS = 200

@@ -24,6 +24,12 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
 Hub 的网页就是按它显示任务、语言和成绩的。
 """
 
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import quiet
+
 import copy
 from pathlib import Path
 
@@ -35,11 +41,6 @@ from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from checkpoint import TRAIN, WEIGHTS, recorded_data
 from classifier import SentimentClassifier
-from course.cli import Parser, run
-from course.columns import add_data_arguments
-from course.errors import CourseError
-from course.files import atomic_write
-from course.models import quiet
 from model_card import write_card
 from my_dataset import MyDataset
 from net import DEVICE

@@ -1,5 +1,9 @@
 """不是一课：最后几课选学（Trainer、几个进程、Ray）共用的几行"""
 
+from course.cli import Parser, at_least
+from course.columns import add_data_arguments
+from course.errors import CourseError
+
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from checkpoint import Checkpoints, learned, to_bytes
-from course.cli import Parser, at_least
-from course.columns import add_data_arguments
-from course.errors import CourseError
 from finetune import BATCH_SIZE, EPOCH
 from my_dataset import MAX_LENGTH
 from net import MODEL, Model

@@ -22,18 +22,19 @@ init_process_group（互相找到）、broadcast（0 号说，大家听）、sen
 一样轮流发，字数只差几百
 """
 
-import os
-from datetime import timedelta
-
-import torch
-import torch.distributed as dist
-
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.encoding import POOLINGS, encode
 from course.errors import CourseError
 from course.feature_cache import FeatureFile
 from course.models import find_model, load_encoder, load_tokenizer
+
+import os
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
 from extras import together
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL

@@ -24,6 +24,13 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
 看什么：训练精度比冻结时高不少，验证精度几乎不动，为什么？见 README.md 的消融。
 """
 
+from course.accumulation import Accumulation
+from course.cli import above, at_least, run
+from course.encoding import encode, has_bf16
+from course.errors import CourseError
+from course.feature_cache import FeatureDataset, keep_batch
+from course.models import encoder_layers, find_model, load_tokenizer
+
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,12 +42,6 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from course.accumulation import Accumulation
-from course.cli import above, at_least, run
-from course.encoding import encode, has_bf16
-from course.errors import CourseError
-from course.feature_cache import FeatureDataset, keep_batch
-from course.models import encoder_layers, find_model, load_tokenizer
 from my_dataset import MyDataset
 from net import DEVICE, Model
 from train import accuracy, collate_fn, count_batches, make_parser

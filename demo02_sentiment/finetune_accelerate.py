@@ -22,6 +22,11 @@
 环境变量 ACCELERATE_MIXED_PRECISION=bf16（或 accelerate launch --mixed_precision bf16），代码不用改
 """
 
+from course.cli import run
+from course.errors import CourseError
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
+
 from contextlib import nullcontext
 from functools import partial
 
@@ -32,10 +37,6 @@ from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from course.cli import run
-from course.errors import CourseError
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
 from extras import finetune_parser, require, together
 from finetune import MAX_NORM, WARMUP, LengthBatches, TunableModel, encoder_lr
 from my_dataset import MyDataset

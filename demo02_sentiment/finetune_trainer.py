@@ -30,6 +30,11 @@
 看什么：Trainer 打印的 loss 是最近 20 批的平均，finetune.py 打印的是那一批的，所以两边的数不同
 """
 
+from course.cli import run
+from course.encoding import has_bf16
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
+
 from functools import partial
 
 import torch
@@ -39,10 +44,6 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
 from checkpoint import check_writable, describe
-from course.cli import run
-from course.encoding import has_bf16
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
 from extras import finetune_parser, require, save_best
 from finetune import MAX_NORM, WARMUP, LengthBatches, TunableModel, encoder_lr
 from my_dataset import MyDataset

@@ -27,6 +27,14 @@
 才是你的曲线。
 """
 
+from course.baseline import tfidf_baseline
+from course.cli import Parser, at_least, run
+from course.columns import add_data_arguments
+from course.feature_cache import cached_features
+from course.files import write_json
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer
+from course.paths import PARAMS
+
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +45,6 @@ from sklearn.preprocessing import StandardScaler
 
 from ablation import random_model
 from checkpoint import check_writable
-from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
-from course.columns import add_data_arguments
-from course.feature_cache import cached_features
-from course.files import write_json
-from course.models import find_model, fingerprint, load_encoder, load_tokenizer
-from course.paths import PARAMS
 from curves import MIN_STEPS, cells, draw, finetuned, read_notes
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL

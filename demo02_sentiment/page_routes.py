@@ -1,5 +1,12 @@
 """不是一课：serve.py 的网页要用的地址，page/ 里的文件、/info、/table、/explain"""
 
+from course.answer_types import Answer
+from course.columns import SAMPLED, check_header
+from course.errors import CourseError
+from course.paths import portable
+from course.reviews import BUILT, CHNSENTICORP, find_reviews
+from course.table_files import cell, read_stream
+
 import io
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -13,12 +20,6 @@ from pydantic import BaseModel, ConfigDict
 import my_dataset
 from checkpoint import same_data
 from classifier import SentimentClassifier, readable
-from course.answer_types import Answer
-from course.columns import SAMPLED, check_header
-from course.errors import CourseError
-from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP, find_reviews
-from course.table_files import cell, read_stream
 from explain import explain
 
 PAGE = Path(__file__).parent / "page"

@@ -17,6 +17,11 @@
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
 """
 
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.files import atomic_write
+from course.fonts import chinese_font
+
 from pathlib import Path
 
 import matplotlib
@@ -28,10 +33,6 @@ from sklearn.metrics import confusion_matrix
 
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from course.cli import Parser, run
-from course.columns import add_data_arguments
-from course.files import atomic_write
-from course.fonts import chinese_font
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt

@@ -29,6 +29,11 @@
 几个字的短句要当心：训练用的评论都在 20 个字以上，短句它没见过，小 BERT 会说“这本书真好”是负向。
 """
 
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.paths import command
+from course.table_files import FORMATS, OUTPUTS
+
 import sys
 from functools import partial
 from pathlib import Path
@@ -37,10 +42,6 @@ import torch
 
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.paths import command
-from course.table_files import FORMATS, OUTPUTS
 from predict_file import predict_file
 
 SCRIPT = "demo02_sentiment/predict.py"

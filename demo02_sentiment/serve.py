@@ -31,6 +31,10 @@ r"""第 9 课  部署：自己的网页和 API
 网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
 """
 
+from course.answer_types import Answer
+from course.cli import Parser, at_least, run
+from course.inference_api import make_app, serve_until_stopped
+
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -39,9 +43,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from batching import BatchingClassifier
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from course.answer_types import Answer
-from course.cli import Parser, at_least, run
-from course.inference_api import make_app, serve_until_stopped
 from page_routes import LIMITS, add_page
 
 PORT = 8000

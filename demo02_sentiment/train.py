@@ -21,6 +21,14 @@
 让 BERT 也跟着学，见 finetune.py：同一个循环，多几行。
 """
 
+from course.cli import Parser, above, at_least, run
+from course.columns import add_data_arguments
+from course.encoding import POOLINGS
+from course.errors import CourseError
+from course.feature_cache import FeatureDataset, cached_features, keep_batch
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
+
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,13 +40,6 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from checkpoint import Checkpoints, check_writable, describe
-from course.cli import Parser, above, at_least, run
-from course.columns import add_data_arguments
-from course.encoding import POOLINGS
-from course.errors import CourseError
-from course.feature_cache import FeatureDataset, cached_features, keep_batch
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 

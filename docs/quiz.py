@@ -7,15 +7,15 @@
 题目在 docs/quiz1.md、docs/quiz2.md 里，同一份，也可以在网页上直接读。
 """
 
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+from course.paths import command
+
 import re
 import sys
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-from course.paths import command
 
 FOLDER = Path(__file__).parent
 SCRIPT = "docs/quiz.py"

@@ -18,6 +18,10 @@
     对 1，不对 1，没做 1
 """
 
+from course.cli import Parser, above, run
+from course.errors import CourseError
+from course.paths import command
+
 import ast
 import multiprocessing
 import re
@@ -32,10 +36,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from judging import Exercise, Unsolved, Wrong
-
-from course.cli import Parser, above, run
-from course.errors import CourseError
-from course.paths import command
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = "exercises/check.py"

@@ -16,6 +16,11 @@
     2888 步，7.0 百万 token，91 分钟（114 CPU 分钟）→ models/tiny-bert-chinese
 """
 
+from course.cli import run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.reviews import build_splits, unused_reviews
+
 import hashlib
 import importlib.util
 import itertools
@@ -32,10 +37,6 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tqdm import tqdm
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from course.cli import run
-from course.errors import CourseError
-from course.files import atomic_write
-from course.reviews import build_splits, unused_reviews
 from training import Training, make_parser, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项

@@ -3,6 +3,10 @@
 见 build_tiny_bert.py、build_tiny_gpt2.py。
 """
 
+from course.cli import Parser, above
+from course.files import atomic_write
+from course.paths import MODELS
+
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +16,6 @@ from pathlib import Path
 import torch
 from torch import nn
 from tqdm import tqdm
-
-from course.cli import Parser, above
-from course.files import atomic_write
-from course.paths import MODELS
 
 SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
 # 一步：返回（要减小的损失, {显示的名字: 损失}, 这一批有几个 token）

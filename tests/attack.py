@@ -16,8 +16,10 @@ import resource
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,6 +28,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo02_sentiment"), str(ROOT / "tests")]
+
+from course import feature_cache
+from course.errors import CourseError
+from course.reviews import LABEL_NAMES, build_splits, save, to_dataset
 
 import attack_files
 import torch
@@ -38,9 +44,6 @@ from safetensors.torch import load_file, save_file
 import checkpoint
 import finetune  # noqa: F401  the children inherit what is imported here
 import predict  # noqa: F401
-from course import feature_cache
-from course.errors import CourseError
-from course.reviews import LABEL_NAMES, build_splits, save, to_dataset
 
 # sympy, which half of the scripts import without asking for it, lifts this limit of Python
 sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
@@ -399,7 +402,47 @@ def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
         yield f"{name} {path.name} {how}", lost
 
 
-# 4. tables, .progress, downloads, servers: many cases in one child
+# 4. Ctrl-C: from the first import on, one sentence
+
+
+def ctrl_c(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
+    """Stopped at the n-th module that is imported after `course`, or soon after the last one"""
+    weights = ["--weights", world.new / "best.pth"]
+    scripts: dict[str, list] = {
+        "train.py": [*world.flags, "--params", world.folder / "stopped"],
+        "predict.py": [*weights, "好"],
+        "evaluate.py": [*weights, "--data", world.folder / "csv"],
+        "serve.py": [*weights, "--port", 0],
+        "label_curve.py": ["--help"],
+    }
+    for _ in range(cases):
+        script, number = rng.choice(list(scripts)), int(10 ** rng.uniform(0, 3.6))
+        path = ROOT / "demo02_sentiment" / script
+        line = [sys.executable, "-X", "importtime", path, *scripts[script]]
+        child = subprocess.Popen(
+            list(map(str, line)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        late = threading.Timer(SECONDS / 4, child.send_signal, [signal.SIGINT])  # no such module
+        late.start()
+        left, said = None, []
+        for text in child.stderr:
+            if not text.startswith("import time:"):
+                said.append(text)
+            elif left is not None:
+                left -= 1
+                if left == 0:
+                    child.send_signal(signal.SIGINT)
+            elif text.split("|")[-1].strip() == "course":
+                left = number
+        late.cancel()
+        code, text = child.wait(), "".join(said)
+        stopped = code in (0, 130, -signal.SIGINT) and "Traceback" not in text
+        told = code == 0 or "Ctrl-C" in text
+        lost = "" if stopped and told else f"exit code {code}: {text[-600:]}"
+        yield f"{script} at module {number}", lost
+
+
+# 5. tables, .progress, downloads, servers: many cases in one child
 
 
 def one_by_one(
@@ -471,6 +514,7 @@ KINDS: dict[str, tuple[Callable[[World, random.Random, int], Iterator[Case]], in
     "kill-finetune": (kill_finetune, 2),
     "race": (race, 3),
     "damage": (damage, 42),
+    "ctrl-c": (ctrl_c, 4),
     "progress": (progress, 60),
     "tables": (tables, 300),
     "downloads": (downloads, 15),

@@ -4,6 +4,9 @@ After each attempt nothing that counts as downloaded may hold a wrong byte, and 
 in a sentence; after the faults the same command must bring the right files.
 """
 
+from course import download, hub, models
+from course.errors import CourseError
+
 import io
 import random
 import shutil
@@ -17,9 +20,6 @@ from types import SimpleNamespace
 from attack_files import damaged
 from datasets import load_from_disk
 from standin_hub import COMMIT, GPT, REVIEWS, StandIn, etag, gpt2_repo, reviews_repo
-
-from course import download, hub, models
-from course.errors import CourseError
 
 Case = tuple[str, str]  # what was done, what was lost
 DONE = "下载完成"

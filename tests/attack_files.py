@@ -4,6 +4,11 @@
 file is hurt.
 """
 
+from course.columns import DataSource
+from course.errors import CourseError
+from course.own_data import load_own
+from course.table_files import FORMATS, OUTPUTS, cell, harmless, read_rows
+
 import csv
 import io
 import json
@@ -22,10 +27,6 @@ from pyarrow import parquet
 
 import predict_file
 from classifier import SentimentClassifier
-from course.columns import DataSource
-from course.errors import CourseError
-from course.own_data import load_own
-from course.table_files import FORMATS, OUTPUTS, cell, harmless, read_rows
 
 Case = tuple[str, str]  # what was done, what was lost
 CSV = (".csv", ".tsv")

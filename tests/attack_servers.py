@@ -4,6 +4,10 @@ A case survives when the server answers it in HTTP with JSON (or a whole event s
 other than a 503 with a sentence.
 """
 
+from course import gatekeeper, inference_api
+from course.inference_api import make_app, serving
+from course.text_models import Classifier, Generator
+
 import json
 import math
 import random
@@ -22,9 +26,6 @@ from conftest import make_bert
 from loopback_tools import make_gpt2
 
 from batching import BatchingClassifier
-from course import gatekeeper, inference_api
-from course.inference_api import make_app, serving
-from course.text_models import Classifier, Generator
 from serve import make_sentiment_app
 
 Case = tuple[str, str]  # what was done, what was lost

@@ -18,15 +18,16 @@ from pathlib import Path
 # they bring. Set before torch is imported; the scripts that the tests start inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from course.files import write_json
+from course.models import load_tokenizer
+from course.paths import ROOT
+from course.reviews import build_splits
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
 from checkpoint import describe, save_weights
-from course.files import write_json
-from course.models import load_tokenizer
-from course.paths import ROOT
-from course.reviews import build_splits
 from my_dataset import MyDataset
 from net import DEVICE, Model
 

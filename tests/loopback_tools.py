@@ -1,5 +1,7 @@
 """For the tests of lesson 1: run scripts that reach only 127.0.0.1, and a server that misbehaves"""
 
+from course.paths import ROOT
+
 import os
 import subprocess
 import sys
@@ -11,8 +13,6 @@ from pathlib import Path
 import torch
 from conftest import TINY, environment
 from transformers import GPT2Config, GPT2LMHeadModel
-
-from course.paths import ROOT
 
 TOKEN = "hf_ThisIsTheSecretOfTheTests0123456789"  # must never be seen in any output
 

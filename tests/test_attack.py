@@ -1,14 +1,25 @@
 """The short form of tests/attack.py: killed, raced and damaged, nothing is lost"""
 
+from course.paths import ROOT
+
 import subprocess
 import sys
 
 import pytest
 from loopback_tools import loopback_environment
 
-from course.paths import ROOT
-
-KINDS = "kill kill-finetune race damage progress tables downloads requests half-open".split()
+KINDS = [
+    "kill",
+    "kill-finetune",
+    "race",
+    "damage",
+    "ctrl-c",
+    "progress",
+    "tables",
+    "downloads",
+    "requests",
+    "half-open",
+]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the attack forks")

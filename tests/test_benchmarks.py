@@ -1,5 +1,7 @@
 """The benchmarks at their smallest, run as a user would: the figures are not judged, the rest is"""
 
+from course.paths import ROOT
+
 import re
 import subprocess
 import sys
@@ -10,7 +12,6 @@ from conftest import environment, run_script
 from loopback_tools import loopback_environment
 
 from bench_encode import pick_reviews
-from course.paths import ROOT
 
 
 def run_benchmark(script: str, *args: object, environment=environment) -> str:

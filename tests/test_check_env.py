@@ -1,5 +1,7 @@
 """The doctor: healthy, bare, broken, with a card, behind a dead proxy; a token is never shown"""
 
+from course.paths import ROOT
+
 import ast
 import os
 import re
@@ -14,8 +16,6 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, run_script
-
-from course.paths import ROOT
 
 SCRIPT = "demo01_hf_basics/00_check_env.py"
 MACHINERY = "demo01_hf_basics/env_checks.py"

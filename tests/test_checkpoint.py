@@ -1,5 +1,10 @@
 """params/: what is written is read back, another data set is refused, old folders say so"""
 
+from course.errors import CourseError
+from course.files import file_sha256, only_one
+from course.paths import portable
+from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
+
 import json
 import shutil
 
@@ -16,10 +21,6 @@ from checkpoint import (
     read_record,
     save_weights,
 )
-from course.errors import CourseError
-from course.files import file_sha256, only_one
-from course.paths import portable
-from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
 from finetune import TunableModel
 from net import DEVICE, Model
 

@@ -1,5 +1,10 @@
 """The ground floor: error sentences, flags, atomic writes, commands that can be copied"""
 
+from course.cli import Parser, above, at_least, run
+from course.errors import CourseError
+from course.files import atomic_write, read_json, write_json
+from course.paths import ROOT, command
+
 import argparse
 import os
 import subprocess
@@ -8,11 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from course.cli import Parser, above, at_least, run
-from course.errors import CourseError
-from course.files import atomic_write, read_json, write_json
-from course.paths import ROOT, command
 
 
 def names(folder: Path) -> list[str]:

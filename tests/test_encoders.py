@@ -1,5 +1,12 @@
 """Other encoders through the one door `--model`: every architecture is equal to padding by hand"""
 
+from course import encoding, packed_bert, sorted_batches
+from course.accumulation import Accumulation
+from course.errors import CourseError, is_out_of_memory
+from course.feature_cache import cache_key
+from course.models import ENCODERS, load_encoder, load_tokenizer
+from course.paths import ROOT
+
 import functools
 import json
 import re
@@ -24,12 +31,6 @@ from transformers import (
 )
 
 from classifier import SentimentClassifier
-from course import encoding, packed_bert, sorted_batches
-from course.accumulation import Accumulation
-from course.errors import CourseError, is_out_of_memory
-from course.feature_cache import cache_key
-from course.models import ENCODERS, load_encoder, load_tokenizer
-from course.paths import ROOT
 from finetune import TunableModel
 
 POSITIVE = ["房间很干净，下次还来", "very clean room, will come again", "味道好极了", "great value"]

@@ -1,5 +1,8 @@
 """evaluate.py: its figures recomputed by other means, its refusals"""
 
+from course.models import load_tokenizer
+from course.reviews import LABEL_NAMES, load_reviews, to_dataset, to_splits
+
 import json
 import pickle
 import re
@@ -18,8 +21,6 @@ from sklearn.metrics import (
 from transformers import BertModel
 
 from class_tables import is_uneven, print_confusion, print_report, width
-from course.models import load_tokenizer
-from course.reviews import LABEL_NAMES, load_reviews, to_dataset, to_splits
 
 EVALUATE = "demo02_sentiment/evaluate.py"
 

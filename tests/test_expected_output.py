@@ -5,6 +5,8 @@ What differs from machine to machine (seconds, ports, rounding errors) is not co
 the lesson runs on small data, no number is.
 """
 
+from course.paths import ROOT
+
 import ast
 import re
 import shutil
@@ -19,8 +21,6 @@ import pytest
 from conftest import environment, run_script
 from loopback_tools import loopback_environment
 from shell_blocks import BLOCKS
-
-from course.paths import ROOT
 
 FOLDERS = ("demo01_hf_basics", "demo02_sentiment", "models", "docs")
 SERVER_SECONDS = 60  # a server that has not printed everything by then never will

@@ -1,5 +1,8 @@
 """The explanation of one sentence: Shapley values, against their definition and against captum"""
 
+from course.errors import InputError
+from course.models import fingerprint, load_tokenizer
+
 import itertools
 import json
 import math
@@ -10,8 +13,6 @@ from captum.attr import ShapleyValues
 from conftest import ROOT, TINY, run_script
 
 from classifier import SentimentClassifier
-from course.errors import InputError
-from course.models import fingerprint, load_tokenizer
 from explain import MAX_PIECES, MIN_PIECES, explain, orders_of
 from net import Model
 

@@ -1,5 +1,9 @@
 """export.py: the folder, read by transformers alone, says what predict.py says"""
 
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
+from course.text_models import Classifier
+
 import importlib.util
 import json
 import os
@@ -16,9 +20,6 @@ from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
 from classifier import SentimentClassifier
-from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
-from course.text_models import Classifier
 from export import check_out, compare
 from model_card import write_card
 from onnx_model import INPUTS, PACKAGES

@@ -22,7 +22,7 @@ def stored(repo) -> dict:
 
 @pytest.fixture
 def flags(splits, tmp_path):
-    """Reviews that no other test has; of validation some come twice (of train the reader drops them)"""
+    """Reviews of no other test; some of validation come twice (of train the reader drops those)"""
     for name, size in (("train", 200), ("validation", 60), ("test", 20)):
         rows = splits[name][-size:]
         write_csv(tmp_path / "data" / f"{name}.csv", rows + rows[: size // 4])

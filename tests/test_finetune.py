@@ -1,5 +1,8 @@
 """finetune.py: the chosen layers learn and no other, and evaluate.py reads what it saved"""
 
+from course.paths import ROOT
+from course.reviews import load_reviews, to_splits
+
 import copy
 import difflib
 import itertools
@@ -12,8 +15,6 @@ from conftest import encode, load, read_log, run_here, run_script, write_csv
 from safetensors.torch import load_file
 from torch import nn
 
-from course.paths import ROOT
-from course.reviews import load_reviews, to_splits
 from finetune import LengthBatches, TunableModel
 from net import DEVICE
 

@@ -1,5 +1,7 @@
 """Rules of the house: imports run one way, code is formatted, the READMEs fit the repo"""
 
+from course.paths import ROOT
+
 import ast
 import re
 import subprocess
@@ -9,8 +11,6 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-
-from course.paths import ROOT
 
 ALLOWED = {  # folder → what of ours its files may import
     "course": {"course"},

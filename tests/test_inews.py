@@ -1,5 +1,9 @@
 """prepare_inews.py: pickles that carry code are refused; clean splits that every script takes"""
 
+from course.cleaning import OVERLAP, normalize, windows
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
+
 import importlib.util
 import pickle
 
@@ -7,9 +11,6 @@ import pytest
 from conftest import run_here
 
 import prepare_inews
-from course.cleaning import OVERLAP, normalize, windows
-from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
 
 INEWS = "demo02_sentiment/prepare_inews.py"
 

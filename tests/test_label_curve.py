@@ -1,5 +1,8 @@
 """label_curve.py: proportional, nested subsets; scores that resume; the printed lead"""
 
+from course.baseline import tfidf_baseline
+from course.reviews import load_reviews, to_splits
+
 import json
 import re
 
@@ -8,8 +11,6 @@ import pytest
 from conftest import TINY, make_bert, run_here, run_script, write_csv
 from matplotlib import image
 
-from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
 from curves import finetuned, read_notes
 from label_curve import subset
 from my_dataset import MyDataset

@@ -1,5 +1,21 @@
 """Finding models offline, and what the shipped tiny BERT must be"""
 
+from course import models
+from course.cleaning import normalize, windows
+from course.errors import CourseError
+from course.models import (
+    REAL_MODELS,
+    find_model,
+    fingerprint,
+    licence_of,
+    load_encoder,
+    load_model,
+    load_tokenizer,
+    model_name,
+)
+from course.packed_bert import encode
+from course.paths import ROOT
+
 import copy
 import hashlib
 import json
@@ -17,22 +33,6 @@ from transformers import (
     BertModel,
 )
 from transformers.utils import logging
-
-from course import models
-from course.cleaning import normalize, windows
-from course.errors import CourseError
-from course.models import (
-    REAL_MODELS,
-    find_model,
-    fingerprint,
-    licence_of,
-    load_encoder,
-    load_model,
-    load_tokenizer,
-    model_name,
-)
-from course.packed_bert import encode
-from course.paths import ROOT
 
 
 @pytest.fixture

@@ -1,5 +1,10 @@
 """The fast pass: equal to the lecture's, whatever the lengths, the batches and the activation"""
 
+from course import packed_bert
+from course.errors import CourseError
+from course.models import load_encoder, load_tokenizer
+from course.packed_bert import encode, make_batches, packed_features, prepare
+
 import copy
 
 import numpy as np
@@ -7,10 +12,6 @@ import pytest
 import torch
 from transformers.activations import ACT2FN
 
-from course import packed_bert
-from course.errors import CourseError
-from course.models import load_encoder, load_tokenizer
-from course.packed_bert import encode, make_batches, packed_features, prepare
 from features import cls_features as sorted_batches
 
 

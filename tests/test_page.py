@@ -3,6 +3,9 @@
 Needs Chromium, Chrome or Edge and its driver; on Debian: apt-get install chromium chromium-driver
 """
 
+from course.inference_api import serving
+from course.reviews import load_reviews, to_splits
+
 import csv
 import json
 import shutil
@@ -19,8 +22,6 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from batching import BatchingClassifier
 from classifier import SentimentClassifier
-from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
 from page_routes import MAX_FILE
 from serve import make_sentiment_app
 

@@ -1,5 +1,8 @@
 """pictures.py: five pictures, no empty boxes, and the calibration figures"""
 
+from course.fonts import chinese_font
+from course.paths import ROOT
+
 import importlib.util
 import shutil
 import sys
@@ -11,8 +14,6 @@ from conftest import run_script
 from matplotlib import image
 from matplotlib.ft2font import FT2Font
 
-from course.fonts import chinese_font
-from course.paths import ROOT
 from pictures import reliability
 
 

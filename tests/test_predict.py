@@ -1,5 +1,10 @@
 """predict.py: sentences, a dialogue through a pipe, files of every kind, interruption, refusals"""
 
+from course.errors import CourseError
+from course.files import file_sha256
+from course.reviews import load_reviews, to_splits
+from course.table_files import encoding_of, read_rows, survey
+
 import csv
 import datetime
 import itertools
@@ -18,10 +23,6 @@ from conftest import environment, run_script
 from pyarrow import parquet
 
 from classifier import SentimentClassifier
-from course.errors import CourseError
-from course.files import file_sha256
-from course.reviews import load_reviews, to_splits
-from course.table_files import encoding_of, read_rows, survey
 from predict import EXAMPLE
 from predict_file import CHUNK, DIGEST, Progress, predict_file, sections
 

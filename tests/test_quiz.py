@@ -1,5 +1,7 @@
 """The quizzes: every question is complete, every predicted output is what Python prints"""
 
+from course.paths import ROOT
+
 import contextlib
 import io
 import re
@@ -10,8 +12,6 @@ import sys
 
 import pytest
 from conftest import environment, run_here
-
-from course.paths import ROOT
 
 SCRIPT = "docs/quiz.py"
 QUIZ = runpy.run_path(str(ROOT / SCRIPT), run_name="quiz")

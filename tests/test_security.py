@@ -1,5 +1,7 @@
 """What SECURITY.md says is so; what Windows consoles can show; what the workflow runs"""
 
+from course.paths import ROOT
+
 import ast
 import re
 import subprocess
@@ -10,8 +12,6 @@ from pathlib import Path
 import pytest
 from conftest import environment
 from test_house import tracked
-
-from course.paths import ROOT
 
 SCRIPTS = [ROOT / name for name in tracked("*.py") if not name.startswith("tests/")]
 EVERYTHING = [ROOT / name for name in tracked("*.py")]

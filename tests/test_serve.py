@@ -1,5 +1,10 @@
 """serve.py: the API with the real InferenceClient, batching, page headers, refusals, the script"""
 
+from course.errors import CourseError
+from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
+from course.inference_api import serving
+from course.reviews import load_reviews, to_splits
+
 import io
 import json
 import os
@@ -22,10 +27,6 @@ from batching import BatchingClassifier
 from bench_clients import ask_beside_batches, ask_for
 from bench_common import memory
 from classifier import SentimentClassifier
-from course.errors import CourseError
-from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
-from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 from page_routes import MAX_FILE, MAX_ROWS
 from serve import MAX_TEXTS, make_sentiment_app

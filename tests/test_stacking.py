@@ -1,12 +1,13 @@
 """stacking.py: the third model learns from judgements of models that have not seen the review"""
 
+from course.baseline import tfidf_baseline
+from course.reviews import load_reviews, to_splits
+
 import re
 
 import numpy as np
 from conftest import run_here, run_script, write_csv
 
-from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
 from stacking import stack
 
 STACKING = "demo02_sentiment/stacking.py"

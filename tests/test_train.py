@@ -1,5 +1,7 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
+from course.columns import DataSource
+
 import csv
 import json
 import os
@@ -18,7 +20,6 @@ from conftest import environment, load, read_log, run_here, run_script, write_cs
 from sklearn.utils.class_weight import compute_class_weight
 
 from checkpoint import RESUME, Checkpoints
-from course.columns import DataSource
 from my_dataset import MyDataset
 
 TRAIN = "demo02_sentiment/train.py"

@@ -4,6 +4,8 @@ and in two; a killed process ends the others
 fp32 on both sides and no dropout: dropout draws other random numbers in each of them.
 """
 
+from course import accumulation
+
 import re
 import threading
 
@@ -12,8 +14,6 @@ import torch
 from conftest import load, make_bert, read_log, run_here, run_script
 from launching import TORCHRUN, children, launch
 from test_expected_output import not_printed, promised
-
-from course import accumulation
 
 pytest.importorskip("accelerate", reason="pip install accelerate")
 
