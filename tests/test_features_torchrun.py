@@ -29,9 +29,8 @@ def flags(splits, tmp_path):
     return ("--data", tmp_path / "data")
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_two_processes_store_what_one_stores(repo, mini_bert, flags, tmp_path, pooling):
-    flags = (*flags, "--model", mini_bert, "--pooling", pooling)
+def test_two_processes_store_what_one_stores(repo, mini_bert, flags, tmp_path):
+    flags = (*flags, "--model", mini_bert, "--pooling", "mean")
     before = stored(repo).keys()
     with launch(repo, *TORCHRUN, repo / SCRIPT, *flags) as running:
         text = running.communicate(timeout=300)[0]
@@ -54,8 +53,6 @@ def test_two_processes_store_what_one_stores(repo, mini_bert, flags, tmp_path, p
     one = stored(repo)
     for name, features in two.items():
         assert (one[name] - features).abs().max() <= 1e-5  # here they agree to the last bit
-    again = run_script(repo, SCRIPT, *flags)
-    assert again.returncode == 0 and again.stdout.count("用上次存下的") == 2
 
 
 @pytest.fixture
@@ -117,7 +114,7 @@ def test_a_killed_process_ends_the_other_under_torchrun(repo, long_flags):
     assert stored(repo).keys() == before
 
 
-def test_another_model_on_one_machine_is_refused(repo, machines, mini_bert, flags, tmp_path):
+def test_another_model_on_one_machine_is_refused(repo, machines, mini_bert, long_flags, tmp_path):
     other = make_bert(
         tmp_path / "other",
         seed=1,
@@ -128,7 +125,7 @@ def test_another_model_on_one_machine_is_refused(repo, machines, mini_bert, flag
         intermediate_size=64,
     )
     before = stored(repo).keys()
-    ranks = [machines(rank, *flags, "--model", x) for rank, x in enumerate((mini_bert, other))]
+    ranks = [machines(rank, *long_flags, "--model", x) for rank, x in enumerate((mini_bert, other))]
     texts = [running.communicate(timeout=300)[0] for running in ranks]
     assert [running.returncode for running in ranks] == [1, 1], texts
     assert "1 号的评论、模型或代码和 0 号的不一样" in texts[1] and "别的进程停了" in texts[0]
