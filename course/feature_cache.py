@@ -76,6 +76,46 @@ def read_cache(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> torch.
     return None
 
 
+class FeatureFile:
+    """一份评论的特征在 data/features/ 里的那个文件；参数见 `cached_features`
+
+    属性 path 的名字里有 `cache_key` 的开头：会改变特征的东西有一样不同，名字就不同。
+    """
+
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: list[str],
+        name: str,
+        dtype: torch.dtype = torch.float32,
+        pooling: str = "cls",
+    ):
+        key = cache_key(encoder, tokenizer, texts, dtype, pooling)
+        self.path = DATA / "features" / f"{name}-{key[:16]}.safetensors"
+        self.name, self.way = name, way(encoder)
+        self.shape, self.dtype = (len(texts), encoder.config.hidden_size), encoder.dtype
+
+    def read(self) -> torch.Tensor | None:
+        """算过的特征；没有、坏了时返回 None"""
+        features = read_cache(self.path, self.shape, self.dtype)
+        if features is not None:
+            print(f"特征：{self.name} {self.shape}，用上次存下的 {self.path.name}")
+        return features
+
+    def write(self, features: torch.Tensor) -> None:
+        """存下来；写不了时抛 CourseError，不留下半个文件"""
+        content = {"features": features}
+        try:
+            with atomic_write(self.path) as temporary:
+                save_file(content, temporary, metadata={"sha256": sha256(features)})
+        except SafetensorError as error:  # 磁盘满了，它抛的不是 OSError
+            raise CourseError(
+                f"写不了 {self.path}：{error}", "腾出磁盘，再运行一次同样的命令"
+            ) from error
+        print(f"特征：{self.name} {self.shape}，{self.way}，存为 {self.path}")
+
+
 def cached_features(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -87,21 +127,14 @@ def cached_features(
     """和 `encode` 一样返回 (N, hidden)，但算过的直接读；name 只用在文件名和提示里"""
     if dtype == torch.bfloat16:
         print(f"特征：{name} 用 bf16 算，是近似的，和 fp32 的差到百分之几")
-    key = cache_key(encoder, tokenizer, texts, dtype, pooling)
-    path = DATA / "features" / f"{name}-{key[:16]}.safetensors"
-    shape = (len(texts), encoder.config.hidden_size)
-    features = read_cache(path, shape, encoder.dtype)
-    if features is not None:
-        print(f"特征：{name} {tuple(features.shape)}，用上次存下的 {path.name}")
-        return features
-    features = encode(encoder, tokenizer, texts, dtype, pooling=pooling)
-    try:
-        with atomic_write(path) as temporary:
-            save_file({"features": features}, temporary, metadata={"sha256": sha256(features)})
-        print(f"特征：{name} {tuple(features.shape)}，{way(encoder)}，存为 {path}")
-    except (CourseError, SafetensorError) as error:  # 算了几分钟的，存不下也不能白算
-        problem = error.problem if isinstance(error, CourseError) else f"写不了 {path}：{error}"
-        print(f"注意：{problem}。特征 {name} 这次照样用，下次要重新算")
+    file = FeatureFile(encoder, tokenizer, texts, name, dtype, pooling)
+    features = file.read()
+    if features is None:
+        features = encode(encoder, tokenizer, texts, dtype, pooling=pooling)
+        try:
+            file.write(features)
+        except CourseError as error:  # 算了几分钟的，存不下也不能白算
+            print(f"注意：{error.problem}。特征 {name} 这次照样用，下次要重新算")
     return features
 
 

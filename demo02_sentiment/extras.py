@@ -1,9 +1,12 @@
-"""不是一课：要可选的包的几课选学（Trainer、accelerate、Ray）共用的几行"""
+"""不是一课：最后几课选学（Trainer、几个进程、Ray）共用的几行"""
 
 from course.cli import Parser, at_least
 from course.columns import add_data_arguments
 from course.errors import CourseError
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from my_dataset import MAX_LENGTH
 from net import MODEL, Model
 from train import SEED
 
+# 别的进程没了，等着它的这一个会收到的：gloo（CPU）、NCCL（显卡）各有各的说法
+GONE = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|Broken pipe|Socket Timeout", re.I)
+
 
 def require(package: str) -> None:
     """可选的包装了没有；没装就抛 CourseError"""
@@ -20,6 +26,20 @@ def require(package: str) -> None:
         raise CourseError(
             f"这一课要用的 {package} 没有装（别的课都不用它）", f"python -m pip install {package}"
         )
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """一个进程被杀了、死机了，别的不能一直等它：说一声，也停下，退出码不是 0"""
+    try:
+        yield
+    except RuntimeError as error:
+        if not GONE.search(str(error)):
+            raise
+        raise CourseError(
+            "别的进程停了，缺一个也算不下去",
+            "先看它的那一台、那一段输出里为什么停，改好了再运行一次",
+        ) from error
 
 
 def finetune_parser(description: str, params: Path) -> Parser:

@@ -27,9 +27,7 @@ from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -39,28 +37,11 @@ from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from extras import finetune_parser, require
+from extras import finetune_parser, require, together
 from finetune import MAX_NORM, WARMUP, LengthBatches, TunableModel, encoder_lr
 from my_dataset import MyDataset
 from net import DEVICE
 from train import LEARNING_RATE, collate_fn, count_batches
-
-# 别的进程没了，等着它的这一个会收到的：gloo（CPU）、NCCL（显卡）各有各的说法
-GONE = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|Broken pipe|Socket Timeout", re.I)
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """一个进程被杀了、死机了，别的不能一直等它：说一声，也停下，退出码不是 0"""
-    try:
-        yield
-    except RuntimeError as error:
-        if not GONE.search(str(error)):
-            raise
-        raise CourseError(
-            "别的进程停了，缺一个也算不下去",
-            "先看它的那一台、那一段输出里为什么停，改好了再运行一次",
-        ) from error
 
 
 def main() -> None:

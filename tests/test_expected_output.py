@@ -46,6 +46,7 @@ RUNS = {
     "demo01_hf_basics/05_download_bert.py": Run(loopback=True, code=1),
     "demo01_hf_basics/07_local_api.py": Run("--port 0", loopback=True, server=True),
     "demo02_sentiment/features.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/features_torchrun.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/train.py": Run("--data {data} --params {folder}", **SMALL),
     "demo02_sentiment/finetune.py": Run("--data {data} --params {folder} --epochs 1", **SMALL),
     "demo02_sentiment/evaluate.py": Run("--weights {weights}", **SMALL),

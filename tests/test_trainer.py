@@ -7,19 +7,15 @@ fp32 on both sides and no dropout: dropout draws other random numbers in each of
 from course import accumulation
 
 import re
-import subprocess
-import sys
 import threading
-from contextlib import contextmanager, suppress
 
 import pytest
 import torch
 from conftest import load, make_bert, read_log, run_here, run_script
-from loopback_tools import loopback_environment
+from launching import TORCHRUN, children, launch
 from test_expected_output import not_printed, promised
 
 pytest.importorskip("accelerate", reason="pip install accelerate")
-psutil = pytest.importorskip("psutil", reason="comes with accelerate")
 
 TRAINER = "demo02_sentiment/finetune_trainer.py"
 ACCELERATE = "demo02_sentiment/finetune_accelerate.py"
@@ -107,38 +103,8 @@ def test_trainer_has_the_losses_of_finetune(monkeypatch, capfd, ours, flags, tmp
     assert code == 0 and "全量微调" in text
 
 
-@contextmanager
-def launch(repo, *words: object):
-    """`python -m words…`; whatever is still running at the end is killed, the children too"""
-    running = subprocess.Popen(
-        [sys.executable, "-m", *map(str, words)],
-        cwd=repo,
-        env=loopback_environment(repo),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    try:
-        yield running
-    finally:
-        for process in children(running):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        running.kill()
-        running.wait(10)
-
-
-def children(running: subprocess.Popen) -> list:
-    try:
-        return psutil.Process(running.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-# not --master_port 0: torchrun hands the 0 on, and the processes look for each other for ever
-TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", 2)
 LAUNCH = (
-    *("accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1),
+    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1),
     *(
         "--mixed_precision",
         "no",
