@@ -27,6 +27,7 @@ EXCEL_ROWS = 1_048_576  # Excel 一个工作表最多多少行
 BATCH = 64_000_000  # parquet 一次最多展开成多少字节
 # parquet 的一组行展开后这么大、又是整个文件的这么多倍：不是数据，是压缩炸弹
 BOMB, RATIO = 256_000_000, 100
+WIDE = 10_000  # 平均一行这么多字节，多半存着图片；这样的一列，一读就是整组
 TEXTS = (pyarrow.string(), pyarrow.large_string(), pyarrow.binary(), pyarrow.large_binary())
 AS_CSV = "在 Excel 里另存为 CSV UTF-8，--file 或 --data 用那个文件"
 
@@ -125,11 +126,22 @@ def open_parquet(file: BinaryIO, name: str) -> Iterator[parquet.ParquetFile]:
             raise CourseError(
                 f"{name} 展开后有 {size:,} 字节，是文件的 {size // packed} 倍", "换一个文件"
             )
+        rows = max(metadata.num_rows, 1)
+        wide = sum(sizes) > WIDE * rows
+        if wide and size > BOMB:
+            raise CourseError(
+                f"{name} 平均一行有 {sum(sizes) // rows:,} 字节，一组又有 {size:,} 字节，内存不够",
+                "图片这样的列先去掉；都要的话，重新写一遍：to_parquet(…, row_group_size=1000)",
+            )
         file.seek(0)
-        # 很大的一组行，内容多半各不相同，编字典反而占内存
-        coded = [f.name for f in schema if f.type in TEXTS] if size <= BATCH else None
+        # 很大的一组行、很大的一行，内容多半各不相同，编字典反而占内存
+        coded = [f.name for f in schema if f.type in TEXTS and size <= BATCH and not wide]
         with parquet.ParquetFile(
-            file, read_dictionary=coded, buffer_size=BLOCK, page_checksum_verification=True
+            file,
+            read_dictionary=coded,
+            buffer_size=BLOCK,
+            pre_buffer=False,  # 默认的会先把后面的也读进来，几百 MB 地占着
+            page_checksum_verification=True,
         ) as table:
             yield table
     except pyarrow.ArrowException as error:

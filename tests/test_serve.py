@@ -252,6 +252,7 @@ def test_a_file_that_cannot_be_used_is_said(url):
         ("a.csv", "又大又干净的房间下次还来再住一晚吧\n差\n".encode(), "没有列名，第一行就是数据"),
         ("a.csv", b"", "一行数据也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
+        ("a.json", b"{}", "一条评论也没有"),
         ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
         ("a.csv", b"text\n\xff\xff\n", "认不出编码"),
         ("a.parquet", b"PAR1", "不是完整的 parquet"),

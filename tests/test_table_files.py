@@ -213,6 +213,7 @@ def utf8_with_a_bad_byte() -> bytes:
         ("a.json", '{"text": {"0": "a"}, "label": {"1": 0}}', "不一样长"),
         ("a.json", '{"n": [' + "1," * 2_000_001 + "1]}", "整个是一个 JSON 对象，太大了"),
         ("a.parquet", as_parquet({"text": ["好"]})[:-9], "不是完整的 parquet"),
+        ("a.json", b'[{"te\\ud800xt": "a"}]', "半个字符"),
         (
             "a.parquet",
             as_parquet(pyarrow.table([pyarrow.array([1])] * 2, names=["a", "a"])),
@@ -300,6 +301,15 @@ def test_a_parquet_far_larger_than_its_file_is_refused(monkeypatch):
     with pytest.raises(CourseError, match="倍"):
         rows_of("a.parquet", packed)
     assert len(rows_of("a.parquet", as_parquet(table, use_dictionary=False))) == 2000
+
+
+def test_a_parquet_of_pictures_in_one_group_is_refused_in_smaller_groups_it_is_read(monkeypatch):
+    monkeypatch.setattr(table_binary, "BOMB", 1_000_000)
+    table = {"text": ["好"] * 100, "picture": [bytes([i]) * 20_000 for i in range(100)]}
+    plainly = {"use_dictionary": False, "compression": "none"}
+    with pytest.raises(CourseError, match="平均一行有 20,"):
+        rows_of("a.parquet", as_parquet(table, **plainly))
+    assert len(rows_of("a.parquet", as_parquet(table, row_group_size=40, **plainly))) == 100
 
 
 # Property-based: any text, any bytes
