@@ -38,7 +38,7 @@ import torch
 from attack_downloads import downloads as attack_downloads
 from attack_files import Case, damaged
 from attack_servers import half_open, hostile
-from conftest import make_bert, write_csv
+from conftest import SMALL, make_bert, write_csv
 from safetensors.torch import load_file, save_file
 
 import checkpoint
@@ -57,14 +57,7 @@ class World:
     def __init__(self, folder: Path):
         self.folder = folder
         feature_cache.DATA = folder / "data"  # the children inherit it
-        self.bert = make_bert(
-            folder / "bert",
-            vocab_size=21128,
-            num_hidden_layers=2,
-            hidden_size=32,
-            num_attention_heads=2,
-            intermediate_size=64,
-        )
+        self.bert = make_bert(folder / "bert", **SMALL)
         row = {"epoch": 0, "loss": 1.0, "train_accuracy": 0.5, "validation_accuracy": 0.5}
         checkpoint.draw_curve([row], folder / "warm.png")  # the children inherit the fonts
         self.splits = build_splits(progress=False)

@@ -23,7 +23,6 @@ from standin_hub import COMMIT, GPT, REVIEWS, StandIn, etag, gpt2_repo, reviews_
 
 Case = tuple[str, str]  # what was done, what was lost
 DONE = "下载完成"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 ODD = [
     None,
     True,
@@ -80,7 +79,7 @@ class Disk:
             return "" if rows == self.server.splits["train"][: len(rows)] and rows else "other rows"
         there = {path.name: path.read_bytes() for path in folder.iterdir()}
         files = self.server.repos["model", GPT]
-        ours = [name for name in there if hub.WANTED.fullmatch(name) or name in WEIGHTS]
+        ours = filter(hub.MODEL_FILE.fullmatch, there)
         bad = [name for name in ours if there[name] != files.get(name)]
         missing = {"config.json", "model.safetensors", "vocab.txt", "tokenizer.json"} - there.keys()
         return f"wrong: {bad}, missing: {missing}" if bad or missing else ""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import requests
 from attack_files import table
-from conftest import make_bert
+from conftest import SMALL, make_bert
 from loopback_tools import make_gpt2
 
 from batching import BatchingClassifier
@@ -228,8 +228,7 @@ def servers(weights: Path | None) -> Iterator[list[int]]:
     """The ports of 07's API with two random models and, given weights, of serve.py's"""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         gpt = make_gpt2(Path(folder) / "gpt")
-        tiny = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-        bert = make_bert(Path(folder) / "bert", vocab_size=21128, num_hidden_layers=2, **tiny)
+        bert = make_bert(Path(folder) / "bert", **SMALL)
         apps = [make_app({GPT: Generator(gpt), BERT: Classifier(bert)})]
         if weights:
             apps.append(make_sentiment_app(BatchingClassifier(weights), weights))

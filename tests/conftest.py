@@ -79,6 +79,15 @@ def environment(repo: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | private
 
 
+SMALL = {  # what most tests ask of make_bert: two layers that compute in a moment
+    "vocab_size": 21128,
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+
+
 def make_bert(folder: Path, seed: int = 0, **config: int) -> Path:
     """A BERT folder with random weights and the shipped vocabulary"""
     folder.mkdir(parents=True)
@@ -114,14 +123,7 @@ def splits() -> dict[str, list[tuple[str, int]]]:
 
 @pytest.fixture(scope="session")
 def mini_bert(tmp_path_factory) -> Path:
-    return make_bert(
-        tmp_path_factory.mktemp("models") / "mini",
-        vocab_size=21128,
-        num_hidden_layers=2,
-        hidden_size=32,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
+    return make_bert(tmp_path_factory.mktemp("models") / "mini", **SMALL)
 
 
 def write_csv(path: Path, rows: list[tuple[str, object]], encoding: str = "utf-8") -> Path:

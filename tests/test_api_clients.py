@@ -17,7 +17,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import make_bert
+from conftest import SMALL, make_bert
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import make_gpt2
@@ -32,8 +32,7 @@ WORKS, REFUSED, ASTRAY = "能用", "拒绝：", "答非所问："
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clients")
-    tiny = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    bert = make_bert(folder / "bert", vocab_size=21128, num_hidden_layers=2, **tiny)
+    bert = make_bert(folder / "bert", **SMALL)
     return {GPT: Generator(make_gpt2(folder / "gpt")), BERT: Classifier(bert)}
 
 

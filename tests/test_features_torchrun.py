@@ -7,7 +7,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from conftest import TINY, make_bert, run_script, write_csv
+from conftest import SMALL, TINY, make_bert, run_script, write_csv
 from launching import TORCHRUN, children, launch
 from safetensors.torch import load_file
 
@@ -115,15 +115,7 @@ def test_a_killed_process_ends_the_other_under_torchrun(repo, long_flags):
 
 
 def test_another_model_on_one_machine_is_refused(repo, machines, mini_bert, long_flags, tmp_path):
-    other = make_bert(
-        tmp_path / "other",
-        seed=1,
-        vocab_size=21128,
-        num_hidden_layers=2,
-        hidden_size=32,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
+    other = make_bert(tmp_path / "other", seed=1, **SMALL)
     before = stored(repo).keys()
     ranks = [machines(rank, *long_flags, "--model", x) for rank, x in enumerate((mini_bert, other))]
     texts = [running.communicate(timeout=300)[0] for running in ranks]

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import TINY, make_bert, run_here, run_script, write_csv
+from conftest import SMALL, TINY, make_bert, run_here, run_script, write_csv
 from matplotlib import image
 
 from curves import finetuned, read_notes
@@ -109,14 +109,7 @@ def test_fine_tuning_sees_few_labels_often_enough(monkeypatch, tmp_path):
         ]
         write_csv(tmp_path / "data" / f"{name}.csv", rows)
     train = MyDataset("train", tmp_path / "data")
-    small = make_bert(
-        tmp_path / "bert",
-        vocab_size=21128,
-        num_hidden_layers=1,
-        hidden_size=32,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
+    small = make_bert(tmp_path / "bert", **SMALL | {"num_hidden_layers": 1})
     monkeypatch.setattr("curves.encoder_lr", lambda hidden: 3e-3)  # random weights: far to go
     guess = finetuned(small, train, np.arange(40), train.texts[40:], seed=0)
     assert (guess == train.labels[40:]).all()

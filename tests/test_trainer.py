@@ -11,7 +11,7 @@ import threading
 
 import pytest
 import torch
-from conftest import load, make_bert, read_log, run_here, run_script
+from conftest import SMALL, load, make_bert, read_log, run_here, run_script
 from launching import TORCHRUN, children, launch
 from test_expected_output import not_printed, promised
 
@@ -27,11 +27,7 @@ def calm_bert(tmp_path_factory):
     """A small random BERT without dropout"""
     return make_bert(
         tmp_path_factory.mktemp("models") / "calm",
-        vocab_size=21128,
-        num_hidden_layers=2,
-        hidden_size=32,
-        num_attention_heads=2,
-        intermediate_size=64,
+        **SMALL,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
