@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NoReturn
 
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
@@ -65,6 +66,16 @@ def bounded(kind: type, bound: str, fits: Callable) -> Callable[[str], int | flo
         return value
 
     return parse
+
+
+def require(*packages: str, install: str | None = None) -> None:
+    """可选的包都装了没有；缺哪个就抛 CourseError。install 是装它们的命令，默认一起 pip install"""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise CourseError(
+            f"这里要用的 {'、'.join(missing)} 没有装（可选的，别处都不用它）",
+            install or f"python -m pip install {' '.join(packages)}",
+        )
 
 
 def run(main: Callable[[], None]) -> None:

@@ -7,7 +7,6 @@ from course.errors import CourseError
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from checkpoint import Checkpoints, learned, to_bytes
@@ -18,14 +17,6 @@ from train import SEED
 
 # 别的进程没了，等着它的这一个会收到的：gloo（CPU）、NCCL（显卡）各有各的说法
 GONE = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|Broken pipe|Socket Timeout", re.I)
-
-
-def require(package: str) -> None:
-    """可选的包装了没有；没装就抛 CourseError"""
-    if find_spec(package) is None:
-        raise CourseError(
-            f"这一课要用的 {package} 没有装（别的课都不用它）", f"python -m pip install {package}"
-        )
 
 
 @contextmanager

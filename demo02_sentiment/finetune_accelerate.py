@@ -22,7 +22,7 @@
 环境变量 ACCELERATE_MIXED_PRECISION=bf16（或 accelerate launch --mixed_precision bf16），代码不用改
 """
 
-from course.cli import run
+from course.cli import require, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from extras import finetune_parser, require, together
+from extras import finetune_parser, together
 from finetune import MAX_NORM, WARMUP, LengthBatches, TunableModel, encoder_lr
 from my_dataset import MyDataset
 from net import DEVICE

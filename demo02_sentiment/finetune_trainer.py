@@ -30,7 +30,7 @@
 看什么：Trainer 打印的 loss 是最近 20 批的平均，finetune.py 打印的是那一批的，所以两边的数不同
 """
 
-from course.cli import run
+from course.cli import require, run
 from course.encoding import has_bf16
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
@@ -44,7 +44,7 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
 from checkpoint import check_writable, describe
-from extras import finetune_parser, require, save_best
+from extras import finetune_parser, save_best
 from finetune import MAX_NORM, WARMUP, LengthBatches, TunableModel, encoder_lr
 from my_dataset import MyDataset
 from net import DEVICE

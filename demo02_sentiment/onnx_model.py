@@ -1,12 +1,9 @@
 """不是一课：分类器的 ONNX 文件，在这里写，在这里读；export.py --onnx 用
 
 ONNX 是一张算式的图加上权重，不要 Python、不要 PyTorch 也能算：ONNX Runtime（C++、C#、Java、手机）、
-OpenVINO、浏览器里的 transformers.js 都读它。optimum 和 transformers.js 都到 FILE 这个位置找它。
+浏览器里的 transformers.js 都读它。optimum 和 transformers.js 都到 FILE 这个位置找它。
 """
 
-from course.errors import CourseError
-
-import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -19,16 +16,6 @@ FILE = Path("onnx") / "model.onnx"  # 在模型文件夹里的位置
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
 PACKAGES = ("onnxruntime", "onnxscript")  # 读的，写的
-
-
-def require_onnx() -> None:
-    """要的包都装了；缺哪个就抛 CourseError"""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CourseError(
-            f"ONNX 要用的 {'、'.join(missing)} 没有装（不用 ONNX 的不必装）",
-            f"python -m pip install {' '.join(PACKAGES)}",
-        )
 
 
 def write_onnx(model: BertForSequenceClassification, tokenizer: BertTokenizer, path: Path) -> None:

@@ -19,7 +19,7 @@
 看什么：Ray 打印的进度里，读、算、写三步同时在走，后一步不等前一步做完
 """
 
-from course.cli import Parser, at_least, run
+from course.cli import Parser, at_least, require, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.table_files import cell
@@ -32,7 +32,6 @@ from pyarrow import parquet
 
 from checkpoint import WEIGHTS
 from classifier import SentimentClassifier
-from extras import require
 from predict_file import CHUNK
 
 WORKERS = 2  # 几个 actor：CPU 上一个核一个，显卡一张一个

@@ -28,6 +28,8 @@ EXPORT = "demo02_sentiment/export.py"
 IN_NODE = ROOT / "demo02_sentiment" / "onnx_in_node.cjs"
 NO_ONNX = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 with_onnx = pytest.mark.skipif(bool(NO_ONNX), reason=f"NOT INSTALLED: {' '.join(NO_ONNX)}")
+OPENVINO = not NO_ONNX and importlib.util.find_spec("openvino") is not None
+with_openvino = pytest.mark.skipif(not OPENVINO, reason="NOT INSTALLED: openvino")
 
 
 LONG = "房间长" * 200  # more than the model reads
@@ -36,8 +38,8 @@ LONG = "房间长" * 200  # more than the model reads
 @pytest.fixture(scope="module")
 def exported(repo, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "我的模型"
-    onnx = [] if NO_ONNX else ["--onnx"]
-    done = run_script(repo, EXPORT, "--weights", trained / "best.pth", "--out", folder, *onnx)
+    more = ["--openvino"] if OPENVINO else [] if NO_ONNX else ["--onnx"]
+    done = run_script(repo, EXPORT, "--weights", trained / "best.pth", "--out", folder, *more)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -180,6 +182,28 @@ def test_onnxruntime_says_what_predict_says(exported, trained, mini_data):
         assert theirs.numpy() == pytest.approx(classifier.probabilities(batch).numpy(), abs=1e-5)
 
 
+@with_openvino
+def test_openvino_says_what_predict_says(exported, trained, mini_data):
+    import openvino
+
+    folder, printed = exported
+    assert re.search(r"自检：64 条测试评论，OpenVINO 和 predict.py 的概率最大相差 \d", printed)
+    # a fast bf16 answer would differ by more: this one is fp32 because it was asked for
+    model = openvino.compile_model(
+        folder / "openvino" / "openvino_model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    assert {name for port in model.inputs for name in port.names} == set(INPUTS)
+    size = sum(path.stat().st_size for path in (folder / "openvino").iterdir())
+    assert size > (folder / "model.safetensors").stat().st_size  # fp32, not halved to fp16
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    classifier = SentimentClassifier(trained / "best.pth")
+    texts = [text for text, _ in to_splits(load_reviews(mini_data))["test"]]
+    for batch in (texts[:7], ["好"], [LONG], ["好", LONG]):  # any number of rows, any length
+        encoded = tokenizer(batch, padding=True, truncation=True, return_tensors="np")
+        theirs = torch.from_numpy(model(dict(encoded))["logits"]).softmax(dim=1)
+        assert theirs.numpy() == pytest.approx(classifier.probabilities(batch).numpy(), abs=1e-5)
+
+
 @with_onnx
 def test_transformers_js_says_what_predict_says(exported, trained):
     node = shutil.which("node")
@@ -223,10 +247,14 @@ def test_without_the_optional_packages_a_sentence_says_what_to_install(
     monkeypatch, capsys, trained, tmp_path
 ):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # what import sees when it is missing
+    monkeypatch.setitem(sys.modules, "openvino", None)
     out = ("--out", tmp_path / "out", "--weights", trained / "best.pth")
     code, _ = run_here(monkeypatch, capsys, EXPORT, "--onnx", *out)
-    assert "onnxruntime" in str(code) and "没有装" in code
+    assert "onnxruntime" in str(code) and "没有装" in code and "openvino" not in code
     assert "下一步：python -m pip install onnxruntime onnxscript" in code
+    code, _ = run_here(monkeypatch, capsys, EXPORT, "--openvino", *out)
+    assert "openvino、onnxruntime" in str(code) and "没有装" in code
+    assert "pip install --no-deps openvino" in code  # with its telemetry it would call home
     assert not (tmp_path / "out").exists()
 
 
