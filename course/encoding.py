@@ -31,6 +31,11 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
+def half(device: torch.device) -> torch.dtype:
+    """--bf16 用的数值类型；没有 bf16 单元的显卡（RTX 20 系和更老的）用 fp16，它们都有"""
+    return torch.float16 if device.type == "cuda" and not has_bf16(device) else torch.bfloat16
+
+
 def encode(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -125,8 +125,9 @@ def cached_features(
     pooling: str = "cls",
 ) -> torch.Tensor:
     """和 `encode` 一样返回 (N, hidden)，但算过的直接读；name 只用在文件名和提示里"""
-    if dtype == torch.bfloat16:
-        print(f"特征：{name} 用 bf16 算，是近似的，和 fp32 的差到百分之几")
+    if dtype != torch.float32:
+        short = {torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+        print(f"特征：{name} 用 {short} 算，是近似的，和 fp32 的差到百分之几")
     file = FeatureFile(encoder, tokenizer, texts, name, dtype, pooling)
     features = file.read()
     if features is None:

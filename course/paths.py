@@ -1,9 +1,19 @@
 """仓库里几个固定的文件夹：写成绝对路径，从哪个目录运行脚本都一样"""
 
 import os
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+
+def find_root() -> Path:
+    """仓库的文件夹：course/ 的上一级；pip install . 把 course 装到了别处时，是正在运行的脚本所在的那个"""
+    here = Path(__file__).resolve().parent.parent
+    script = Path(sys.argv[0]).resolve()
+    checkouts = [path for path in (here, *script.parents) if (path / "demo02_sentiment").is_dir()]
+    return checkouts[0] if checkouts else here
+
+
+ROOT = find_root()
 MODELS = ROOT / "models"
 DATA = ROOT / "data"
 PARAMS = ROOT / "params"

@@ -26,6 +26,7 @@
 
 from course.cli import Parser, run
 from course.columns import add_data_arguments
+from course.encoding import half
 from course.feature_cache import FeatureDataset, cached_features
 from course.models import find_model, load_encoder, load_tokenizer
 from course.packed_bert import encode, fits
@@ -69,7 +70,7 @@ def main() -> None:
     add_data_arguments(parser)
     parser.add_argument("--bf16", action="store_true", help="矩阵乘法用 bf16：快，但是近似的")
     args = parser.parse_args()
-    dtype = torch.bfloat16 if args.bf16 else torch.float32
+    dtype = half(DEVICE) if args.bf16 else torch.float32
 
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, MAX_LENGTH)

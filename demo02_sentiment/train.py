@@ -23,7 +23,7 @@
 
 from course.cli import Parser, above, at_least, run
 from course.columns import add_data_arguments
-from course.encoding import POOLINGS
+from course.encoding import POOLINGS, half
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
@@ -169,7 +169,7 @@ def compute_once(
     model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, name: str, bf16: bool
 ) -> FeatureDataset:
     """一份评论 → 它的特征的 Dataset；算过的直接读"""
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    dtype = half(DEVICE) if bf16 else torch.float32
     features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype, model.pooling)
     return FeatureDataset(features, dataset.labels, DEVICE)
 

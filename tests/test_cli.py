@@ -7,6 +7,7 @@ from course.paths import ROOT, command
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,21 @@ def test_commands_run_from_where_the_learner_is(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     script = command("demo02_sentiment/train.py").removeprefix("python ").strip('"')  # a space
     assert Path(script).samefile(ROOT / "demo02_sentiment" / "train.py")
+
+
+def test_an_installed_course_uses_the_checkout_of_the_script(tmp_path):
+    """After `pip install .` course lies in site-packages: models/ and params/ do not"""
+    site, checkout = tmp_path / "site-packages", tmp_path / "我的 课程"
+    shutil.copytree(ROOT / "course", site / "course")
+    script = checkout / "demo02_sentiment" / "show.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("from course.paths import ROOT\nprint(ROOT)\n", encoding="utf-8")
+    for cwd in (tmp_path, script.parent):
+        done = subprocess.run(
+            [sys.executable, os.path.relpath(script, cwd)],
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(site), "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert done.stdout == f"{checkout}\n", done.stderr

@@ -357,6 +357,14 @@ def test_lower_precision_is_close(folders, dtype):
         assert near.dtype == torch.float32 and 0 < (near - exact).abs().max() < 0.1
 
 
+def test_half_is_what_the_device_can_multiply(monkeypatch):
+    assert encoding.half(torch.device("cpu")) == torch.bfloat16
+    gpu = torch.device("cuda")
+    for has, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, has=has, **__: has)
+        assert encoding.half(gpu) == expected
+
+
 # memory that does not fit
 
 

@@ -112,7 +112,7 @@ BAD_INPUT = {
 
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_one_sentence(monkeypatch, capsys, trained, tmp_path, case):
-    monkeypatch.setattr("extras.find_spec", lambda name: "found")
+    monkeypatch.setattr("course.cli.find_spec", lambda name: "found")
     name, flags, message = BAD_INPUT[case]
     write(tmp_path / "good.parquet", ["好", "坏"])
     write(tmp_path / "taken.parquet", ["好", "坏"], note=["a", "b"])
@@ -125,7 +125,7 @@ def test_bad_input_is_one_sentence(monkeypatch, capsys, trained, tmp_path, case)
 
 
 def test_without_ray_it_is_one_sentence(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("extras.find_spec", lambda name: None)
+    monkeypatch.setattr("course.cli.find_spec", lambda name: None)
     out = ("--out", tmp_path / "out")
     code, _ = run_here(monkeypatch, capsys, SCRIPT, tmp_path / "x.parquet", *out)
     assert "ray 没有装" in code and "python -m pip install ray" in code

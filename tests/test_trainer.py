@@ -168,7 +168,7 @@ def test_a_batch_that_cannot_be_shared_is_one_sentence(repo, flags, tmp_path):
 
 @pytest.mark.parametrize("script", [TRAINER, ACCELERATE])
 def test_without_the_package_it_is_one_sentence(monkeypatch, capsys, flags, tmp_path, script):
-    monkeypatch.setattr("extras.find_spec", lambda name: None)
+    monkeypatch.setattr("course.cli.find_spec", lambda name: None)
     code, text = run_here(monkeypatch, capsys, script, *flags, "--params", tmp_path / "params")
     assert "accelerate 没有装" in code and "python -m pip install accelerate" in code
     assert "Traceback" not in text and not (tmp_path / "params").exists()
