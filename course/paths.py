@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def find_root() -> Path:
-    """仓库的文件夹：course/ 的上一级；pip install . 把 course 装到了别处时，是正在运行的脚本所在的那个"""
+    """仓库的文件夹：course/ 的上一级
+
+    pip install . 把 course 装到了别处，那时是正在运行的脚本所在的仓库。
+    """
     here = Path(__file__).resolve().parent.parent
     script = Path(sys.argv[0]).resolve()
     checkouts = [path for path in (here, *script.parents) if (path / "demo02_sentiment").is_dir()]
