@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import requests
 
@@ -36,15 +37,23 @@ def started(script: str, *arguments: str) -> Iterator[tuple[str, int]]:
         server.wait(timeout=30)
 
 
+def family_memory(pid: int) -> float:
+    """一个进程和它的子子孙孙现在占多少内存，MB；没有 /proc 的系统返回 nan"""
+    total = memory("VmRSS", pid)
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        total += sum(family_memory(int(child)) for child in children.read_text("utf-8").split())
+    return total
+
+
 @contextmanager
 def memory_curve(pid: int, every: float) -> Iterator[list[float]]:
-    """一个列表：块里的代码运行时，每隔 every 秒记一次进程 pid 的内存，MB"""
+    """一个列表：块里的代码运行时，每隔 every 秒记一次进程 pid（连子进程）的内存，MB"""
     curve: list[float] = []
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(every):
-            curve.append(memory("VmRSS", pid))
+            curve.append(family_memory(pid))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -1,19 +1,21 @@
-"""工具  部署有多快：serve.py 和同一个服务后面放一个普通的 pipeline 比，32 个客户同时来问
+"""工具  部署有多快：serve.py 和别的部署办法比，1 到 128 个客户同时来问
 
-谁和谁比（轮流跑 A B A B …，取中位数）：
-    serve.py    同时来的请求凑成一批算
-    pipeline    export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条，协议和服务都一样
-每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存一路记着，看它涨不涨。
+谁和谁比（轮流跑 A B C D A B C D …，取中位数）：
+    serve.py                同时来的请求凑成一批算
+    pipeline                export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条
+    sentence-transformers   FastAPI 后面放它，同样凑批
+    LitServe                一个核一个进程，各自凑批
+没装的跳过：python -m pip install -r benchmarks/requirements.txt
+每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存（连子进程）一路记着，看它涨不涨。
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
-    python benchmarks/bench_serve.py --seconds 5 --rounds 1                   约 1 分钟
-    python benchmarks/bench_serve.py                                          约 5 分钟
+    python benchmarks/bench_serve.py --seconds 5 --rounds 1 --clients 32      约 2 分钟
+    python benchmarks/bench_serve.py                                          约 20 分钟
     python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 
 from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
-from course.inference_api import make_app, serve_until_stopped
 from course.paths import PARAMS, ROOT, command
 from course.reviews import load_reviews
 
@@ -22,30 +24,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from transformers import pipeline
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
+from serve_peers import PEERS
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来
 LESSON = ROOT / "demo02_sentiment"
-
-
-class PlainPipeline:
-    """大多数人的部署：导出的文件夹放进 pipeline，一次一条"""
-
-    task = "text-classification"
-
-    def __init__(self, folder: Path):
-        self.classify = pipeline("text-classification", str(folder), device="cpu")
-        self.scores("热身")
-
-    def scores(self, text: str) -> dict[str, float]:
-        rows = self.classify(text, top_k=None, truncation=True, function_to_apply="none")
-        return {row["label"]: row["score"] for row in rows}
 
 
 def lesson(script: str, *arguments: object) -> None:
@@ -70,54 +59,27 @@ def predict(texts: list[str], weights: Path, folder: Path) -> list[dict[str, flo
 
 
 def measure(line: list[str], texts: list[str], expected: list[dict[str, float]], args) -> dict:
-    """启动一个服务，让客户们问 args.seconds 秒，再停掉它"""
+    """启动一个服务，让 1、8 …个客户各问 args.seconds 秒，再停掉它：{几个客户: 量到的}"""
+    found = {}
     with started(*line) as (url, pid):
-        ask_for(url, texts, expected, min(5, args.seconds / 2), args.clients)  # 热身
-        with memory_curve(pid, args.seconds / 12) as curve:
-            waits, errors = ask_for(url, texts, expected, args.seconds, args.clients)
-    p50, p99 = np.percentile(waits, [50, 99]) * 1000
-    return {
-        "rate": len(waits) / args.seconds,
-        "p50": p50,
-        "p99": p99,
-        "errors": errors,
-        "memory": curve,
-    }
+        ask_for(url, texts, expected, min(5, args.seconds / 2), max(args.clients))  # 热身
+        for clients in args.clients:
+            with memory_curve(pid, args.seconds / 12) as curve:
+                waits, errors = ask_for(url, texts, expected, args.seconds, clients)
+            p50, p99 = np.percentile(waits, [50, 99]) * 1000
+            rate = len(waits) / args.seconds
+            found[clients] = {
+                "rate": rate,
+                "p50": p50,
+                "p99": p99,
+                "errors": errors,
+                "memory": curve,
+            }
+    return found
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    positive = above(0.0)
-    parser.add_argument("--seconds", type=positive, default=30, help="每次问几秒，默认 30")
-    parser.add_argument("--clients", type=at_least(1), default=32, help="几个客户，默认 32")
-    parser.add_argument("--rounds", type=at_least(1), default=3, help="几个回合，默认 3")
-    weights = PARAMS / "best.pth"
-    parser.add_argument("--weights", type=Path, default=weights, help="默认 params/best.pth")
-    parser.add_argument("--pipeline", type=Path, help="内部用：当那个普通的服务")
-    args = parser.parse_args()
-    if args.pipeline:
-        app = make_app({"sentiment": PlainPipeline(args.pipeline)})
-        serve_until_stopped(app, 0, lambda url: print(url, flush=True))
-        return
-    if not args.weights.is_file():
-        raise CourseError(f"没有权重 {args.weights}", command("demo02_sentiment/train.py"))
-
-    texts = list(load_reviews()["test"]["text"][:TEXTS])
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        exported = folder / "exported"
-        lesson("export.py", "--weights", args.weights, "--out", exported)
-        expected = predict(texts, args.weights, folder)
-        servers = {
-            "serve.py": [str(LESSON / "serve.py"), "--port", "0", "--weights", str(args.weights)],
-            "pipeline": [__file__, "--pipeline", str(exported)],
-        }
-        rounds: dict[str, list[dict]] = {name: [] for name in servers}
-        for _ in range(args.rounds):
-            for name, line in servers.items():
-                rounds[name].append(measure(line, texts, expected, args))
-
-    print(f"{machine()}\n{args.clients} 个客户，每次 {args.seconds:g} 秒，{args.rounds} 个回合\n")
+def table_of(rounds: dict[str, list[dict]]) -> list[list[str]]:
+    """{服务: 每个回合量到的} → 表的各行；比值先在同一回合里比，再取中位数"""
     table = []
     for name, found in rounds.items():
         row = [name]
@@ -131,10 +93,55 @@ def main() -> None:
         table.append([*row, str(len(errors)), f"{min(curve):.0f}–{max(curve):.0f} MB"])
         if errors:
             print(f"{name} 出的错：{errors[:3]}\n")
+    return table
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    positive, count = above(0.0), at_least(1)
+    parser.add_argument("--seconds", type=positive, default=30, help="每次问几秒，默认 30")
+    some = [1, 8, 32, 128]
+    parser.add_argument("--clients", type=count, nargs="+", default=some, help="几个客户，几种")
+    parser.add_argument("--rounds", type=count, default=3, help="几个回合，默认 3")
+    weights = PARAMS / "best.pth"
+    parser.add_argument("--weights", type=Path, default=weights, help="默认 params/best.pth")
+    parser.add_argument("--peer", choices=list(PEERS), help="内部用：当一个对手")
+    parser.add_argument("--folder", type=Path, help="内部用：导出的文件夹")
+    args = parser.parse_args()
+    if args.peer:
+        PEERS[args.peer][0](args.folder)
+        return
+    if not args.weights.is_file():
+        raise CourseError(f"没有权重 {args.weights}", command("demo02_sentiment/train.py"))
+
+    texts = list(load_reviews()["test"]["text"][:TEXTS])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        exported = folder / "exported"
+        lesson("export.py", "--weights", args.weights, "--out", exported)
+        expected = predict(texts, args.weights, folder)
+        servers = {
+            "serve.py": [str(LESSON / "serve.py"), "--port", "0", "--weights", str(args.weights)]
+        }
+        for name, (_, package) in PEERS.items():
+            if package is None or find_spec(package):
+                servers[name] = [__file__, "--peer", name, "--folder", str(exported)]
+            else:
+                print(f"跳过 {name}：没有安装 {package}")
+        rounds: dict[str, list[dict]] = {name: [] for name in servers}
+        for _ in range(args.rounds):
+            for name, line in servers.items():
+                rounds[name].append(measure(line, texts, expected, args))
+
+    print(f"{machine()}\n每次 {args.seconds:g} 秒，{args.rounds} 个回合\n")
     ratio = "÷ pipeline"
-    print_table(
-        ["server", "requests/s", ratio, "p50 ms", ratio, "p99 ms", ratio, "errors", "memory"], table
-    )
+    for clients in args.clients:
+        print(f"{clients} 个客户：\n")
+        table = table_of({name: [one[clients] for one in found] for name, found in rounds.items()})
+        print_table(
+            ["server", "requests/s", ratio, "p50 ms", ratio, "p99 ms", ratio, "errors", "memory"],
+            table,
+        )
 
 
 if __name__ == "__main__":
