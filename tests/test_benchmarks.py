@@ -12,6 +12,7 @@ from conftest import environment, run_script
 from loopback_tools import loopback_environment
 
 from bench_encode import pick_reviews
+from serve_peers import PEERS
 
 
 def run_benchmark(script: str, *args: object, environment=environment) -> str:
@@ -42,11 +43,11 @@ def test_encode_compares_engines_and_checks_their_features(mini_bert):
     out = run_benchmark(
         "bench_encode.py",
         *("--model", mini_bert, "--reviews", 20, "--rounds", 1, "--threads", 1),
-        *("--duplicates", 0.2, "--lengths", "chnsenticorp", "--agreement"),
-        *("--engines", "ours fp32", "ours bf16", "OpenVINO fp32"),
+        *("--duplicates", 0.2, "--lengths", "chnsenticorp", "--accuracy"),
+        *("--engines", "ours fp32", "ours bf16", "OpenVINO fp32", "static"),
     )
     assert "20 条评论，16 条不同" in out
-    engines, one = tables(out)
+    engines, one, accuracy = tables(out)
     rows = {row["engine"]: row for row in engines}
     assert list(rows)[:3] == ["lecture", "ours fp32", "ours bf16"]
     assert ("OpenVINO fp32" in rows) != ("跳过 OpenVINO fp32：没有安装 openvino" in out)
@@ -57,8 +58,13 @@ def test_encode_compares_engines_and_checks_their_features(mini_bert):
     for row in rows.values():
         assert float(row["reviews/s"]) > 0
     assert [row["engine"] for row in one] == list(rows)
-    same, gain = re.search(r"预测相同的有 (\S+)%；bf16 的精度减 fp32 的：(\S+) 个", out).groups()
-    assert float(same) > 95 and abs(float(gain)) <= 100 - float(same) + 0.02  # both are rounded
+    assert float(rows["static"]["reviews/s"]) > 2 * float(rows["ours fp32"]["reviews/s"])
+    found = {row["engine"]: row for row in accuracy}
+    assert list(found) == [name for name in rows if name != "lecture"]
+    unlike = {name: int(row["predictions unlike ours fp32"]) for name, row in found.items()}
+    assert unlike["ours fp32"] == 0 < unlike["static"] and unlike["ours bf16"] < 60  # of 1,200
+    best, near = (float(found[name]["accuracy %"]) for name in ("ours fp32", "ours bf16"))
+    assert 50 < best < 90 and abs(best - near) <= 100 * unlike["ours bf16"] / 1200 + 0.11
 
 
 def test_one_review_compares_with_the_runtimes(repo, trained, tmp_path):
@@ -104,11 +110,15 @@ def test_drawn_lengths_are_those_of_chnsenticorp(median, mean, p99):
 def test_serve_compares_with_the_plain_pipeline(trained):
     out = run_benchmark(
         "bench_serve.py",
-        *("--seconds", 2, "--clients", 4, "--rounds", 1, "--weights", trained / "best.pth"),
+        *("--seconds", 2, "--clients", 1, 4, "--rounds", 1, "--weights", trained / "best.pth"),
         environment=loopback_environment,
     )
-    (servers,) = tables(out)
-    assert [row["server"] for row in servers] == ["serve.py", "pipeline"]
-    for row in servers:
-        assert row["errors"] == "0" and float(row["requests/s"]) > 1
-    assert servers[1]["÷ pipeline"] == "1.00 ×"
+    one, four = tables(out)
+    peers = [name for name in PEERS if f"跳过 {name}：没有安装" not in out]
+    assert "pipeline" in peers
+    for servers in (one, four):
+        rows = {row["server"]: row for row in servers}
+        assert list(rows) == ["serve.py", *peers]
+        for row in servers:
+            assert row["errors"] == "0" and float(row["requests/s"]) > 1
+        assert rows["pipeline"]["÷ pipeline"] == "1.00 ×"
