@@ -26,30 +26,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
-from transformers import (
-    BertModel,
-    CamembertModel,
-    ElectraModel,
-    ErnieModel,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RobertaModel,
-    XLMRobertaModel,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.activations import GELUActivation
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
 SHAPE = 64  # 一批的 token 数凑成它的倍数
 # 和 BERT 一层不差的：每层先算后 LayerNorm，位置是加上去的编号；只有编号从几数起可以不同
-LIKE_BERT = (
-    BertModel,
-    CamembertModel,
-    ElectraModel,
-    ErnieModel,
-    RobertaModel,
-    XLMRobertaModel,
-)
+# 写名字，不 import：六种都 import 要一秒多，每个脚本都得等
+LIKE_BERT = {
+    "BertModel",
+    "CamembertModel",
+    "ElectraModel",
+    "ErnieModel",
+    "RobertaModel",
+    "XLMRobertaModel",
+}
 # oneDNN 的快路只在有 AVX-512 的处理器上用：别处的 PyTorch 不一定带它，也不一定更快
 ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in (
     "AVX512",
@@ -63,8 +55,10 @@ def fits(encoder: PreTrainedModel) -> bool:
     词向量比隐藏层窄的 ELECTRA 中间多一层，不行。显卡上一批几百个 token 太少，喂不饱，长短排好一大批
     一大批地算才对。
     """
-    same = type(encoder) in LIKE_BERT and not hasattr(encoder, "embeddings_project")
-    return same and encoder.device.type != "cuda"
+    kind = type(encoder)
+    same = kind.__module__.startswith("transformers.models.") and kind.__name__ in LIKE_BERT
+    narrow = hasattr(encoder, "embeddings_project")
+    return same and not narrow and encoder.device.type != "cuda"
 
 
 def token_rows(

@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-import openpyxl
 import pyarrow
 from pyarrow import compute, parquet, types
 
@@ -58,6 +57,8 @@ def check_archive(file: BinaryIO, name: str) -> None:
 
 def sheet_rows(file: BinaryIO, name: str, found: Found) -> Iterator[list]:
     """第一个看得见的工作表，每一行的格子，空格子是空串"""
+    import openpyxl  # 只有 xlsx 要，别的脚本、别的文件不为它等
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 样式、数据验证读不懂，和评论无关
         # data_only：公式要它的结果；结果是 Excel 上次保存时算的

@@ -23,7 +23,6 @@ import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import matplotlib
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -439,6 +438,8 @@ def same_data(record: dict, split: str) -> MyDataset:
 
 def draw_curve(history: list[dict], path: Path) -> None:
     """把每轮的 loss、训练精度、验证精度画成一张图"""
+    import matplotlib  # 画图时才要，predict.py、serve.py 不为它等
+
     matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
     from matplotlib import pyplot as plt
 
