@@ -198,6 +198,8 @@ def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
     total, columns = survey(source, found, only=column if same else None)
     if out.exists() and out.samefile(source):
         raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
+    if not columns:  # 一行也没有，或者都是 JSON 的 {}
+        raise CourseError(f"{source} 里一条评论也没有", "换一个文件")
     if column not in columns:
         check_header(columns, list(islice(read_rows(source), SAMPLED)), source)
         raise CourseError(

@@ -304,6 +304,7 @@ def bad(tmp_path, name: str, content: bytes):
         ("in.doc", b"PK", "text", "out.csv", "不认识 in.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "out.doc", "不认识 out.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "in.csv", "是同一个文件"),
+        ("in.json", b"[{}, {}]", "text", "out.csv", "一条评论也没有"),
         ("in.csv", b"", "text", "out.csv", "一行数据也没有"),
         ("in.csv", b"text\n", "text", "out.csv", "一行数据也没有"),
         ("in.csv", b'text\n"x\n', "text", "out.csv", "读不了"),
