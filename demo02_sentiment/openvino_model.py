@@ -2,8 +2,8 @@
 
 OpenVINO 是英特尔的推理引擎，在普通的 CPU 上常常是最快的那一个（见 benchmarks/README.md）。一个模型
 是两个文件：openvino_model.xml 是算式的图，openvino_model.bin 是权重。optimum-intel 和
-sentence-transformers 都到 FILE 这个位置找它；optimum-onnx 0.1.0、optimum-intel 2.2.0 要的 transformers
-比课上的旧，装在一起装不上，所以这里直接用 OpenVINO。
+sentence-transformers 都到 FILE 这个位置找它。（optimum-onnx 0.1.0、optimum-intel 2.2.0 要的
+transformers 比课上的旧，和课上的装不到一起，所以这里直接用 OpenVINO。）
 
 装它要加 --no-deps：它带着的 openvino-telemetry 一 import 就把用法统计发到国外，不装就不发。
 """
