@@ -31,7 +31,6 @@ from transformers.activations import GELUActivation
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
-SHAPE = 64  # 一批的 token 数凑成它的倍数
 # 和 BERT 一层不差的：每层先算后 LayerNorm，位置是加上去的编号；只有编号从几数起可以不同
 # 写名字，不 import：六种都 import 要一秒多，每个脚本都得等
 LIKE_BERT = {
@@ -47,6 +46,8 @@ ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_cap
     "AVX512",
     "AVX512_VNNI",
 )
+# 一批的 token 数凑成它的倍数：oneDNN 给每种形状另编译、另占内存，MKL 不会
+SHAPE = 16 if ONEDNN else 1
 
 
 def fits(encoder: PreTrainedModel) -> bool:
@@ -177,8 +178,8 @@ def packed_features(
     hiddens, sizes, groups = [], [], []
     for batch in batches:
         if rest := -sum(map(len, batch)) % SHAPE:
-            # 末尾凑一句废话：每种形状 oneDNN 都要另编译、另占内存。只有一批时也凑：一个服务天天
-            # 收长短不一的句子，从 1 到 498 个字各来一句，不凑就多占 900 MB
+            # 末尾凑一句废话：一个服务天天收长短不一的句子，从 1 到 498 个字各来一句，oneDNN 不凑就
+            # 多占 900 MB。凑得越粗，短句白算得越多
             batch = [*batch, np.zeros(rest, np.int32)]
         lengths = [len(ids) for ids in batch]
         ids = torch.from_numpy(np.concatenate(batch))[None].to(encoder.device)
@@ -244,17 +245,20 @@ def encode(
     cores = max(1, min(threads if encoder.device.type == "cpu" else 1, len(batches)))
     parts = cores * ceil(len(batches) / (GROUP * cores))  # 每个核轮到的次数相同
     groups = [batches[part::parts] for part in range(parts)]
-    pool = ThreadPoolExecutor(
-        cores, initializer=torch.set_num_threads, initargs=(threads // cores,)
-    )
     bar = tqdm(
         total=sum(map(len, sequences)), desc="BERT 算特征", unit="token", disable=not progress
     )
-    try:
-        for tokens in pool.map(work, groups):
-            bar.update(tokens)
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C 时不再算剩下的批次
-        bar.close()
-        torch.set_num_threads(threads)
+    with bar:
+        if len(groups) == 1:  # 只有一份：就在这个线程里算，另起一个线程要白等几毫秒
+            bar.update(work(groups[0]))
+            return features[places]
+        pool = ThreadPoolExecutor(
+            cores, initializer=torch.set_num_threads, initargs=(threads // cores,)
+        )
+        try:
+            for tokens in pool.map(work, groups):
+                bar.update(tokens)
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C 时不再算剩下的批次
+            torch.set_num_threads(threads)
     return features[places]
