@@ -85,7 +85,6 @@ def test_few_shapes_reach_onednn(encoder, monkeypatch):
         return embed(input_ids=input_ids, position_ids=position_ids)
 
     monkeypatch.setattr(encoder.embeddings, "forward", spy)
-    monkeypatch.setattr(packed_bert, "SHAPE", 16)  # 1 where MKL multiplies
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
     sequences = [np.full(n, 100, np.int32) for n in lengths]
