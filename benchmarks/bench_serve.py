@@ -10,7 +10,7 @@
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
     python benchmarks/bench_serve.py --seconds 5 --rounds 1 --clients 32      约 2 分钟
-    python benchmarks/bench_serve.py                                          约 20 分钟
+    python benchmarks/bench_serve.py                                          约半小时
     python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from transformers import AutoModelForSequenceClassification, pipeline
 
 BATCH = 32  # 一批最多几条
-WAIT = 0.005  # LitServe 等几秒凑批；0 是不等，32 个客户时慢两成
+WAIT = 0.005  # LitServe 等几秒凑批；别的值没有比过
 PATH = "/models/sentiment"
 
 

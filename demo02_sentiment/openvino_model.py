@@ -24,7 +24,7 @@ INSTALL = (
 
 
 def write_openvino(onnx: Path, path: Path) -> None:
-    """ONNX 文件 onnx 转成 path 和旁边的 .bin；权重存 fp32（默认存 fp16，小一半，差到 1e-4）"""
+    """ONNX 文件 onnx 转成 path 和旁边的 .bin；权重存 fp32（默认存 fp16，小一半，是近似的）"""
     import openvino  # 可选的包，用到才读
 
     path.parent.mkdir(parents=True)
