@@ -58,7 +58,6 @@ def test_encode_compares_engines_and_checks_their_features(mini_bert):
     for row in rows.values():
         assert float(row["reviews/s"]) > 0
     assert [row["engine"] for row in one] == list(rows)
-    assert float(rows["static"]["reviews/s"]) > 2 * float(rows["ours fp32"]["reviews/s"])
     found = {row["engine"]: row for row in accuracy}
     assert list(found) == [name for name in rows if name != "lecture"]
     unlike = {name: int(row["predictions unlike ours fp32"]) for name, row in found.items()}

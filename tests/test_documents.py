@@ -103,7 +103,9 @@ def test_pip(command):
         return
     options, requirements = create_command(name).parse_args(rest)  # pip's own parser; exits if not
     for text in requirements if name in ("install", "download") else []:
-        if Path(text).suffix != ".whl":
+        if text == ".":
+            assert (ROOT / "pyproject.toml").is_file(), command
+        elif Path(text).suffix != ".whl":
             wanted = Requirement(text)
             if wanted.name in PINNED and wanted.specifier:
                 assert wanted.specifier.contains(PINNED[wanted.name]), command
