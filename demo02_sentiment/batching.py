@@ -1,18 +1,24 @@
 """不是一课：同时来的请求凑成一批一起算，serve.py 用"""
 
-from course.errors import InputError
+from course.errors import CourseError, InputError
 from course.gatekeeper import LEFT
 from course.packed_bert import BATCH_TOKENS
+from course.paths import command
 
 import itertools
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from classifier import SentimentClassifier
+from classifier import TOLERANCE, SentimentClassifier, readable
+from onnx_model import FILE, OnnxModel
+
+CHECKED = ["很好", "等了一个小时才上菜，鱼还是凉的。" * 5]  # 换引擎之前，两个引擎都算一遍
 
 
 class BatchingClassifier(SentimentClassifier):
@@ -25,10 +31,15 @@ class BatchingClassifier(SentimentClassifier):
     永远等下去。这个办法叫 self-clocked fair queueing（Golestani 1994），路由器里分带宽用的。
     一批也不能太大：新来的短句至少要等正在算的那一批。
     提问的人走了（网页关了、又问了下一句），他还排着的就不算了，免得后面的人白等。
+
+    onnx 是导出的文件夹：改由 ONNX Runtime 算里面的 onnx/model.onnx。没有、坏了、是另一份权重的，
+    抛 CourseError。
     """
 
-    def __init__(self, weights: Path):
+    def __init__(self, weights: Path, onnx: Path | None = None):
         super().__init__(weights)
+        again = command("demo02_sentiment/export.py", f'--onnx --weights "{weights}"')
+        self.onnx = onnx and self.open_onnx(onnx, again)
         # （号码，第几个放进来的，评论，答案，人走了没有）；号码一样时比第二项，先来的先算
         self.waiting: queue.PriorityQueue[tuple[int, int, str, Future, threading.Event]]
         self.waiting = queue.PriorityQueue()
@@ -37,6 +48,25 @@ class BatchingClassifier(SentimentClassifier):
         # 一个字大约一个 token：每个核正好分到装满的一批
         self.batch_chars = BATCH_TOKENS * torch.get_num_threads()
         threading.Thread(target=self.work, daemon=True).start()
+
+    def open_onnx(self, folder: Path, again: str) -> Callable[[list[str]], torch.Tensor]:
+        """导出的 ONNX 文件，当作算 logits 的函数；先和自己的概率对一遍。again 是重新导出的命令"""
+        if not (folder / FILE).is_file():
+            raise CourseError(f"没有 {folder / FILE}", again)
+        try:
+            model = OnnxModel(folder, self.tokenizer)
+        except Exception as error:  # onnxruntime 的几种错误，共同的只有 Exception
+            raise CourseError(f"{folder / FILE} 读不了：{error}", again) from error
+
+        def compute(texts: list[str]) -> torch.Tensor:
+            # 一条一条地算，就不用补齐；小模型一条只要一两毫秒，凑成一批不会更快
+            rows = [model.logits([readable(text)]) for text in texts]
+            return torch.from_numpy(np.concatenate(rows))
+
+        ours, theirs = (f(CHECKED).softmax(dim=1) for f in (super().logits, compute))
+        if ours.shape != theirs.shape or (ours - theirs).abs().max() > TOLERANCE:
+            raise CourseError(f"{folder} 是用另一份权重导出的", again)
+        return compute
 
     def cost(self, text: str) -> int:
         """大约要算几个 token：太长的会被截断，空的也有 [CLS] 和 [SEP]"""
@@ -63,7 +93,8 @@ class BatchingClassifier(SentimentClassifier):
                 batch.append((text, answer))
                 room -= self.cost(text)
             try:
-                rows = super().logits([text for text, _ in batch])
+                texts = [text for text, _ in batch]
+                rows = self.onnx(texts) if self.onnx else super().logits(texts)
             except Exception as error:  # 交给等着的每一个，这个线程不能停
                 for _, answer in batch:
                     answer.set_exception(error)

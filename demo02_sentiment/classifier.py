@@ -18,6 +18,8 @@ import torch
 from checkpoint import TRAIN, load_trained, same_data
 from my_dataset import MyDataset
 
+EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边
+TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 
 

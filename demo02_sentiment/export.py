@@ -45,21 +45,19 @@ from transformers import BertForSequenceClassification, BertModel, pipeline
 import onnx_model
 import openvino_model
 from checkpoint import TRAIN, WEIGHTS, recorded_data
-from classifier import SentimentClassifier
+from classifier import EXPORTED, TOLERANCE, SentimentClassifier
 from model_card import write_card
 from my_dataset import MyDataset
 from net import DEVICE
 from onnx_model import OnnxModel, write_onnx
 from openvino_model import OpenvinoModel, write_openvino
 
-NAME = "review-sentiment-zh"  # 导出的文件夹叫什么，也是模型卡上的名字
 # 标准的 BertForSequenceClassification 在 [CLS] 和分类头之间多一层 pooler：tanh(Wx + b)，我们没有。
 # 让 W = SCALE × 单位矩阵、b = 0，分类头再除以 SCALE：SCALE 很小时 tanh(SCALE·x) 就是 SCALE·x，
 # 乘除 2 的整数次幂又没有舍入误差。200 条评论上实测，fp32 的概率最大差：2^-8 时 1.4e-5，
 # 2^-12 时 1.2e-7，2^-14 时一位不差；再小，转成 fp16 用的人就要溢出了
 SCALE = 2.0**-14
 CHECKED = 64  # 自检用多少条评论
-TOLERANCE = 1e-5  # 自检时概率最多差多少
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
 FILES |= {onnx_model.FILE.parts[0], openvino_model.FILE.parts[0]}  # onnx/、openvino/
 
@@ -115,14 +113,14 @@ def compare(reader: str, theirs: np.ndarray, ours: np.ndarray) -> None:
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
-    parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {NAME}")
+    parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {EXPORTED}")
     add_data_arguments(parser, "默认用训练时的那份")
     onnx, openvino = onnx_model.FILE, openvino_model.FILE
     parser.add_argument("--onnx", action="store_true", help=f"多一份 {onnx.as_posix()}")
     both = f"多 {onnx.as_posix()} 和由它转来的 {openvino.as_posix()}"
     parser.add_argument("--openvino", action="store_true", help=both)
     args = parser.parse_args()
-    out = (args.out or args.weights.parent / NAME).resolve()
+    out = (args.out or args.weights.parent / EXPORTED).resolve()
     check_out(out)
     if args.openvino:
         require(*openvino_model.PACKAGES, install=openvino_model.INSTALL)

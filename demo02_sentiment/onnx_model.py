@@ -1,4 +1,4 @@
-"""不是一课：分类器的 ONNX 文件，在这里写，在这里读；export.py --onnx 用
+"""不是一课：分类器的 ONNX 文件，在这里写，在这里读；export.py --onnx、serve.py --onnx 用
 
 ONNX 是一张算式的图加上权重，不要 Python、不要 PyTorch 也能算：ONNX Runtime（C++、C#、Java、手机）、
 浏览器里的 transformers.js 都读它。optimum 和 transformers.js 都到 FILE 这个位置找它。
@@ -29,7 +29,7 @@ def write_onnx(model: BertForSequenceClassification, tokenizer: BertTokenizer, p
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("length", max=model.config.max_position_embeddings),
     }
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # 它会说起没有装的 torchvision 和自己内部要改的写法，与我们无关
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -59,6 +59,8 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # 它的线程干完活不睡，空转着等下一句：自己快一点，同一台机器上别的程序就慢了
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = str(folder / FILE)
         self.session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         self.tokenizer = tokenizer

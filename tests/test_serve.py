@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,15 +20,19 @@ import time
 import pyarrow
 import pytest
 import requests
+import torch
+from conftest import run_script
 from huggingface_hub import InferenceClient
 from loopback_tools import loopback_environment
 from pyarrow import parquet
+from transformers import BertForSequenceClassification, BertTokenizer
 
 from batching import BatchingClassifier
 from bench_clients import ask_beside_batches, ask_for
 from bench_common import memory
-from classifier import SentimentClassifier
+from classifier import EXPORTED, SentimentClassifier
 from my_dataset import MyDataset
+from onnx_model import write_onnx
 from page_routes import MAX_FILE, MAX_ROWS
 from serve import MAX_TEXTS, make_sentiment_app
 
@@ -114,6 +119,61 @@ def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, 
         alone = ask(url, "models/sentiment", {"inputs": text}).json()
         assert [row["label"] for row in answer[0]] == [row["label"] for row in alone[0]]
         assert answer[0][0]["score"] == pytest.approx(alone[0][0]["score"], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def exported(repo, trained, tmp_path_factory):
+    """A copy of the trained weights with the ONNX model that export.py puts beside them"""
+    for name in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
+    folder = tmp_path_factory.mktemp("with onnx") / "params"
+    shutil.copytree(trained, folder)
+    weights = ("--weights", folder / "best.pth")
+    done = run_script(repo, "demo02_sentiment/export.py", "--onnx", *weights)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
+    model = BatchingClassifier(exported / "best.pth", exported / EXPORTED)
+    assert model.onnx
+    with serving(make_sentiment_app(model, exported / "best.pth")) as url:
+        for start in range(0, 200, 50):
+            answers = ask(url, "classify", {"texts": reviews[start : start + 50]}).json()
+            for answer, p in zip(answers, expected[start : start + 50], strict=True):
+                assert answer["probabilities"] == pytest.approx(p, abs=1e-5)
+        answers = ask(url, "classify", {"texts": ["", "很好", "长" * 600]}).json()
+        assert [answer["note"] for answer in answers] == ["空", "", "截断"]
+        answer = ask(url, "explain", {"text": reviews[0]}).json()
+        assert answer["probabilities"] == pytest.approx(expected[0], abs=1e-5)
+    half = ["好\ud83d"]  # half an emoji: the tokenizer would raise, so a question mark stands in
+    plain = SentimentClassifier(exported / "best.pth")
+    assert torch.allclose(model.probabilities(half), plain.probabilities(half), atol=1e-5)
+
+
+def test_the_onnx_engine_is_refused_when_missing_broken_or_of_other_weights(
+    exported, repo, tmp_path
+):
+    folder = tmp_path / "params"
+    shutil.copytree(exported, folder)
+    line = ("demo02_sentiment/serve.py", "--port", 0, "--onnx", "--weights", folder / "best.pth")
+    onnx = folder / EXPORTED / "onnx" / "model.onnx"
+
+    def refused() -> str:
+        done = run_script(repo, *line)
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "http" not in done.stdout
+        assert "export.py --onnx --weights" in done.stderr
+        return done.stderr
+
+    model = BertForSequenceClassification.from_pretrained(onnx.parents[1])
+    model.classifier.bias.data += torch.tensor([0.0, 0.5])
+    onnx.unlink()
+    write_onnx(model.eval(), BertTokenizer.from_pretrained(onnx.parents[1]), onnx)
+    assert "是用另一份权重导出的" in refused()
+    onnx.write_bytes(onnx.read_bytes()[:1000])
+    assert "读不了" in refused()
+    onnx.unlink()
+    assert "没有 " in refused()
 
 
 def test_a_failure_reaches_every_waiting_request_and_the_next_one_works(url, monkeypatch):
