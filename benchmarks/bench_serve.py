@@ -2,9 +2,10 @@
 
 谁和谁比（轮流跑 A B C D A B C D …，取中位数）：
     serve.py                同时来的请求凑成一批算
+    serve.py --onnx         同上，由 ONNX Runtime 一条一条地算
     pipeline                export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条
     sentence-transformers   FastAPI 后面放它，同样凑批
-    LitServe                一个核一个进程，各自凑批
+    LitServe                一个核一个进程，各自凑批；等几秒凑批由 --wait 定
 没装的跳过：python -m pip install -r benchmarks/requirements.txt
 每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存（连子进程）一路记着，看它涨不涨。
 
@@ -20,6 +21,7 @@ from course.paths import PARAMS, ROOT, command
 from course.reviews import load_reviews
 
 import csv
+import shutil
 import statistics
 import subprocess
 import sys
@@ -105,11 +107,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=count, default=3, help="几个回合，默认 3")
     weights = PARAMS / "best.pth"
     parser.add_argument("--weights", type=Path, default=weights, help="默认 params/best.pth")
+    wait = at_least(0.0)
+    parser.add_argument("--wait", type=wait, default=0.005, help="LitServe 等几秒凑批，默认 0.005")
     parser.add_argument("--peer", choices=list(PEERS), help="内部用：当一个对手")
     parser.add_argument("--folder", type=Path, help="内部用：导出的文件夹")
     args = parser.parse_args()
     if args.peer:
-        PEERS[args.peer][0](args.folder)
+        options = {"wait": args.wait} if args.peer == "LitServe" else {}
+        PEERS[args.peer][0](args.folder, **options)
         return
     if not args.weights.is_file():
         raise CourseError(f"没有权重 {args.weights}", command("demo02_sentiment/train.py"))
@@ -117,15 +122,22 @@ def main() -> None:
     texts = list(load_reviews()["test"]["text"][:TEXTS])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        exported = folder / "exported"
-        lesson("export.py", "--weights", args.weights, "--out", exported)
-        expected = predict(texts, args.weights, folder)
-        servers = {
-            "serve.py": [str(LESSON / "serve.py"), "--port", "0", "--weights", str(args.weights)]
-        }
+        for name in (args.weights.name, "run.json"):
+            shutil.copy(args.weights.parent / name, folder)
+        weights, exported = folder / args.weights.name, folder / "review-sentiment-zh"
+        serve = [str(LESSON / "serve.py"), "--port", "0", "--weights", str(weights)]
+        servers = {"serve.py": serve}
+        if find_spec("onnxruntime") and find_spec("onnxscript"):
+            servers["serve.py --onnx"] = [*serve, "--onnx"]
+            lesson("export.py", "--weights", weights, "--onnx")
+        else:
+            print("跳过 serve.py --onnx：没有安装 onnxruntime、onnxscript")
+            lesson("export.py", "--weights", weights)
+        expected = predict(texts, weights, folder)
         for name, (_, package) in PEERS.items():
             if package is None or find_spec(package):
-                servers[name] = [__file__, "--peer", name, "--folder", str(exported)]
+                line = [__file__, "--peer", name, "--folder", str(exported)]
+                servers[name] = [*line, "--wait", str(args.wait)]
             else:
                 print(f"跳过 {name}：没有安装 {package}")
         rounds: dict[str, list[dict]] = {name: [] for name in servers}

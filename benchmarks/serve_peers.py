@@ -22,7 +22,6 @@ from pydantic import BaseModel
 from transformers import AutoModelForSequenceClassification, pipeline
 
 BATCH = 32  # 一批最多几条
-WAIT = 0.005  # LitServe 等几秒凑批；别的值没有比过
 PATH = "/models/sentiment"
 
 
@@ -130,13 +129,13 @@ def serve_sentences(folder: Path) -> None:
     uvicorn.Server(uvicorn.Config(app, log_level="error")).run([listener])
 
 
-def serve_litserve(folder: Path) -> None:
-    """LitServe：一个核一个进程，各自凑批"""
+def serve_litserve(folder: Path, wait: float) -> None:
+    """LitServe：一个核一个进程，各自凑批，最多等 wait 秒"""
     import litserve
 
     from litserve_peer import Sentiment  # 它的进程要能按名字找到这个类，所以单独一个文件
 
-    api = Sentiment(folder, max_batch_size=BATCH, batch_timeout=WAIT, api_path=PATH)
+    api = Sentiment(folder, max_batch_size=BATCH, batch_timeout=wait, api_path=PATH)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=os.cpu_count())
     # 它的子进程不跟着它停：自成一组，要停就一组一起停
     os.setsid()
