@@ -121,7 +121,7 @@ def main() -> None:
     print(f"{machine()}，{'1 层 × 64 维' if args.small else TINY}，{args.epochs} 轮\n")
     for reviews, row, peak in zip(args.reviews, table, peaks, strict=True):
         more = reviews - args.reviews[0]  # 比第一行多几条
-        row.append(f"{1024 * (peak - peaks[0]) / more:.2f} KB" if more else "")
+        row.append(f"{1024 * (peak - peaks[0]) / more:.2f} KB" if more else "—")
     header = ["reviews", "mean characters", "CPU s", "s", "CPU ms per review", "peak memory"]
     print_table([*header, "memory per further review"], table)
 

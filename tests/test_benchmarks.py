@@ -122,7 +122,7 @@ def test_growth_trains_from_a_csv_and_leaves_nothing_behind():
     for row in rows:
         assert 80 < float(row["mean characters"]) < 140 and float(row["CPU s"]) > 0
         assert 200 < float(row["peak memory"].removesuffix(" MB")) < 2000
-    assert rows[0]["memory per further review"] == ""
+    assert rows[0]["memory per further review"] == "—"
     assert rows[1]["memory per further review"].endswith(" KB")
 
 
