@@ -45,8 +45,8 @@ class BatchingClassifier(SentimentClassifier):
         self.waiting = queue.PriorityQueue()
         self.counter = itertools.count()
         self.serving = 0  # 轮到了几号
-        # 一个字大约一个 token：每个核正好分到装满的一批
-        self.batch_chars = BATCH_TOKENS * torch.get_num_threads()
+        # 一个字大约一个 token：每个核正好分到装满的一批；ONNX 一条一条地算，所以一批就是一条
+        self.batch_chars = 1 if self.onnx else BATCH_TOKENS * torch.get_num_threads()
         threading.Thread(target=self.work, daemon=True).start()
 
     def open_onnx(self, folder: Path, again: str) -> Callable[[list[str]], torch.Tensor]:
@@ -59,7 +59,7 @@ class BatchingClassifier(SentimentClassifier):
             raise CourseError(f"{folder / FILE} 读不了：{error}", again) from error
 
         def compute(texts: list[str]) -> torch.Tensor:
-            # 一条一条地算，就不用补齐；小模型一条只要一两毫秒，凑成一批不会更快
+            # 一条一条地算，不用补齐，也就不凑批
             rows = [model.logits([readable(text)]) for text in texts]
             return torch.from_numpy(np.concatenate(rows))
 

@@ -2,8 +2,8 @@
 
 教什么：params/best.pth 只有我们自己的代码会读。换成 transformers 的标准格式
 BertForSequenceClassification 加分词器和模型卡，任何人一行 pipeline 就能用，也能传到 Hub 上；
-再多存一份 ONNX，没有 Python、没有 PyTorch 的地方（C#、Java、浏览器）也能用；或者 OpenVINO，在
-普通的 CPU 上快。
+再多存一份 ONNX，没有 Python、没有 PyTorch 的地方（C#、Java、浏览器）也能用；或者 OpenVINO，
+英特尔的引擎。
 
 怎么运行：先训练（train.py），再
     python demo02_sentiment/export.py
@@ -21,7 +21,9 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
     传到 Hub（要先注册；换成你的用户名和模型名）：
         hf auth login
         hf upload 你的用户名/模型名 "…/params/review-sentiment-zh"
-加上 --onnx、--openvino，自检各多一行，说 onnxruntime、OpenVINO 和 predict.py 差多少。
+加上 --onnx、--openvino，自检各多一行，说 onnxruntime、OpenVINO 和 predict.py 差多少。它们的图里
+没有分词器：别的语言要自己把文字变成 input_ids，例子见 onnx_in_node.cjs；serve.py --onnx 也用它。
+重新训练了就重新导出；不写 --onnx 再导出一次，旧的 onnx/ 也一起换掉，就没有了。
 
 看什么：打开导出的 config.json 找 id2label，再打开 README.md（模型卡）看最前面的 YAML，
 Hub 的网页就是按它显示任务、语言和成绩的。

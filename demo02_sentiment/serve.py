@@ -6,7 +6,7 @@ r"""第 9 课  部署：自己的网页和 API
 怎么运行：先训练（train.py），再
     python demo02_sentiment/serve.py            浏览器打开它打印的网址
     python demo02_sentiment/serve.py --port 0   端口被占了，自动挑一个
-    python demo02_sentiment/serve.py --onnx     用导出的 ONNX 算（先 export.py --onnx），短句快几倍
+    python demo02_sentiment/serve.py --onnx     用导出的 ONNX 算（先 export.py --onnx）
 按 Ctrl-C 停止（PyCharm 里点红色方块）。
 
 会看到：
@@ -110,8 +110,9 @@ def main() -> None:
     # 1. 读回训练好的模型：只在启动时做一次，不是每个请求读一次
     #    Batching：一批 8 条比 8 次 1 条快（矩阵越大，处理器越忙得起来），所以一批正在算的时候
     #    新来的请求先排着，算完把排着的凑成下一批；没有人排队时一条也不等
-    #    --onnx：同一个模型，换 ONNX Runtime 算。PyTorch 一个算子一个算子地调，句子短时大半时间花在
-    #    调用上；它整张图一次调完。启动时两个引擎先对一遍，概率一样才用
+    #    --onnx：同一个模型，换 ONNX Runtime 在 CPU 上算，一条一条地，不凑批。PyTorch 一个算子一个
+    #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了反而是凑批的快，
+    #    都量过，见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
     onnx = args.weights.parent / EXPORTED if args.onnx else None
     classifier = BatchingClassifier(args.weights, onnx)
 
