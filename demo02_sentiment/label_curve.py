@@ -23,8 +23,8 @@
 
 看什么：左边差得最多，右边挤在一起。预训练省的是标签：横着看，TF-IDF 要多标几倍才追得上。
 老实说一句：随仓库的小 BERT 预训练时读过这 9,600 条评论的文字（没有看标签）。同样的曲线在它没读过的
-新闻上再画一遍，200 条时领先少一半，见 prepare_inews.py 和 README.md；用 --data 换成你自己的数据，看到的
-才是你的曲线。
+新闻上再画一遍，200 条时领先少一半，见 prepare_inews.py 和 README.md；用 --data 换成你自己的数据，
+看到的才是你的曲线。
 """
 
 from course.baseline import tfidf_baseline

@@ -1,9 +1,9 @@
 """不是一课：分类器的 OpenVINO 文件，由 ONNX 转来，在这里写，在这里读；export.py --openvino 用
 
 OpenVINO 是英特尔的推理引擎。fp32 时它和 ONNX Runtime 差不多快，短句比课上的引擎快，见
-benchmarks/tables.md。一个模型是两个文件：openvino_model.xml 是算式的图，openvino_model.bin 是权重。optimum-intel 和
-sentence-transformers 都到 FILE 这个位置找它。（optimum-onnx 0.1.0、optimum-intel 2.2.0 要的
-transformers 比课上的旧，和课上的装不到一起，所以这里直接用 OpenVINO。）
+benchmarks/tables.md。一个模型是两个文件：openvino_model.xml 是算式的图，openvino_model.bin 是
+权重。optimum-intel 和 sentence-transformers 都到 FILE 这个位置找它。（optimum-onnx 0.1.0、
+optimum-intel 2.2.0 要的 transformers 比课上的旧，和课上的装不到一起，所以这里直接用 OpenVINO。）
 
 装它要加 --no-deps：它带着的 openvino-telemetry 一 import 就把用法统计发到国外，不装就不发。
 """

@@ -111,8 +111,8 @@ def main() -> None:
     #    Batching：一批 8 条比 8 次 1 条快（矩阵越大，处理器越忙得起来），所以一批正在算的时候
     #    新来的请求先排着，算完把排着的凑成下一批；没有人排队时一条也不等
     #    --onnx：同一个模型，换 ONNX Runtime 在 CPU 上算，一条一条地，不凑批。PyTorch 一个算子一个
-    #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了反而是凑批的快，
-    #    都量过，见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
+    #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了是凑批的快，
+    #    见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
     onnx = args.weights.parent / EXPORTED if args.onnx else None
     classifier = BatchingClassifier(args.weights, onnx)
 
