@@ -38,7 +38,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tqdm import tqdm
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from training import Training, make_parser, replace_model
+from training import BF16, Training, make_parser, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
@@ -188,7 +188,8 @@ def teach(texts: list[str], tokenizer: BertTokenizer, work: Path) -> list[tuple]
         if not path.exists():
             if teacher is None:
                 teacher, pieces = load_teacher()
-                teacher = teacher.bfloat16()  # 只当目标用，bf16 就够准，而且快
+                if BF16:
+                    teacher = teacher.bfloat16()  # 只当目标用，bf16 就够准，而且快
             with atomic_write(path) as temporary:
                 torch.save(read_chunk(chunk, tokenizer, teacher, pieces), temporary)
         lessons += torch.load(path, weights_only=True)
@@ -297,7 +298,8 @@ def pretrain(
     """训练 minutes 分钟；返回 (学生, 训练的记录)"""
     targets = Targets(lessons)
     student = new_student().train()
-    student.set_attn_implementation("eager")  # CPU 上 bf16 的 SDPA 反向比手写的慢三倍
+    if BF16:
+        student.set_attn_implementation("eager")  # CPU 上 bf16 的 SDPA 反向比手写的慢三倍
     wide = lessons[0][1].shape[1]
     text_head, token_head = torch.nn.Linear(HIDDEN, wide), torch.nn.Linear(HIDDEN, wide)
     model = torch.nn.ModuleList([student, text_head, token_head])
@@ -312,7 +314,7 @@ def pretrain(
         mask = x != tokenizer.pad_token_id
         body = mask & (x != tokenizer.cls_token_id) & (x != tokenizer.sep_token_id)
         text_target, token_target = targets(y, body)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
             hidden = student(x, attention_mask=mask, position_ids=positions).last_hidden_state
             text, token = text_head(hidden[:, 0]), token_head(hidden[body])
         # 目标都标准化过，什么都没学会时两项损失都是 1

@@ -40,7 +40,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
-from training import Training, make_parser, replace_model
+from training import BF16, Training, make_parser, replace_model
 
 SEED = 0
 LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
@@ -142,7 +142,7 @@ def train(
         # 一半时候把整段挪到后面的位置去，否则后面的位置向量永远练不到
         shift = rng.randint(0, POSITIONS - WIDTH) if rng.random() < 0.5 else 0
         positions = torch.arange(WIDTH)[None] + shift
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
             hidden = model.transformer(batch[:, :-1], position_ids=positions).last_hidden_state
             logits = model.lm_head(hidden).flatten(0, 1)
         loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())

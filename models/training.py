@@ -4,6 +4,7 @@
 """
 
 from course.cli import Parser, above
+from course.encoding import has_bf16
 from course.files import atomic_write
 from course.paths import MODELS
 
@@ -17,6 +18,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+# 没有 bf16 单元的处理器（多数笔记本）上，bf16 的乘法比 fp32 慢三十倍
+BF16 = has_bf16(torch.device("cpu"))
 SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
 # 一步：返回（要减小的损失, {显示的名字: 损失}, 这一批有几个 token）
 Step = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor], int]]
@@ -39,7 +42,8 @@ class Training:
     """一次可以中断的训练；断点文件 path 存在就从那里接着来
 
     matrices 用 Muon：它把矩阵的更新各个方向拉成一样长，几十步的比较里比 AdamW 降得快；
-    model 里其余的参数（词向量、一维的）不合适，用 AdamW。
+    model 里其余的参数（词向量、一维的）不合适，用 AdamW。没有 bf16 单元的处理器上全用 AdamW：
+    torch 的 Muon 里面只用 bf16 算，一步要好几秒。
     state：已经走了几步、看了几个 token、用了几秒（墙上的钟和 CPU 时间）。
     """
 
@@ -51,15 +55,20 @@ class Training:
         adam_lr: float,
         path: Path,
     ):
-        chosen = {id(p) for p in matrices}
+        chosen = {id(p) for p in matrices} if BF16 else set()
         others = [p for p in model.parameters() if id(p) not in chosen]
-        self.model, self.path, self.peaks = model, path, (muon_lr, adam_lr)
-        self.optimizers = [
-            torch.optim.Muon(
-                matrices, lr=muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-            ),
-            torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
-        ]
+        adam = torch.optim.AdamW(
+            others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+        self.model, self.path = model, path
+        self.optimizers, self.peaks = [adam], [adam_lr]
+        if BF16:
+            self.optimizers.append(
+                torch.optim.Muon(
+                    matrices, lr=muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+                )
+            )
+            self.peaks.append(muon_lr)
         self.state = {"step": 0, "tokens": 0, "seconds": 0.0, "cpu": 0.0}
         if path.exists():
             saved = torch.load(path, weights_only=True)
