@@ -4,6 +4,7 @@
     lecture                 课上的写法：每条补到 500 个 token，fp32，no_grad
     ours fp32 / bf16        course/packed_bert.py 的 encode
     per core fp32 / bf16    朴素的 PyTorch：长短排好、补齐，每个核各算各的；和 ours 只差首尾相接
+    torch.compile fp32      同上，模型先过 torch.compile（要有 C++ 编译器）
     sentence-transformers   SentenceTransformer.encode，fp32 / bf16（它自己按长度排序）
     pipeline                transformers 的 pipeline("feature-extraction")，一次一条，不补齐
     Trainer.predict         按长度排好序，一批 32 条
@@ -240,9 +241,11 @@ def in_sorted_batches(
     return compute
 
 
-def per_core(folder: Path, dtype: torch.dtype = torch.float32) -> Callable:
-    """最朴素的 PyTorch，只有一样讲究：每个核各算各的批次"""
+def per_core(folder: Path, dtype: torch.dtype = torch.float32, compiled: bool = False) -> Callable:
+    """最朴素的 PyTorch，只有一样讲究：每个核各算各的批次；compiled 要不要 torch.compile"""
     model, threads = load(folder, dtype), torch.get_num_threads()
+    if compiled:
+        model = torch.compile(model, dynamic=True)  # dynamic：句子长短不一，不要每种长短编译一次
 
     @torch.inference_mode()
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -412,6 +415,7 @@ ENGINES = {  # 名字 → (做法, 探测矩阵乘法用的数值类型, 是不�
     "ours bf16": (lambda folder: ours(folder, BF16), BF16, False),
     "per core fp32": (per_core, F32, True),
     "per core bf16": (lambda folder: per_core(folder, BF16), BF16, True),
+    "torch.compile fp32": (lambda folder: per_core(folder, F32, True), F32, True),
     "sentence-transformers fp32 × 1": (sentence_transformers, F32, True),
     "sentence-transformers fp32": (lambda f: sentence_transformers(f, F32, True), F32, True),
     "sentence-transformers bf16": (lambda f: sentence_transformers(f, BF16, True), BF16, True),

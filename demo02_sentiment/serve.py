@@ -141,7 +141,8 @@ def main() -> None:
         print(f"API   POST {url}/models/{NAME}   {classifier.task}")
         print(f"      GET  {url}/health   活着吗    GET {url}/info   模型的介绍")
         print(f"      浏览器打开 {url}/docs   可以直接点着试的文档")
-        print(f"模型 {classifier.record['model']}，权重 {args.weights}")
+        engine = "，由 ONNX Runtime 算" if onnx else ""
+        print(f"模型 {classifier.record['model']}，权重 {args.weights}{engine}")
         print(f"验证精度 {best['validation_accuracy']:.4f}，Ctrl-C 停止", flush=True)
 
     serve_until_stopped(app, args.port, announce)

@@ -151,6 +151,30 @@ def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
     assert torch.allclose(model.probabilities(half), plain.probabilities(half), atol=1e-5)
 
 
+def test_the_script_says_that_the_onnx_engine_answers(exported, repo):
+    line = (sys.executable, "demo02_sentiment/serve.py", "--port", "0", "--onnx")
+    process = subprocess.Popen(
+        [*line, "--weights", str(exported / "best.pth")],
+        cwd=repo,
+        env=loopback_environment(repo),
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        said = ""
+        while "Ctrl-C 停止" not in said:
+            shown = process.stdout.readline()
+            assert shown, said
+            said += shown
+        assert "由 ONNX Runtime 算" in said
+        url = re.search(r"网页  (http://\S+)", said)[1]
+        answer = ask(url, "models/sentiment", {"inputs": "很好"})
+        assert answer.status_code == 200 and len(answer.json()[0]) == 2
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_onnx_engine_is_refused_when_missing_broken_or_of_other_weights(
     exported, repo, tmp_path
 ):
