@@ -116,14 +116,16 @@ def main() -> None:
         options = {"wait": args.wait} if args.peer == "LitServe" else {}
         PEERS[args.peer][0](args.folder, **options)
         return
-    if not args.weights.is_file():
-        raise CourseError(f"没有权重 {args.weights}", command("demo02_sentiment/train.py"))
+    parts = [args.weights, args.weights.parent / "run.json"]
+    for path in parts:
+        if not path.is_file():
+            raise CourseError(f"没有 {path}", command("demo02_sentiment/train.py"))
 
     texts = list(load_reviews()["test"]["text"][:TEXTS])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in (args.weights.name, "run.json"):
-            shutil.copy(args.weights.parent / name, folder)
+        for path in parts:
+            shutil.copy(path, folder)
         weights, exported = folder / args.weights.name, folder / "review-sentiment-zh"
         serve = [str(LESSON / "serve.py"), "--port", "0", "--weights", str(weights)]
         servers = {"serve.py": serve}
