@@ -5,8 +5,8 @@
 算下来的特征（data/features/）和权重，量完就删。
 
 怎么运行（Linux、macOS）：
-    python benchmarks/bench_growth.py --reviews 1000 10000          几分钟
-    python benchmarks/bench_growth.py                               小 BERT，约半小时
+    python benchmarks/bench_growth.py --reviews 1000 10000          一两分钟
+    python benchmarks/bench_growth.py                               小 BERT，约 20 分钟
     python benchmarks/bench_growth.py --small --reviews 10000 100000 1000000
 --small 用随机的 1 层 × 64 维，一百万条也等得到，看内存平不平。
 """

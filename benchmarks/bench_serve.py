@@ -10,8 +10,8 @@
 每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存（连子进程）一路记着，看它涨不涨。
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
-    python benchmarks/bench_serve.py --seconds 5 --rounds 1 --clients 32      约 2 分钟
-    python benchmarks/bench_serve.py                                          约半小时
+    python benchmarks/bench_serve.py --seconds 5 --rounds 1 --clients 32      约 3 分钟
+    python benchmarks/bench_serve.py                                          约 40 分钟
     python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 
@@ -33,6 +33,7 @@ import numpy as np
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
+from bench_one_review import MODEL
 from serve_peers import PEERS
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来
@@ -126,7 +127,7 @@ def main() -> None:
         folder = Path(temporary)
         for path in parts:
             shutil.copy(path, folder)
-        weights, exported = folder / args.weights.name, folder / "review-sentiment-zh"
+        weights, exported = folder / args.weights.name, folder / MODEL.name
         serve = [str(LESSON / "serve.py"), "--port", "0", "--weights", str(weights)]
         servers = {"serve.py": serve}
         if find_spec("onnxruntime") and find_spec("onnxscript"):

@@ -62,6 +62,23 @@ def expected(trained, reviews) -> list[dict[str, float]]:
     return [dict(zip(plain.labels, row, strict=True)) for row in rows]
 
 
+def start(env: dict[str, str], *line: object) -> tuple[subprocess.Popen, str]:
+    """The process of a server's script, and what it had printed when it was ready"""
+    server = subprocess.Popen(
+        [sys.executable, *map(str, line)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    out = ""
+    while "Ctrl-C 停止" not in out:
+        printed = server.stdout.readline()
+        assert printed, out
+        out += printed
+    return server, out
+
+
 def ask(url, path, payload, **more):
     return requests.post(f"{url}/{path}", json=payload, timeout=60, **more)
 
@@ -152,27 +169,17 @@ def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
 
 
 def test_the_script_says_that_the_onnx_engine_answers(exported, repo):
-    line = (sys.executable, "demo02_sentiment/serve.py", "--port", "0", "--onnx")
-    process = subprocess.Popen(
-        [*line, "--weights", str(exported / "best.pth")],
-        cwd=repo,
-        env=loopback_environment(repo),
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    script, weights = repo / "demo02_sentiment/serve.py", exported / "best.pth"
+    env = loopback_environment(repo)
+    server, out = start(env, script, "--port", 0, "--onnx", "--weights", weights)
     try:
-        said = ""
-        while "Ctrl-C 停止" not in said:
-            shown = process.stdout.readline()
-            assert shown, said
-            said += shown
-        assert "由 ONNX Runtime 算" in said
-        url = re.search(r"网页  (http://\S+)", said)[1]
+        assert "由 ONNX Runtime 算" in out
+        url = re.search(r"网页  (http://\S+)", out)[1]
         answer = ask(url, "models/sentiment", {"inputs": "很好"})
         assert answer.status_code == 200 and len(answer.json()[0]) == 2
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
+        server.wait()
 
 
 def test_the_onnx_engine_is_refused_when_missing_broken_or_of_other_weights(
@@ -446,23 +453,9 @@ def test_a_third_large_file_at_once_has_to_wait(url):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_the_script_serves_until_it_is_stopped(repo, trained):
-    weights = str(trained / "best.pth")
-    server = subprocess.Popen(
-        [
-            *(sys.executable, str(repo / "demo02_sentiment/serve.py")),
-            *("--port", "0", "--weights", weights),
-        ],
-        env=loopback_environment(repo),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    out = ""
+    script, weights = repo / "demo02_sentiment/serve.py", trained / "best.pth"
+    server, out = start(loopback_environment(repo), script, "--port", 0, "--weights", weights)
     try:
-        while "Ctrl-C 停止" not in out:
-            line = server.stdout.readline()
-            assert line, out
-            out += line
         url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
         assert ask(url, "models/sentiment", {"inputs": "很好"}).status_code == 200
         server.send_signal(signal.SIGTERM)
@@ -488,19 +481,9 @@ def test_stopped_with_thirty_batches_in_flight(repo, trained, stop, tmp_path):
     )
     env = loopback_environment(repo)
     env["PYTHONPATH"] += os.pathsep + str(repo / "demo02_sentiment")
-    server = subprocess.Popen(
-        [sys.executable, str(slow), "--port", "0", "--weights", str(trained / "best.pth")],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    out, answers = "", []
+    server, out = start(env, slow, "--port", 0, "--weights", trained / "best.pth")
+    answers = []
     try:
-        while "Ctrl-C 停止" not in out:
-            line = server.stdout.readline()
-            assert line, out
-            out += line
         url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
 
         def client(i):
