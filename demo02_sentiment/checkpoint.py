@@ -239,9 +239,9 @@ def describe(
     return {
         "model": portable(Path(model.encoder.name_or_path)),
         "encoder_sha256": fingerprint(model.encoder, tokenizer),
-        "data": portable(dataset.source),
-        "columns": dataset.columns,
-        "data_sha256": dataset.sha256,
+        "data": portable(dataset.origin.source),
+        "columns": dataset.origin.columns,
+        "data_sha256": dataset.origin.sha256,
         "label_names": dataset.label_names,
         "max_length": tokenizer.model_max_length,
         "pooling": model.pooling,
@@ -428,9 +428,9 @@ def same_data(record: dict, split: str) -> MyDataset:
             f"{TRAIN} 重新训练（只要几秒），或用 --data 指明",
         )
     dataset = MyDataset(split, recorded_data(record))
-    if dataset.sha256 != record["data_sha256"]:
+    if dataset.origin.sha256 != record["data_sha256"]:
         raise CourseError(
-            f"{dataset.source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
+            f"{dataset.origin.source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
             f"{TRAIN} 用现在的数据重新训练，或换回训练时的数据",
         )
     return dataset

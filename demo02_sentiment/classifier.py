@@ -112,7 +112,7 @@ class SentimentClassifier:
                 f" {'、'.join(dataset.label_names)}",
                 f"{TRAIN} --data 同一份数据",
             )
-        if dataset.sha256 != self.record.get("data_sha256"):
+        if dataset.origin.sha256 != self.record.get("data_sha256"):
             print(f"注意：考的是 {data}，不是训练时的 {self.record['data']}，两边的成绩不能比")
         features = cached_features(
             self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling

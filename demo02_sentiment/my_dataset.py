@@ -16,62 +16,40 @@ train.py --recompute 每条都补到 500。train.py 默认用 features.py 算好
 from course.cli import Parser, run
 from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
-from course.reviews import find_reviews, load_reviews, sha256
+from course.reviews import open_reviews
 
-from functools import cache
-
-import torch
 from torch.utils.data import Dataset
 
 DATA = None  # None = 自带的评论；也可以是文件夹或表格文件的路径，见 02_load_dataset.py
 MAX_LENGTH = 500  # 一条评论编码后最多多少个 token，超出的截断；BERT 的上限是 512
-
-read_once = cache(load_reviews)  # train、validation、test 各建一个 MyDataset，文件只读一次
-sha256_once = cache(lambda source: sha256(read_once(source)))
 
 
 class MyDataset(Dataset):
     """一份（split）评论：`dataset[i]` → (text, label)，label 是 0 … num_labels - 1 的整数
 
     split：train、validation 或 test，写错时抛 CourseError 并列出能用的名字。
-    data：`load_reviews` 认得的文件夹或文件，None 表示自带的评论；要指定哪两列就给 DataSource。
-    属性 source 是实际用的那份数据的路径，columns 是指定的两列，sha256 是三份全部内容的 SHA-256。
+    data：文件夹或文件，None 表示自带的评论；要指定哪两列就给 DataSource。
+    origin 是三份合起来的那份数据：它的路径、全部内容的 SHA-256，见 course/reviews.py 的 Opened。
     """
 
     def __init__(self, split: str, data: str | DataSource | None = DATA):
-        self.source, self.columns = find_reviews(data), DataSource.of(data)[1:]
-        self.chosen = DataSource(self.source, *self.columns)
-        dataset = read_once(self.chosen)  # 就是 load_from_disk(文件夹)，也认表格文件
+        self.origin = open_reviews(data)
+        dataset = self.origin.splits  # 就是 load_from_disk(文件夹)，也认表格文件
         # 名字写错要当场说，否则要等到很久以后取数据时才冒出一个看不懂的 KeyError
         if split not in dataset:
             raise CourseError(
                 f"没有叫 {split} 的这一份数据，能用的是 {'、'.join(dataset)}",
                 'MyDataset("train")',
             )
-        self.label_names = dataset[split].features["label"].names
         self.texts = list(dataset[split]["text"])
         self.labels = list(dataset[split]["label"])
+        self.label_names = dataset[split].features["label"].names
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def __getitem__(self, index: int) -> tuple[str, int]:
         return self.texts[index], self.labels[index]
-
-    def class_weights(self, how: str) -> torch.Tensor | None:
-        """交叉熵里每一类的权重 (类别数,)；how 是 none 时不加权，返回 None
-
-        balanced：全部条数 / (类别数 × 这一类的条数)，和 scikit-learn 的 class_weight="balanced"
-        相同。条数少的类答错一条罚得更重，各类合起来一样重；不加权时，只顾条数多的类也能得高分。
-        """
-        if how == "none":
-            return None
-        counts = torch.bincount(torch.tensor(self.labels), minlength=len(self.label_names))
-        return len(self) / (len(counts) * counts)
-
-    @property
-    def sha256(self) -> str:
-        return sha256_once(self.chosen)
 
 
 def main() -> None:

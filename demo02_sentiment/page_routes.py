@@ -4,7 +4,7 @@ from course.answer_types import Answer
 from course.columns import SAMPLED, check_header
 from course.errors import CourseError
 from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP, find_reviews
+from course.reviews import BUILT, CHNSENTICORP, find_reviews, read_once
 from course.table_files import cell, read_stream
 
 import io
@@ -17,7 +17,6 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict
 
-import my_dataset
 from checkpoint import same_data
 from classifier import SentimentClassifier, readable
 from explain import explain
@@ -113,7 +112,7 @@ def examples_of(record: dict) -> tuple[bool, list[str], int]:
             validation = same_data(record, "validation")
     except CourseError:
         return False, [], 0
-    my_dataset.read_once.cache_clear()  # 只要几条，整份不留在内存里
+    read_once.cache_clear()  # 只要几条，整份不留在内存里
     chosen: dict[int, str] = {}
     for text, label in zip(validation.texts, validation.labels, strict=True):
         if len(text) <= EXAMPLE:

