@@ -1,7 +1,7 @@
 """工具  消融：一样一样地换，看预训练和微调各值几分
 
 教什么：一个成绩是好几样东西合起来的。要知道哪一样值几分，就一次只换一样，别的不动；每样换几个
-随机种子，平均分的差别比种子之间的差别大，才算数。
+随机种子，平均分的差别比种子之间的差别大，也比考题带来的误差大（1,200 条是 ±2 个点），才算数。
 
 怎么运行（全部跑完要几小时；中断了再运行一次，跑完的不重跑）：
     python demo02_sentiment/ablation.py                    全部的行
@@ -18,7 +18,7 @@ from course.cli import Parser, at_least, run
 from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
 from course.files import atomic_write
-from course.models import find_model, load_tokenizer, quiet
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer, quiet
 from course.paths import PARAMS
 
 import json
@@ -60,8 +60,13 @@ def random_model(source: Path, seed: int) -> Path:
     return out
 
 
-def train(row: str, seed: int, model: str, data: DataSource | None) -> tuple[Path, float]:
-    """跑一次 train.py 或 finetune.py：(权重所在的文件夹, 用了几分钟)；同样的命令跑完过就不重跑"""
+def train(
+    row: str, seed: int, model: str, sha256: str, data: DataSource | None
+) -> tuple[Path, float]:
+    """跑一次 train.py 或 finetune.py：(权重所在的文件夹, 用了几分钟)
+
+    同样的命令、同样的 model（指纹 sha256）跑完过就不重跑。
+    """
     folder = FOLDER / f"{row}-{seed}"
     if row == "random":
         model = str(random_model(find_model(model), seed))
@@ -71,7 +76,7 @@ def train(row: str, seed: int, model: str, data: DataSource | None) -> tuple[Pat
     record = folder / "finished.json"  # 跑完才写
     if record.is_file():
         finished = json.loads(record.read_text(encoding="utf-8"))
-        if finished["flags"] == flags:
+        if finished["flags"] == flags and finished.get("model") == sha256:
             return folder, finished["minutes"]
     print(f"\n—— {ROWS[row][0]}，种子 {seed}：{script} {' '.join(flags)}", flush=True)
     started = time.perf_counter()
@@ -79,7 +84,8 @@ def train(row: str, seed: int, model: str, data: DataSource | None) -> tuple[Pat
     if subprocess.run([sys.executable, str(path), *flags, "--params", str(folder)]).returncode:
         raise CourseError(f"{row} 没有跑完", "看上面的报错，改好再运行一次同样的命令")
     minutes = (time.perf_counter() - started) / 60
-    text = json.dumps({"flags": flags, "minutes": minutes}, ensure_ascii=False)
+    finished = {"flags": flags, "model": sha256, "minutes": minutes}
+    text = json.dumps(finished, ensure_ascii=False)
     record.write_text(text, encoding="utf-8")
     return folder, minutes
 
@@ -114,8 +120,11 @@ def main() -> None:
     ]
 
     # 2. 每一行、每个种子训练一次，最好的一轮拿来考
+    folder = find_model(args.model)
+    sha256 = fingerprint(load_encoder(folder), load_tokenizer(folder))
     for row in args.rows or ROWS:
-        trained = [train(row, seed, args.model, args.data) for seed in range(args.seeds)]
+        seeds = range(args.seeds)
+        trained = [train(row, seed, args.model, sha256, args.data) for seed in seeds]
         classifiers = [SentimentClassifier(folder / "best.pth") for folder, _ in trained]
         scores = [[one.exam(split).accuracy for one in classifiers] for split in splits.values()]
         minutes = statistics.mean(minutes for _, minutes in trained)
@@ -128,7 +137,8 @@ def main() -> None:
     for name, scores, cost in table:
         print(f"| {name} | {' | '.join(map(percent, scores))} | {cost} |")
 
-    # 小结：预训练值多少 = 冻结 − 随机；微调值多少 = 全量 − 冻结；比标准差小的差别不算差别
+    # 小结：预训练值多少 = 冻结 − 随机；微调值多少 = 全量 − 冻结。± 只是种子（训练的运气）；考题的
+    #       运气另算，1,200 条是 ±2 个点：两样都超过了，差别才算数
     # 练习：不用 [CLS]，用 encoder(…).last_hidden_state 里每个字的平均代表一句话（去掉首尾的
     # [CLS] 和 [SEP]），冻结那一行变成多少？
     # 动手：python exercises/check.py demo02/ablation

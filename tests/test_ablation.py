@@ -1,15 +1,16 @@
 """ablation.py: every row is really trained, once; the table repeats what the runs say"""
 
 import json
+import shutil
 
-from conftest import run_here, run_script
+from conftest import SMALL, make_bert, run_here, run_script
 
 from ablation import percent
 
 ABLATION = "demo02_sentiment/ablation.py"
 
 
-def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_data):
+def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_data, tmp_path):
     arguments = ("random", "--model", mini_bert, "--data", mini_data, "--seeds", 2)
     first = run_script(repo, ABLATION, *arguments)
     assert first.returncode == 0, first.stderr
@@ -28,6 +29,17 @@ def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_d
     assert "——" not in again.stdout  # nothing was trained again
     assert "| 做法 | 验证精度 % | 测试精度 % |" in again.stdout
     assert row in again.stdout  # scored again by another path: evaluate.py's
+
+    # the same command, other weights in the same folder: trained anew
+    copy = tmp_path / "mini"
+    shutil.copytree(mini_bert, copy)
+    arguments = ("frozen", "--model", copy, "--data", mini_data, "--seeds", 1)
+    assert "—— 预训练的 BERT，冻结，种子 0" in run_script(repo, ABLATION, *arguments).stdout
+    assert "——" not in run_script(repo, ABLATION, *arguments).stdout
+    shutil.rmtree(copy)
+    make_bert(copy, seed=7, **SMALL)
+    third = run_script(repo, ABLATION, *arguments)
+    assert third.returncode == 0 and "—— 预训练的 BERT，冻结，种子 0" in third.stdout
 
 
 def test_mean_and_sample_standard_deviation_in_percent():
