@@ -8,10 +8,10 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
 变成几十 MB，因为学过的层都要存。
 
 怎么运行（小 BERT 二十来分钟，真的 bert-base-chinese 要有显卡）：
-    python demo02_sentiment/finetune.py --params params/finetune    全部放开
+    python demo02_sentiment/finetune.py                                       全部放开
     python demo02_sentiment/finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/evaluate.py --weights params/finetune/best.pth
-写上 --params 另存一处，就不会盖掉 train.py 的 params/best.pth。停在半路了，同样的命令加上 --resume
+存在 params/finetune/，不盖掉 train.py 的 params/best.pth。停在半路了，同样的命令加上 --resume
 就从停下的那一轮接着来。
 
 会看到：
@@ -30,6 +30,7 @@ from course.encoding import encode, has_bf16
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, keep_batch
 from course.models import encoder_layers, find_model, load_tokenizer
+from course.paths import PARAMS
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -44,7 +45,7 @@ from transformers import get_linear_schedule_with_warmup
 from checkpoint import Checkpoints, check_writable, describe
 from my_dataset import MyDataset
 from net import DEVICE, Model
-from train import accuracy, collate_fn, count_batches, make_parser
+from train import accuracy, class_weights, collate_fn, count_batches, make_parser
 
 EPOCH = 2  # 两轮就够，再多就开始背训练集
 BATCH_SIZE = 32
@@ -134,7 +135,7 @@ def layers_to_learn(text: str) -> int | str:
 
 
 def main() -> None:
-    parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
+    parser = make_parser(__doc__, EPOCH, BATCH_SIZE, PARAMS / "finetune")
     add = parser.add_argument
     add("--accumulate", type=at_least(1), default=1, help="一批分几份算，省内存，结果不变")
     add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
@@ -146,7 +147,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
-    weight = train_set.class_weights(args.class_weight)
+    weight = class_weights(train_set, args.class_weight)
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )

@@ -5,8 +5,10 @@
 
 怎么运行（不用联网，不用显卡，第一次几分钟，之后几秒）：
     python demo02_sentiment/train.py
-    python demo02_sentiment/train.py --epochs 20 --batch-size 32
-    python demo02_sentiment/train.py --recompute --epochs 1    最朴素的写法：每轮重算 BERT，很慢
+    python demo02_sentiment/train.py --epochs 20 --batch-size 32 --params params/try
+    python demo02_sentiment/train.py --recompute --epochs 1 --params params/slow
+--params 另存一处，不盖掉第一行的成绩，后面的课要用它。--recompute 是最朴素的写法，每轮重算 BERT：
+一轮要半个来小时。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
@@ -27,7 +29,7 @@ from course.encoding import POOLINGS, half
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
+from course.paths import PARAMS, portable
 
 from collections.abc import Callable
 from functools import partial
@@ -71,7 +73,7 @@ def main() -> None:
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     batches = count_batches(train_set, args.batch_size)
-    weight = train_set.class_weights(args.class_weight)  # 默认 None，各类的每一条一样重
+    weight = class_weights(train_set, args.class_weight)  # 默认 None，各类的每一条一样重
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -196,13 +198,25 @@ def count_batches(dataset: MyDataset, batch_size: int) -> int:
     return batches
 
 
-def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
-    """train.py 和 finetune.py 共同的参数，各有各的默认值"""
+def class_weights(dataset: MyDataset, how: str) -> torch.Tensor | None:
+    """交叉熵里每一类的权重 (类别数,)；how 是 none 时不加权，返回 None
+
+    balanced：全部条数 / (类别数 × 这一类的条数)，和 scikit-learn 的 class_weight="balanced"
+    相同。条数少的类答错一条罚得更重，各类合起来一样重；不加权时，只顾条数多的类也能得高分。
+    """
+    if how == "none":
+        return None
+    counts = torch.bincount(torch.tensor(dataset.labels), minlength=len(dataset.label_names))
+    return len(dataset) / (len(counts) * counts)
+
+
+def make_parser(description: str, epochs: int, batch_size: int, params: Path) -> Parser:
+    """train.py 和 finetune.py 共同的参数，各有各的默认值；params 是默认存到哪个文件夹"""
     parser = Parser(description)
     add = parser.add_argument
     add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     add_data_arguments(parser)
-    add("--params", type=Path, default=PARAMS, help="权重存到哪个文件夹，默认 params/")
+    add("--params", type=Path, default=params, help=f"默认存到 {portable(params)}/")
     add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
     add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
     add("--pooling", choices=POOLINGS, default="cls", help="一句话用 [CLS] 还是平均，默认 cls")
@@ -218,7 +232,7 @@ def make_parser(description: str, epochs: int, batch_size: int) -> Parser:
 
 
 def parse_args():
-    parser = make_parser(__doc__, EPOCH, BATCH_SIZE)
+    parser = make_parser(__doc__, EPOCH, BATCH_SIZE, PARAMS)
     parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
     parser.add_argument("--recompute", action="store_true", help="最朴素的写法：每轮重算 BERT")
     args = parser.parse_args()
