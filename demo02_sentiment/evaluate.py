@@ -13,14 +13,16 @@
         600/1200   50.0%   [47.2%, 52.8%]   全猜一类（负向）
         993/1200   82.8%   [80.5%, 84.8%]   TF-IDF + 逻辑回归
         997/1200   83.1%   [80.9%, 85.1%]   冻结的 BERT + Linear（models/tiny-bert-chinese）
+    同样的题，只有 TF-IDF 答对的 84 条，只有 BERT 答对的 88 条：本来不分高下时，也有 76% 的机会…
     …
     混淆矩阵（行是真标签，列是模型说的）：
     …
-    答错 203 条，最自信的 10 条：
+    验证集上答错 165 条，最自信的 10 条：
     …
 
-看什么：三行的区间重叠，就不能说谁一定更好；只超过"全猜一类"不算本事，超过 TF-IDF 才算。
-测试集只在最后考：看着它的成绩回去改设置，再考多少分都不算数。
+看什么：只超过"全猜一类"不算本事，超过 TF-IDF 才算。谁更好，看"只有一边答对的"两个数差得够不够多；
+区间不重叠，差别多半是真的，重叠却不等于没有差别。
+测试集只在最后考，只看成绩：看着它的错题回去改设置，再考多少分都不算数，所以错题从验证集里读。
 """
 
 from course.baseline import tfidf_baseline
@@ -29,6 +31,7 @@ from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.paths import command
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +66,19 @@ def print_row(name: str, predicted: np.ndarray, labels: np.ndarray, macro: bool 
     )
 
 
+def print_pair(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """两种做法考同样的题，各题答对没有 (N,)：只有一边答对的各几条，差得这么多是不是碰巧
+
+    McNemar 检验（1947）：不分高下时，只有一边答对的题，两边该各占一半，像抛硬币。
+    """
+    one, other = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
+    chance = math.erfc(abs(one - other) / math.sqrt(2 * (one + other))) if one + other else 1.0
+    print(
+        f"  同样的题，只有 TF-IDF 答对的 {one} 条，只有 BERT 答对的 {other} 条："
+        f"本来不分高下时，也有 {chance:.0%} 的机会差得这么多"
+    )
+
+
 def print_leak(seen: np.ndarray, guesses: dict[str, np.ndarray], labels: np.ndarray) -> None:
     """seen (N,)：这条测试评论训练时见过没有；见过的和没见过的分开打分"""
     if not seen.any():
@@ -76,11 +92,11 @@ def print_leak(seen: np.ndarray, guesses: dict[str, np.ndarray], labels: np.ndar
 
 
 def print_mistakes(exam: Exam, names: list[str]) -> None:
-    """答错的里面最自信的 MISTAKES 条"""
+    """验证集里答错的，最自信的 MISTAKES 条"""
     predicted, labels = exam.predicted, exam.labels
     wrong = np.flatnonzero(predicted != labels)
     confidence = exam.probabilities[wrong, predicted[wrong]]
-    print(f"\n答错 {len(wrong)} 条，最自信的 {min(MISTAKES, len(wrong))} 条：")
+    print(f"\n验证集上答错 {len(wrong)} 条，最自信的 {min(MISTAKES, len(wrong))} 条：")
     for i in wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]:
         sure = exam.probabilities[i, predicted[i]]
         print(f"  真 {names[labels[i]]}，模型说{names[predicted[i]]}（{sure:.1%}）")
@@ -117,6 +133,7 @@ def main() -> None:
     print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      {title}")
     for name, guess in guesses.items():
         print_row(name, guess, labels, macro)
+    print_pair(predicted == labels, words.predict(texts) == labels)
 
     # 4. 有没有漏题：测试集里原样出现在训练集里的评论，分开算
     train_keys = set(map(normalize, train_set.texts))
@@ -131,15 +148,16 @@ def main() -> None:
     print_report(names, *scores, accuracy=exam.accuracy)
     print_confusion(confusion_matrix(labels, predicted, labels=classes), names)
 
-    # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读
-    print_mistakes(exam, names)
+    # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读。读了就会想改，改了就不再是
+    #    "没见过的"，所以读验证集的，不读测试集的
+    print_mistakes(classifier.exam("validation", args.data), names)
     print(f"\n看图（混淆矩阵、校准、特征地图）：{command('demo02_sentiment/pictures.py')}")
 
     # 小结：精度要带区间、带基线、带错题一起看
     #       验证 86 %，测试怎么只有 83 %？挑轮次让验证偏高一点，但不是主因：TF-IDF 没看过验证集，
     #       也从 86.4 降到 82.8，这 1,200 条碰巧难一些（两边各有约 ±2 个点的误差）
-    #       83 % 算好吗？和只数每个字几次的 TF-IDF 打平，比瞎猜多 33 个点；标签本身有错，谁也到不了
-    #       100 %
+    #       83 % 算好吗？和只数字、数两个连着的字的 TF-IDF 打平，比瞎猜多 33 个点；标签本身有错，
+    #       谁也到不了 100 %
     # 练习：数一数上面十条里，你同意模型、不同意标签的有几条
     # 动手：python exercises/check.py demo02/evaluate
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_here, run_script
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 from sklearn.metrics import (
     classification_report,
     confusion_matrix,
@@ -21,6 +21,8 @@ from sklearn.metrics import (
 from transformers import BertModel
 
 from class_tables import is_uneven, print_confusion, print_report, width
+from classifier import SentimentClassifier
+from evaluate import print_pair
 
 EVALUATE = "demo02_sentiment/evaluate.py"
 
@@ -77,13 +79,35 @@ def test_per_class_report_and_confusion_matrix(report, predictions):
         assert re.search(rf"^  {name} +{counts[0]} +{counts[1]}$", report, re.MULTILINE)
 
 
-def test_ten_most_confident_mistakes_are_mistakes_in_order(report, predictions, mini_data):
-    predicted, labels = predictions
+def test_the_pair_is_compared_on_the_questions_that_only_one_answers(report, capsys):
+    ours, theirs = row(report, "冻结的 BERT")[0], row(report, "TF-IDF")[0]
+    one, other = map(
+        int, re.search(r"TF-IDF 答对的 (\d+) 条，只有 BERT 答对的 (\d+)", report).groups()
+    )
+    assert ours - theirs == other - one and one + other <= 100
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(500) < 0.8, rng.random(500) < 0.75
+    print_pair(ours, theirs)
+    one, other = (theirs & ~ours).sum(), (ours & ~theirs).sum()
+    by_scipy = chi2.sf((one - other) ** 2 / (one + other), 1)
+    assert 0.001 < by_scipy < 0.5
+    said = capsys.readouterr().out
+    assert f"TF-IDF 答对的 {one} 条，只有 BERT 答对的 {other} 条" in said
+    assert f"有 {by_scipy:.0%} 的机会" in said
+    print_pair(ours, ours)
+    assert "有 100% 的机会" in capsys.readouterr().out
+
+
+def test_ten_most_confident_mistakes_of_validation_are_mistakes_in_order(
+    report, trained, mini_data
+):
+    exam = SentimentClassifier(trained / "best.pth").exam("validation")
+    predicted, labels = exam.predicted, exam.labels
     shown = re.findall(r"真 (..)，模型说(..)（([\d.]+)%）\n +(.+)", report)
     assert len(shown) == min(10, (predicted != labels).sum())
     confidences = [float(confidence) for _, _, confidence, _ in shown]
     assert confidences == sorted(confidences, reverse=True)
-    texts = [text for text, _ in to_splits(load_reviews(mini_data))["test"]]
+    texts = [text for text, _ in to_splits(load_reviews(mini_data))["validation"]]
     for true, said, _, text in shown:
         (i,) = [i for i, t in enumerate(texts) if t.startswith(text.rstrip("…"))]
         assert ["负向", "正向"][labels[i]] == true and ["负向", "正向"][predicted[i]] == said
