@@ -7,15 +7,19 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
+# 逻辑回归的正则强度，越小越不信标签。在训练集上交叉验证挑的：1、3、10 是 83.8、84.5、84.7 %
+C = 10
+
 
 def tfidf_baseline(texts: list[str], labels: list[int]) -> Pipeline:
     """训练好的基线，.predict(texts) → 标签 (N,)，.score(texts, labels) → 精度
 
-    TF-IDF：一个字（或连着的两个字）在这条评论里越多、在别的评论里越少，分数越高；
-    sublinear_tf 把次数取对数，说十遍"好"不算十倍好。它不懂语义，只数字，几秒训练好，却很难超过。
+    TF-IDF：一个字（或连着的两个字，"不好""不错"各算一个）在这条评论里越多、在别的评论里越少，分数
+    越高；sublinear_tf 把次数取对数，说十遍"好"不算十倍好。它不懂意思，只数字，几秒训练好，
+    却很难超过。
     """
     pipeline = make_pipeline(
         TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(max_iter=1000),
+        LogisticRegression(C=C, max_iter=1000),
     )
     return pipeline.fit(texts, labels)

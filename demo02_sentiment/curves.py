@@ -9,6 +9,7 @@ from course.fonts import chinese_font
 from course.models import load_tokenizer
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -89,6 +90,12 @@ def read_notes(path: Path) -> dict[str, list[float]]:
     return {}
 
 
+def mean_and_spread(values: Sequence[float]) -> str:
+    """[81.0, 81.6] → 81.3 ± 0.4，平均和样本标准差（除以 n − 1）；只有一个数就没有 ±"""
+    mean = f"{np.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
+
+
 def cells(scores: Scores, size: int, column: int) -> dict[str, str]:
     """一个条数上每种做法的 {做法: "平均 ± 标准差"}，单位是百分点；column 0 是精度，1 是 macro-F1"""
     values = {
@@ -96,7 +103,7 @@ def cells(scores: Scores, size: int, column: int) -> dict[str, str]:
         for way, by_size in scores.items()
         if size in by_size
     }
-    return {way: f"{one.mean():.1f} ± {one.std():.1f}" for way, one in values.items()}
+    return {way: mean_and_spread(one) for way, one in values.items()}
 
 
 def draw(scores: Scores, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 教什么：自己的项目里，评论好找，标签难得：要人一条一条地读。所以最该问的不是"全部标签能考几分"，
 而是"标 200 条能考几分"。同一份验证集，标签从 20 条加到 9,600 条，三种做法各考一遍：
-    TF-IDF      不懂语义，只数字，每个字的意思都要从你的标签里现学
+    TF-IDF      数每个字、每两个连着的字，什么意思都要从你的标签里现学
     随机的 BERT  结构一样，没有预训练：白纸一张的特征
     冻结的 BERT  预训练过的 [CLS] 特征 + 一层分类头，features.py、train.py 的增量微调
 每个条数抽几次不同的评论，看平均和波动：标签少的时候，抽到哪几条差别很大。
@@ -27,6 +27,7 @@
 看到的才是你的曲线。
 """
 
+from course import baseline
 from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
 from course.columns import add_data_arguments
@@ -51,7 +52,7 @@ from net import DEVICE, MODEL
 
 SIZES = [20, 50, 100, 200, 500, 1000, 2000, 5000, 9600]  # 标签的条数，超过训练集的不画
 SUBSETS = 5  # 每个条数抽几次
-C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签；特征先标准化
+C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签。和 TF-IDF 的一样，在训练集上交叉验证挑的
 WAYS = ["TF-IDF", "随机的 BERT", "冻结的 BERT"]
 TUNED = "微调的 BERT"  # --finetune 才有
 TUNED_SIZES = [200, 1000]  # 微调一次要几分钟，只量这几个条数，每个抽 TUNED_SUBSETS 次
@@ -125,8 +126,8 @@ def main() -> None:
     }
 
     # 2. 每种做法、每个条数、每次抽样：只用抽到的标签学一个分类头，在整个验证集上考
-    #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，特征先标准化，一次解到头，不用验证集挑轮次，
-    #    所以最右边的数和 train.py 的略有出入；三种做法都这样算，比的是它们的差
+    #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，一次解到头，不用验证集挑轮次，所以最右边的数和
+    #    train.py 的略有出入
     def predict(way: str, rows: np.ndarray, seed: int) -> np.ndarray:
         if way == "TF-IDF":
             words = tfidf_baseline([train.texts[i] for i in rows], labels[rows])
@@ -144,10 +145,11 @@ def main() -> None:
         """每次抽样的 [精度, macro-F1]；全部都用时没有什么可抽的，一次就够"""
         subsets = TUNED_SUBSETS if way == TUNED else args.subsets
         bert = "" if way == "TF-IDF" else features.get(way, features["冻结的 BERT"])[2]
-        setting = f"steps={MIN_STEPS}" if way == TUNED else f"C={C}"
+        settings = {TUNED: f"steps={MIN_STEPS}", "TF-IDF": f"C={baseline.C}"}
+        setting = settings.get(way, f"C={C}")
         found = []
         for seed in range(subsets if size < len(train) else 1):
-            key = f"{train.sha256[:16]} {bert[:16]} {way} {size} {seed} {setting}"
+            key = f"{train.origin.sha256[:16]} {bert[:16]} {way} {size} {seed} {setting}"
             if key not in done:
                 guess = predict(way, subset(labels, size, seed), seed)
                 macro = f1_score(answers, guess, average="macro")

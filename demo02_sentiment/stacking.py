@@ -26,6 +26,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from curves import mean_and_spread
 from label_curve import frozen_features, linear_head, subset
 from my_dataset import MyDataset
 from net import MODEL
@@ -103,7 +104,7 @@ def main() -> None:
             for way, guess in guesses.items():
                 scores.setdefault(way, []).append(100 * (guess == answers).mean())
         means = {way: np.mean(found) for way, found in scores.items()}
-        cells = [f"{means[way]:.1f} ± {np.std(found):.1f}" for way, found in scores.items()]
+        cells = [mean_and_spread(found) for found in scores.values()]
         gain = means["叠起来"] - max(means["TF-IDF"], means["冻结的 BERT"])
         row = f"{size:<8}" + "".join(f"{cell:17}" for cell in cells)
         print(f"{row}{gain:<+20.1f}{10 * np.mean(trust):.1f}", flush=True)
