@@ -6,7 +6,6 @@
 pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才用到）。
 
 怎么运行：python demo01_hf_basics/03_download_gpt2.py                       从官方 Hub（约 420 MB）
-          python demo01_hf_basics/03_download_gpt2.py --source modelscope   从魔搭（没有查到它）
           python demo01_hf_basics/03_download_gpt2.py --source hf-mirror    从国内的镜像站
 断了再运行一次同样的命令，会接着下。
 

@@ -118,7 +118,9 @@ def main() -> None:
     #    只管英文标点前面的空格，管不到汉字
     for row in plain:
         print(f"  {tidy(row['generated_text'])}")
-    print("  写得不好：模型小（真模型 1 亿个参数，随仓库的 900 万），参数没调，还有下面这个陷阱")
+    #    没写参数，不等于没有：续写的 pipeline 自己定了 do_sample=True、temperature=0.7，generate 的
+    #    默认是 top_k=50，和第 5 步只差一个 top_p
+    print("  写得不好：模型小（真模型 1 亿个参数，随仓库的 900 万），还有下面这个陷阱")
 
     # 4. 陷阱：分词器默认在末尾加 [SEP]，意思是"话说完了"，模型从下一句话开始写，就跑题了
     with_sep = tokenizer(prompt)["input_ids"]

@@ -2,7 +2,8 @@
 
 教什么：和第一个 demo 的第 3 课一样的下载，换一个模型；两个文件夹的字典相同，结构不同。
 BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第二个 demo 的训练不用改一个字，
-就从随仓库的小 BERT 换成它。
+就从随仓库的小 BERT 换成它：慢二十七倍，没有显卡时第一次要几十分钟到几小时，看到的数也和讲义里的
+不同。想先用小 BERT 学，命令后面加 --model models/tiny-bert-chinese。
 
 怎么运行：python demo01_hf_basics/05_download_bert.py                       从官方 Hub（约 410 MB）
           python demo01_hf_basics/05_download_bert.py --source modelscope   从魔搭 ModelScope
@@ -82,6 +83,7 @@ def main() -> None:
         print("\n没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：" + following)
         sys.exit(1)
     print(f"\n接着运行：{following}，它会自动用上这个模型")
+    print("没有显卡，第二个 demo 先用小 BERT 学：后面加 --model models/tiny-bert-chinese")
 
     # 小结：hidden_size 768、12 层、最多 512 个 token：以后见到的数字都从真模型的 config.json 来
     #       文件夹里必须有 config.json、权重、字典；字典读没读对，要自己看 len(tokenizer)

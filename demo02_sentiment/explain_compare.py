@@ -114,13 +114,14 @@ class Judge:
         data = tokenizer(
             self.text, truncation=True, return_offsets_mapping=True, return_tensors="pt"
         )
-        ids, offsets = data["input_ids"], data["offset_mapping"][0].tolist()
+        device = model.fc.weight.device
+        ids, offsets = data["input_ids"].to(device), data["offset_mapping"][0].tolist()
         masked = torch.full_like(ids, tokenizer.mask_token_id)
         masked[0, [0, -1]] = ids[0, [0, -1]]  # [CLS] 和 [SEP] 照旧
         with torch.no_grad():
             words = model.encoder.get_input_embeddings()
             start, end = words(masked), words(ids)
-        steps = (torch.arange(STEPS) + 0.5) / STEPS
+        steps = (torch.arange(STEPS, device=device) + 0.5) / STEPS
         path = (start + steps[:, None, None] * (end - start)).requires_grad_()
         logits = model.fc(model.encoder(inputs_embeds=path).last_hidden_state[:, 0])
         odds = logits[:, self.best] - logits[:, 1 - self.best]

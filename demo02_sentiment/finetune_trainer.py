@@ -8,7 +8,8 @@
     AdamW(两组参数，两个学习率)               optimizers=(optimizer, …)，不给就是全部参数一个学习率
     get_linear_schedule_with_warmup           lr_scheduler_type="linear"、warmup_steps
     torch.autocast(bf16)                      bf16=True
-    Accumulation(4)                           gradient_accumulation_steps=4
+    Accumulation(4)，一批 32 条分 4 份        per_device_train_batch_size=8、
+                                              gradient_accumulation_steps=4，它是把 4 批攒成一批
     clip_grad_norm_(body, 1.0)                max_grad_norm=1.0，但它连 fc 一起裁，所以下面用回调
     每轮之后考一次                            eval_strategy="epoch"、compute_metrics
     Checkpoints：每轮存、留最好的、接着训练   save_strategy、load_best_model_at_end、

@@ -158,7 +158,7 @@ def main() -> None:
     if not args.top and len(shown) and recall:
         each = len(suspects) / len(labels) / len(shown) / recall
         print(f"\n读完数一数：你也认为标错了的有几条？每条代表全部的 {each:.2%}")
-        print("100 % 减去它，就是再好的模型在这份标签上能考到的上限")
+        print("100 % 减去它们，是全看懂了的人在这份标签上大约能考几分")
 
     # 小结：模型挑，人来读；标签有错，就有考不过去的天花板，可是错题大多不是标签的错
     #       真要改标签，改训练集的；测试集的标签看着模型的意见去改，等于让考生改卷子

@@ -137,7 +137,8 @@ def main() -> None:
     print(f"\n写好 {args.out}：{rows} 条，一条没少，一条没多")
 
     # 小结：大表格 = 切块 + 读一次模型的 actor + 流水线 + 失败重算；算一块的代码和 predict.py 一样
-    # 练习：运行时在任务管理器里结束一个 ray::MapWorker，看结果少不少
+    # 练习：运行时杀掉一个 actor，看结果少不少。Linux 上 pkill -f ray::MapWorker；
+    #       Windows 的任务管理器里，它是用 CPU 最多的几个 python.exe 里的一个
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ r"""第 9 课  部署：自己的网页和 API
     InferenceClient(model="URL").text_classification("很好")
 别的语言照样：POST {"inputs": "很好"}，回 [[{"label": "正向", "score": 0.9}, …]]，分数高的在前。
     curl URL -H content-type:application/json -d "{\"inputs\": \"\u5f88\u597d\"}"
+PowerShell 5.1 里的 curl 是另一个命令，这样写：
+    irm URL -Method Post -ContentType application/json -Body '{"inputs": "\u5f88\u597d"}'
+C# 和别的语言也一样：
     C#  await new HttpClient().PostAsJsonAsync("URL", new { inputs = "很好" });
 （\u5f88\u597d 就是"很好"：有些 Windows 的 curl 把汉字送成 GBK，服务器不收，这样写都认。）
 
