@@ -15,7 +15,7 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
 
 会看到：
     自检：64 条测试评论，pipeline 和 predict.py 的概率最大相差 1.4e-06
-    验证精度 0.8625，测试精度 0.8308
+    验证精度 0.8625，测试精度 0.8217
     导出到 …/params/review-sentiment-zh，用法：
         pipeline("text-classification", "…/params/review-sentiment-zh", truncation=True)
     传到 Hub（要先注册；换成你的用户名和模型名）：

@@ -43,9 +43,9 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import get_linear_schedule_with_warmup
 
 from checkpoint import Checkpoints, check_writable, describe
-from my_dataset import MyDataset
+from my_dataset import MyDataset, class_weights
 from net import DEVICE, Model
-from train import accuracy, class_weights, collate_fn, count_batches, make_parser
+from train import accuracy, collate_fn, count_batches, make_parser
 
 EPOCH = 2  # 两轮就够，再多就开始背训练集
 BATCH_SIZE = 32

@@ -18,6 +18,7 @@ from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
 from course.reviews import open_reviews
 
+import torch
 from torch.utils.data import Dataset
 
 DATA = None  # None = 自带的评论；也可以是文件夹或表格文件的路径，见 02_load_dataset.py
@@ -50,6 +51,18 @@ class MyDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[str, int]:
         return self.texts[index], self.labels[index]
+
+
+def class_weights(dataset: MyDataset, how: str) -> torch.Tensor | None:
+    """交叉熵里每一类的权重 (类别数,)；how 是 none 时不加权，返回 None
+
+    balanced：全部条数 / (类别数 × 这一类的条数)，和 scikit-learn 的 class_weight="balanced"
+    相同。条数少的类答错一条罚得更重，各类合起来一样重；不加权时，只顾条数多的类也能得高分。
+    """
+    if how == "none":
+        return None
+    counts = torch.bincount(torch.tensor(dataset.labels), minlength=len(dataset.label_names))
+    return len(dataset) / (len(counts) * counts)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 //     （卡在 api.nuget.org 的话，先设环境变量 ONNXRUNTIME_NODE_INSTALL_CUDA=skip：它要下的是显卡用的那份）
 //     node demo02_sentiment/onnx_in_node.cjs 房间很干净，服务也好，下次还来
 // 会看到的概率和 predict.py 的一样：
-//     正向  99.2%  房间很干净，服务也好，下次还来
+//     正向  97.5%  房间很干净，服务也好，下次还来
 // 模型在别处时先设环境变量 MODEL=导出的文件夹
 
 const fs = require("node:fs");

@@ -11,7 +11,7 @@
     混淆矩阵   …/params/pictures/confusion.png
         …
     校准       …/params/pictures/calibration.png
-        说自己有九成以上把握的 628 条，真对了 93.0%
+        说自己有九成以上把握的 638 条，真对了 93.9%
     …
 
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。

@@ -12,10 +12,12 @@
     python models/build_tiny_bert.py                   中断了再运行一次，从断点接着来
     python demo02_sentiment/ablation.py random frozen  它值几分：和随机权重、TF-IDF 比
 
-会看到（2 个共享 CPU 核，老师约 15 分钟、学生 91 分钟；训练按时间停，换台机器步数会不同）：
-    老师读评论: 100%|██████████| 15/15
-    训练: 100%|██████████| 5460/5460 [2888 步，整条 0.44，逐字 0.45]
-    2888 步，7.0 百万 token，91 分钟（114 CPU 分钟）→ models/tiny-bert-chinese
+会看到（2 个共享 CPU 核，老师读评论约 15 分钟，读报纸更久；训练按时间停，换台机器步数会不同）：
+    老师在读: 100%|██████████| 15/15
+    老师在读: 100%|██████████| 22/22
+    评论：2888 步，7.0 百万 token，91 分钟（114 CPU 分钟）
+    评论和报纸：2582 步，6.4 百万 token，46 分钟（80 CPU 分钟）
+    → models/tiny-bert-chinese
 """
 
 from course.cli import run

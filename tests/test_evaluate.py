@@ -96,6 +96,8 @@ def test_the_pair_is_compared_on_the_questions_that_only_one_answers(report, cap
     assert f"有 {by_scipy:.0%} 的机会" in said
     print_pair(ours, ours)
     assert "有 100% 的机会" in capsys.readouterr().out
+    print_pair(ours, np.zeros(500, dtype=bool))
+    assert "只有不到 1% 的机会" in capsys.readouterr().out
 
 
 def test_ten_most_confident_mistakes_of_validation_are_mistakes_in_order(

@@ -20,8 +20,7 @@ from conftest import environment, load, read_log, run_here, run_script, write_cs
 from sklearn.utils.class_weight import compute_class_weight
 
 from checkpoint import RESUME, Checkpoints
-from my_dataset import MyDataset
-from train import class_weights
+from my_dataset import MyDataset, class_weights
 
 TRAIN = "demo02_sentiment/train.py"
 
