@@ -133,7 +133,9 @@ def main() -> None:
     classifier = SentimentClassifier(args.weights)
     check_standard(classifier)
     tokenizer = classifier.tokenizer
-    if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
+    if args.data and MyDataset("test", args.data).origin.sha256 != classifier.record.get(
+        "data_sha256"
+    ):
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",

@@ -58,7 +58,7 @@ RUNS = {
         "--weights {weights} --port 0", numbers=False, loopback=True, server=True
     ),
     "demo02_sentiment/label_noise.py": Run("--data {data}", **SMALL),
-    "demo02_sentiment/stacking.py": Run("--data {data} --seeds 1", **SMALL),
+    "demo02_sentiment/stacking.py": Run("--data {data} --seeds 2", **SMALL),
     "demo02_sentiment/pictures.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/export.py": Run("--weights {weights}", **SMALL),
 }
