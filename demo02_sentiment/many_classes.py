@@ -38,7 +38,7 @@ from course.cli import Parser, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, PARAMS, command
-from course.reviews import build_splits, load_reviews, newspaper, unused_reviews
+from course.reviews import load_reviews, newspaper, pretraining_reviews
 
 import csv
 import importlib.util
@@ -79,9 +79,8 @@ def read_dictionary() -> dict[str, str]:
 
 def unread(words: set[str]) -> set[str]:
     """去掉在小 BERT 预训练读过的文字（评论、报纸）里出现过的"""
-    reviews = [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
     seen = set()
-    for text in reviews + newspaper():
+    for text in pretraining_reviews() + newspaper():
         for length in LENGTHS:
             pieces = (text[i : i + length] for i in range(len(text) - length + 1))
             seen.update(piece for piece in pieces if piece in words)

@@ -23,7 +23,7 @@
 from course.cli import run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.reviews import build_splits, newspaper, unused_reviews
+from course.reviews import newspaper, pretraining_reviews
 
 import hashlib
 import importlib.util
@@ -89,11 +89,6 @@ def package_folder(name: str, pip_name: str) -> Path:
 
 
 # 1. 语料
-
-
-def pretraining_reviews() -> list[str]:
-    """预训练读的评论，不带标签：训练集的 9,600 条，和没有分进任何一份的 1,848 条"""
-    return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
 
 
 def newspaper_pieces() -> list[str]:
