@@ -28,7 +28,6 @@
 """
 
 from course import baseline
-from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
 from course.columns import add_data_arguments
 from course.feature_cache import cached_features
@@ -130,7 +129,7 @@ def main() -> None:
     #    train.py 的略有出入
     def predict(way: str, rows: np.ndarray, seed: int) -> np.ndarray:
         if way == "TF-IDF":
-            words = tfidf_baseline([train.texts[i] for i in rows], labels[rows])
+            words = baseline.tfidf_baseline([train.texts[i] for i in rows], labels[rows])
             return words.predict(validation.texts)
         if way == TUNED:
             return finetuned(folder, train, rows, validation.texts, seed)
