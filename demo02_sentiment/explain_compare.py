@@ -1,6 +1,6 @@
 """选学  哪种解释说得准：把它指出来的词删掉，概率掉多少
 
-教什么：网页上"哪几个字说了算"是一种解释，解释的做法有好几种，画出来都像那么回事。怎么知道哪种说得准？
+教什么：网页上"哪几个词说了算"是一种解释，解释的做法有好几种，画出来都像那么回事。怎么知道哪种说得准？
 解释说某几个词最要紧，那就删掉它们再算一遍：真要紧的话，概率该大跌；跌得和随便删几个词差不多，就是
 瞎说。在验证集的评论上比六种（词由 snownlp 切，每种都解释同样的词）：
     随便挑      底线
@@ -123,7 +123,8 @@ class Judge:
             start, end = words(masked), words(ids)
         steps = (torch.arange(STEPS, device=device) + 0.5) / STEPS
         path = (start + steps[:, None, None] * (end - start)).requires_grad_()
-        logits = model.fc(model.encoder(inputs_embeds=path).last_hidden_state[:, 0])
+        hidden = model.encoder(inputs_embeds=path).last_hidden_state
+        logits = model.fc(model.pool(hidden, torch.ones(hidden.shape[:2], device=device)))
         odds = logits[:, self.best] - logits[:, 1 - self.best]
         (slope,) = torch.autograd.grad(odds.sum(), path)
         found = ((end - start)[0] * slope.mean(0)).sum(-1).tolist()

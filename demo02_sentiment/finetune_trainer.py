@@ -8,7 +8,7 @@
     AdamW(两组参数，两个学习率)               optimizers=(optimizer, …)，不给就是全部参数一个学习率
     get_linear_schedule_with_warmup           lr_scheduler_type="linear"、warmup_steps
     torch.autocast(bf16)                      bf16=True
-    Accumulation(4)，一批 32 条分 4 份        per_device_train_batch_size=8、
+    --accumulate 4，一批 32 条分 4 份         per_device_train_batch_size=8、
                                               gradient_accumulation_steps=4，它是把 4 批攒成一批
     clip_grad_norm_(body, 1.0)                max_grad_norm=1.0，但它连 fc 一起裁，所以下面用回调
     每轮之后考一次                            eval_strategy="epoch"、compute_metrics
@@ -17,7 +17,7 @@
     LengthBatches                             自己写 get_train_dataloader，默认是 RandomSampler
     zero_grad、backward、step、.to(DEVICE)    看不见了
 
-怎么运行（要多装一个包；有显卡才快，CPU 上二十来分钟）：
+怎么运行（要多装一个包；有显卡才快，CPU 上一刻钟上下）：
     python -m pip install accelerate
     python demo02_sentiment/finetune_trainer.py
     python demo02_sentiment/evaluate.py --weights params/trainer/best.pth

@@ -145,7 +145,8 @@ def main() -> None:
     # 小结：预测 = 训练时的前半截（分词、BERT、fc），再加 softmax；没有 loss，没有 backward
     # 分词、max_length、BERT 要和训练时一样，run.json 记着这三样，换了 BERT 会报错而不是乱答
     #
-    # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；serve.py 的网页会把它画出来
+    # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；再和 serve.py 网页上的
+    #         颜色比：那里每个词换着顺序写上去，取平均，所以不一定是同一处
     # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，最后一行变成 False：
     #         fc 是照着 [CLS] 学的，给它别的特征，形状对也没有意义
     # 动手：python exercises/check.py demo02/predict

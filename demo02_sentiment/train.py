@@ -8,7 +8,7 @@
     python demo02_sentiment/train.py --epochs 20 --batch-size 32 --params params/try
     python demo02_sentiment/train.py --recompute --epochs 1 --params params/slow
 --params 另存一处，不盖掉第一行的成绩，后面的课要用它。--recompute 是最朴素的写法，每轮重算 BERT：
-一轮要半个来小时。
+一轮要十来分钟到半个小时。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 106 批
@@ -57,7 +57,10 @@ SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，�
 
 
 def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
-    """一批 (评论, 标签) → input_ids、attention_mask、token_type_ids (批, 句长) 和标签 (批,)"""
+    """一批 (评论, 标签) → input_ids、attention_mask、token_type_ids (批, 句长) 和标签 (批,)
+
+    DataLoader 取齐一批就调用它。padding 见分词器："max_length" 全补到上限，"longest" 补到最长的。
+    """
     texts = [text for text, _ in batch]
     labels = [label for _, label in batch]
     data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")

@@ -106,8 +106,8 @@ def draw_stages() -> plt.Figure:
         )  # fmt: skip
         if i:
             arrow(axes, (x - gap + 0.02, 1.87), (x - 0.02, 1.87), INK)
-    arrow(axes, (9.3, 0.68), (1.1, 0.68), GREY, "arc3,rad=-0.06")
-    axes.text(5.2, 0.16, "成绩不够就回头：多半是回到数据", ha="center", va="center", fontsize=10,
+    arrow(axes, (7.24, 0.68), (1.1, 0.68), GREY, "arc3,rad=-0.08")
+    axes.text(4.17, 0.16, "成绩不够就回头：多半是回到数据", ha="center", va="center", fontsize=10,
               color=GREY)  # fmt: skip
     return figure
 

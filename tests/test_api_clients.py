@@ -25,7 +25,7 @@ from loopback_tools import make_gpt2
 PROMPT = "你好，我是一款语言模型，"
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"
 PAGE = (ROOT / "docs/08-api.md").read_text(encoding="utf-8")
-ROWS = dict(re.findall(r"^\| ([a-z-]+) \|.*\| ([^|]+) \|$", PAGE, re.MULTILINE))
+ROWS = {name: result for result, name in re.findall(r"\| ([^|]+) <!-- (\S+) --> \|\n", PAGE)}
 WORKS, REFUSED, ASTRAY = "能用", "拒绝：", "答非所问："
 
 

@@ -413,13 +413,16 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(parts, weight):
     loss_fn = nn.CrossEntropyLoss(weight and torch.tensor(weight, dtype=torch.float64))
     optimizer = torch.optim.SGD(model.parameters())
 
-    def learn(inputs, answers):
+    def learn(inputs, answers, share):
         out = model(*inputs)
-        return out, loss_fn(out, answers)
+        loss = loss_fn(out, answers) * share
+        loss.backward()
+        return out.detach(), loss.detach()
 
     found = []
     for n in (1, parts):
-        out, loss = Accumulation(n, loss_fn.weight)(learn, optimizer, [x], labels)
+        optimizer.zero_grad()
+        out, loss = Accumulation(optimizer, n, loss_fn.weight)(learn, [x], labels)
         assert not out.requires_grad and not loss.requires_grad
         found.append((out, loss, model.weight.grad.clone(), model.bias.grad.clone()))
     expected = loss_fn(model(x), labels)

@@ -6,35 +6,41 @@ from course.models import fingerprint, load_tokenizer
 import itertools
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from captum.attr import ShapleyValues
 from conftest import ROOT, TINY, run_script
 
+import explain_compare
 from classifier import SentimentClassifier
 from explain import MAX_PIECES, MIN_PIECES, explain, orders_of
 from net import Model
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory) -> SentimentClassifier:
-    """Three classes on the shipped encoder: in a random one, masking moves next to nothing"""
-    folder = tmp_path_factory.mktemp("three")
+def untrained(folder: Path, labels: list[str], pooling: str = "cls") -> SentimentClassifier:
+    """A random head on the shipped encoder: in a random one, masking moves next to nothing"""
     torch.manual_seed(0)
-    model = Model(TINY, 3)
+    model = Model(TINY, len(labels))
     torch.save({f"fc.{k}": v for k, v in model.fc.state_dict().items()}, folder / "best.pth")
     record = {
         "model": str(TINY),
         "encoder_sha256": fingerprint(model.encoder, load_tokenizer(TINY)),
         "data": None,
-        "label_names": ["差", "中", "好"],
+        "label_names": labels,
         "max_length": 500,
+        "pooling": pooling,
         "best": {"epoch": 0, "validation_accuracy": 0.5},
         "seed": 0,
     }
     (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return SentimentClassifier(folder / "best.pth")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> SentimentClassifier:
+    return untrained(tmp_path_factory.mktemp("three"), ["差", "中", "好"])
 
 
 def odds_of(classifier: SentimentClassifier, text: str, best: int) -> float:
@@ -148,3 +154,15 @@ def test_the_comparison_of_explanations(trained):
         ["随便挑", "遮一段", "删一段", "只写一段", "积分梯度", "沙普利值"]
     )
     assert all(len(row) == 5 for row in rows)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_integrated_gradients_lead_from_masks_to_the_result(pooling, tmp_path, monkeypatch):
+    monkeypatch.setattr(explain_compare, "STEPS", 200)  # the lesson's 20 are coarser, but quicker
+    judge = explain_compare.Judge(
+        untrained(tmp_path, ["差", "好"], pooling), "房间很干净，服务也好"
+    )
+    (masked,) = judge.odds(["[MASK]" * len(judge.text)])
+    assert abs(judge.whole - masked) > 0.2  # or else nothing is compared
+    (total,) = judge.gradients([(0, len(judge.text))])
+    assert total == pytest.approx(judge.whole - masked, rel=0.05)  # completeness
