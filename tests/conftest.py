@@ -6,12 +6,16 @@ are never touched.
 """
 
 import csv
+import functools
+import json
 import os
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import weakref
 from pathlib import Path
 
 # Two test processes share two cores: threads of torch that wait for each other cost more than
@@ -43,14 +47,66 @@ def run_script(
     repo: Path, script: str, *args: object, cwd: Path | None = None
 ) -> subprocess.CompletedProcess:
     """`python script args…`, offline, stdout and stderr as text; the exit code is not checked"""
+    return run_python([str(repo / script), *map(str, args)], cwd or repo, environment(repo))
+
+
+def run_python(
+    argv: list[str],
+    cwd: Path,
+    env: dict[str, str],
+    merge: bool = False,
+    warm: bool = True,
+) -> subprocess.CompletedProcess:
+    """`python argv…` to its end; merge: stderr goes to stdout, in the order a learner sees it
+
+    warm: in a process forked from tests/warm.py, which has imported the large libraries. Not on
+    Windows; not with COURSE_COLD=1; not for variables that libraries read when imported: then in
+    a new one, as a learner starts it.
+    """
+    if warm and hasattr(os, "fork") and "COURSE_COLD" not in os.environ:
+        return warm_python(tuple(sorted(env.items()))).run(argv, cwd, merge)
     return subprocess.run(
-        [sys.executable, str(repo / script), *map(str, args)],
-        cwd=cwd or repo,
-        env=environment(repo),
-        capture_output=True,
+        [sys.executable, *argv],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
         encoding="utf-8",
         timeout=1200,
     )
+
+
+@functools.cache  # two of them: offline, and with a server on this machine
+def warm_python(env: tuple[tuple[str, str], ...]) -> "Warm":
+    return Warm(dict(env))
+
+
+class Warm:
+    """A process of tests/warm.py"""
+
+    def __init__(self, env: dict[str, str]):
+        self.folder = Path(tempfile.mkdtemp(prefix="warm"))
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests" / "warm.py")],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def run(self, argv: list[str], cwd: Path, merge: bool) -> subprocess.CompletedProcess:
+        out = self.folder / "out"
+        err = out if merge else self.folder / "err"
+        for path in (out, err):
+            path.write_bytes(b"")
+        job = {"argv": argv, "cwd": str(cwd), "out": str(out), "err": str(err)}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        code = int(self.process.stdout.readline())
+        texts = [path.read_text(encoding="utf-8") for path in (out, err)]
+        return subprocess.CompletedProcess(argv, code, texts[0], None if merge else texts[1])
 
 
 def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, str]:
@@ -76,7 +132,9 @@ def environment(repo: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "HF_HOME": str(repo.parent / "hf_home"),
     }
-    return {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | private
+    # nor the name of the test: pytest sets it anew for each
+    outer = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PYTEST_CURRENT"))}
+    return outer | private
 
 
 SMALL = {  # what most tests ask of make_bert: two layers that compute in a moment

@@ -4,14 +4,13 @@ from course.paths import ROOT
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import torch
-from conftest import TINY, environment
+from conftest import TINY, environment, run_python
 from transformers import GPT2Config, GPT2LMHeadModel
 
 TOKEN = "hf_ThisIsTheSecretOfTheTests0123456789"  # must never be seen in any output
@@ -27,14 +26,8 @@ def run_loopback(
     repo: Path, script: str, *args: object, **extra: str
 ) -> subprocess.CompletedProcess:
     """As conftest.run_script, but the script may reach 127.0.0.1; `extra` are its variables"""
-    return subprocess.run(
-        [sys.executable, str(repo / script), *map(str, args)],
-        cwd=repo,
-        env=loopback_environment(repo, **extra),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=600,
-    )
+    words = [str(repo / script), *map(str, args)]
+    return run_python(words, repo, loopback_environment(repo, **extra), warm=not extra)
 
 
 def make_gpt2(folder: Path, seed: int = 0) -> Path:

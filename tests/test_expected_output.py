@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import environment, run_script
+from conftest import environment, run_python, run_script
 from loopback_tools import loopback_environment
 from shell_blocks import BLOCKS
 
@@ -161,29 +161,31 @@ def weights(repo, mini_data, tmp_path_factory) -> Path:
 
 
 def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Path]) -> str:
-    words = [word.format(**values) for word in how.arguments.split()]
+    words = [str(repo / name), *(word.format(**values) for word in how.arguments.split())]
+    env = loopback_environment(repo) if how.loopback else environment(repo)
+    if not how.server:
+        done = run_python(words, repo, env, merge=True)
+        assert done.returncode == how.code, done.stdout
+        return done.stdout
     running = subprocess.Popen(
-        [sys.executable, str(repo / name), *words],
+        [sys.executable, *words],
         cwd=repo,
-        env=loopback_environment(repo) if how.loopback else environment(repo),
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,  # in the order in which a learner sees it
         encoding="utf-8",
     )
     seen = ""
-    if how.server:
-        give_up = threading.Timer(SERVER_SECONDS, running.send_signal, [signal.SIGINT])
-        give_up.start()
-        for line in running.stdout:
-            seen += line
-            if not not_printed(block, seen, how.numbers):
-                break
-        give_up.cancel()
-        running.send_signal(signal.SIGINT)
-    seen += running.communicate(timeout=600)[0]
-    assert how.server or running.returncode == how.code, seen
-    return seen
+    give_up = threading.Timer(SERVER_SECONDS, running.send_signal, [signal.SIGINT])
+    give_up.start()
+    for line in running.stdout:
+        seen += line
+        if not not_printed(block, seen, how.numbers):
+            break
+    give_up.cancel()
+    running.send_signal(signal.SIGINT)
+    return seen + running.communicate(timeout=600)[0]
 
 
 @pytest.mark.parametrize("name", [name for name in PROMISING if name not in EXEMPT])
