@@ -53,9 +53,23 @@ def main() -> None:
     # 2. 名字 → 模型。客户在地址里写名字；bert-base-chinese 有两个名字，指向同一个
     models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
 
-    # 3. 应用：收到请求，看 token 对不对、太大没有，按名字找到模型，把它的话写成 JSON 答回去
-    #    （用 FastAPI 写的，在 course/inference_api.py，门卫在 course/gatekeeper.py；请求和回答的
-    #    格式在 course/answers.py，OpenAI 的两种 /v1/chat/completions、/v1/completions 也在那里）
+    # 3. 应用：收到请求，按名字找到模型，把它的话写成 JSON 答回去。用 FastAPI 写，最小的只有几行，
+    #    存成一个文件就能跑，InferenceClient(model="http://127.0.0.1:8000/models/gpt") 就能问它：
+    #        import uvicorn
+    #        from fastapi import FastAPI
+    #        from transformers import pipeline
+    #
+    #        write = pipeline("text-generation", "models/tiny-gpt2-chinese")
+    #        app = FastAPI()
+    #
+    #        @app.post("/models/gpt")            # 路由：有人 POST 这个地址，就调用下面的函数
+    #        def answer(question: dict):         # 请求里的 JSON 成了字典：{"inputs": "今天天气"}
+    #            return write(question["inputs"])     # [{"generated_text": …}] 自动写成 JSON
+    #
+    #        uvicorn.run(app, host="127.0.0.1", port=8000)
+    #    对外服务还要看 token 对不对、太大没有、写错了怎么说，所以课上的长得多：应用在
+    #    course/inference_api.py，门卫在 course/gatekeeper.py；请求和回答的格式在
+    #    course/answers.py，OpenAI 的两种 /v1/chat/completions、/v1/completions 也在那里
     token = read_secret(args.token_env)
     app = make_app(models, token)
 
@@ -63,7 +77,7 @@ def main() -> None:
     #    推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
     serve_until_stopped(app, args.port, lambda url: announce(url, models, token))
 
-    # 小结：装载一次，按名字找模型，用大家都认的协议回答；协议相同，客户端就不用改
+    # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
     #       哪些客户端的哪些问法能用、哪些会被拒绝，见 docs/08-api.md 的表，每一行都试过
     #       只听本机、要 token、限大小、限长度，是对外服务的起码要求
     # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，

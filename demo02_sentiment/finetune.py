@@ -201,8 +201,8 @@ def main() -> None:
             for i, (*inputs, labels) in enumerate(train_loader):
                 inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
                 optimizer.zero_grad()
-                # 新：装得下就是 learn(inputs, labels, 1)；装不下才把一批分成几份，梯度攒在一起
-                out, loss = in_parts(learn, inputs, labels)
+                # 装得下就是 learn(inputs, labels, 1)；装不下才把一批分成几份，梯度攒在一起
+                out, loss = in_parts(learn, inputs, labels)  # 新
                 nn.utils.clip_grad_norm_(body, MAX_NORM)  # 新
                 optimizer.step()
                 schedule.step()  # 新

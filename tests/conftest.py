@@ -59,11 +59,11 @@ def run_python(
 ) -> subprocess.CompletedProcess:
     """`python argv…` to its end; merge: stderr goes to stdout, in the order a learner sees it
 
-    warm: in a process forked from tests/warm.py, which has imported the large libraries. Not on
-    Windows; not with COURSE_COLD=1; not for variables that libraries read when imported: then in
-    a new one, as a learner starts it.
+    warm: in a process forked from tests/warm.py, which has imported the large libraries. Only on
+    Linux (Windows cannot fork, macOS not safely), not with COURSE_COLD=1, and not for variables
+    that libraries read when imported: then in a new one, as a learner starts it.
     """
-    if warm and hasattr(os, "fork") and "COURSE_COLD" not in os.environ:
+    if warm and sys.platform == "linux" and "COURSE_COLD" not in os.environ:
         return warm_python(tuple(sorted(env.items()))).run(argv, cwd, merge)
     return subprocess.run(
         [sys.executable, *argv],

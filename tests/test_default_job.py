@@ -3,6 +3,7 @@
 import re
 
 from conftest import run_script
+from test_expected_output import keeps_its_promise, promised
 
 
 def test_train_twice_then_evaluate_with_no_arguments(repo):
@@ -25,7 +26,13 @@ def test_train_twice_then_evaluate_with_no_arguments(repo):
     assert int(accuracy[1]) / 1200 > 0.6
     assert re.search(r"600/1200 .*全猜一类", score.stdout)
 
+    # the table of label_curve.py too, to the last digit; half of its features are there already
+    curve = run_script(repo, "demo02_sentiment/label_curve.py")
+    assert curve.returncode == 0, curve.stderr
+    (block,) = promised("demo02_sentiment/label_curve.py")
+    keeps_its_promise("demo02_sentiment/label_curve.py", block, curve.stdout + curve.stderr)
+
     # the libraries' own bars and reports are English and say nothing to a learner
-    for done in (first, again, score):
+    for done in (first, again, score, curve):
         for english in ("Loading weights", "LOAD REPORT", "Saving the dataset", "Writing model"):
             assert english not in done.stdout + done.stderr

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -588,6 +589,34 @@ def test_07_serves_until_it_is_stopped(repo, mini_gpt2, mini_bert, stop, token):
     port = int(url.rsplit(":", 1)[1])
     with socket.create_server(("127.0.0.1", port)):  # the port is free again
         pass
+
+
+def test_the_smallest_server_of_07_runs_as_it_stands_there(repo, tmp_path):
+    lesson = (repo / "demo01_hf_basics/07_local_api.py").read_text(encoding="utf-8")
+    block = re.search(r"(?:    #        .*\n|    #\n)+", lesson)[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    code = textwrap.dedent(re.sub(r"^    #", "", block, flags=re.MULTILINE))
+    script = tmp_path / "smallest.py"
+    script.write_text(code.replace("8000", str(port)), encoding="utf-8")
+    server = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=repo,
+        env=loopback_environment(repo),
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        said = ""
+        while "Uvicorn running" not in said:
+            line = server.stderr.readline()
+            assert line, said
+            said += line
+        client = InferenceClient(model=f"http://127.0.0.1:{port}/models/gpt", token=None)
+        assert client.text_generation("今天天气").startswith("今天天气")
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def test_07_says_what_is_wrong(repo, mini_gpt2, mini_bert):

@@ -3,7 +3,7 @@
 Importing torch, transformers and datasets takes longer than most tests. Here it happens once per
 test process: conftest.Warm starts this file, sends one line of JSON per script and reads back the
 exit code. The child is a process of its own that runs the file as `python script.py` would; only
-what it imports is there already. Not on Windows, which cannot fork.
+what it imports is there already.
 """
 
 import atexit
@@ -11,11 +11,11 @@ import faulthandler
 import importlib
 import json
 import os
-import runpy
 import sys
 import threading
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 LIBRARIES = (
     "datasets",
@@ -46,8 +46,12 @@ def become(job: dict) -> None:
 
 def finish() -> int:
     """Run the script to its end: the exit code, as Python itself counts it"""
+    main = ModuleType("__main__")
+    main.__file__ = sys.argv[0]
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = main  # the second for multiprocessing
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        source = Path(main.__file__).read_text(encoding="utf-8")
+        exec(compile(source, main.__file__, "exec"), vars(main))
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
