@@ -108,6 +108,17 @@ def test_drawn_lengths_are_those_of_chnsenticorp(median, mean, p99):
     assert drawn == pytest.approx([median, mean, p99], rel=0.03)
 
 
+def test_explain_counts_what_it_asked_and_compares(trained, tmp_path):
+    out = run_benchmark("bench_explain.py", "--weights", trained / "best.pth", "--rounds", 2)
+    (rows,) = tables(out)
+    assert [row["characters"] for row in rows] == ["4", "16", "77", "300"]
+    for row in rows:
+        assert int(row["sentences asked"]) > 1 and float(row["ms"]) > 0
+        # every sentence has [CLS] and [SEP]
+        assert int(row["tokens asked"].replace(",", "")) > 2 * int(row["sentences asked"])
+        assert float(row["per token, explain ÷ one"].removesuffix(" ×")) > 0
+
+
 def test_growth_trains_from_a_csv_and_leaves_nothing_behind():
     def features() -> set[Path]:
         return set((DATA / "features").glob("*.safetensors"))
