@@ -8,9 +8,12 @@ Arrow 文件是直接映射进内存的，里面记着"第几条从第几个字�
 from course.files import file_sha256, read_json, write_json
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow
-from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+
+if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
+    from datasets import Dataset, DatasetDict
 
 SUMS = "sha256.json"  # 文件夹里每个文件的 SHA-256
 
@@ -21,8 +24,10 @@ def write_sums(folder: Path) -> None:
     write_json(folder / SUMS, {p.relative_to(folder).as_posix(): file_sha256(p) for p in files})
 
 
-def open_folder(folder: Path) -> Dataset | DatasetDict:
+def open_folder(folder: Path) -> "Dataset | DatasetDict":
     """load_from_disk(folder)，先核对再打开；没有时抛 FileNotFoundError，坏了抛 ValueError"""
+    from datasets import DatasetDict, load_from_disk
+
     if (folder / SUMS).is_file():
         for name, written in read_json(folder / SUMS).items():
             if not (folder / name).is_file() or file_sha256(folder / name) != written:
@@ -48,8 +53,10 @@ def check_arrow(path: Path) -> None:
             batch.validate(full=True)
 
 
-def check_values(split: Dataset) -> None:
+def check_values(split: "Dataset") -> None:
     """text 都是文字，label 都在标签的名字之内；不对时抛 ValueError"""
+    from datasets import ClassLabel
+
     if "text" in split.column_names and not all(isinstance(t, str) for t in split["text"]):
         raise ValueError("text 列里有的不是文字")
     kind = split.features.get("label")

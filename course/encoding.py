@@ -8,18 +8,19 @@ from course import packed_bert, sorted_batches
 from collections.abc import Callable
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 POOLINGS = ("cls", "mean")  # 一句话用哪个向量代表：[CLS] 的，还是每个 token 的平均
 Prepared = list[list[Callable]] | None
 
 
-def prepare(encoder: PreTrainedModel) -> Prepared:
+def prepare(encoder: nn.Module) -> Prepared:
     """常常只来一条评论时，备好的权重一直留着，传给 `encode`；走补齐那条路的没有什么可备，是 None"""
     return list(packed_bert.prepare(encoder)) if packed_bert.fits(encoder) else None
 
 
-def way(encoder: PreTrainedModel) -> str:
+def way(encoder: nn.Module) -> str:
     """给人看的一句话：这个模型走哪条路"""
     return "首尾相接算的" if packed_bert.fits(encoder) else "长短排好、一批一批补齐算的"
 
@@ -37,7 +38,7 @@ def half(device: torch.device) -> torch.dtype:
 
 
 def encode(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     dtype: torch.dtype = torch.float32,

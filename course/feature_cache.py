@@ -18,8 +18,9 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 
 def meaning(path: Path) -> bytes:
@@ -32,7 +33,7 @@ def meaning(path: Path) -> bytes:
 
 
 def cache_key(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     dtype: torch.dtype,
@@ -84,7 +85,7 @@ class FeatureFile:
 
     def __init__(
         self,
-        encoder: PreTrainedModel,
+        encoder: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
         texts: list[str],
         name: str,
@@ -117,7 +118,7 @@ class FeatureFile:
 
 
 def cached_features(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     name: str,

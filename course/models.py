@@ -21,13 +21,12 @@ from transformers import (
     AutoTokenizer,
     BertTokenizer,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 AGAIN = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
-M = TypeVar("M", bound=PreTrainedModel)
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -316,7 +315,7 @@ def load_model(kind: type[M], folder: Path, may_miss: tuple[str, ...] = (), **op
     return read_weights(kind, folder, may_miss, **options)[0]
 
 
-def load_encoder(folder: Path) -> PreTrainedModel:
+def load_encoder(folder: Path) -> nn.Module:
     """读一个编码器（ENCODERS 之一）的文件夹，fp32；不是编码器、缺了权重、坏了都抛 CourseError
 
     AutoModel 看 config.json 的 model_type 选类：bert 就是 BertModel，roberta 就是 RobertaModel……
@@ -336,7 +335,7 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     return model
 
 
-def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
+def encoder_layers(encoder: nn.Module) -> list[nn.Module]:
     """编码器的各层，从下到上；ALBERT 各层共用一份权重，没有各层可言，是空的"""
     for part in encoder.modules():
         if isinstance(part, nn.ModuleList) and len(part) == encoder.config.num_hidden_layers:
@@ -344,7 +343,7 @@ def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
     return []
 
 
-def fingerprint(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+def fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
     """encoder 的权重、结构、数值类型（dtype）和分词器合起来的 SHA-256：哪个变了，特征就会变
 
     max_length（model_max_length）不算在内：它只管截到哪里，由用特征的人自己记。

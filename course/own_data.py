@@ -37,7 +37,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow
-from datasets import ClassLabel, Dataset
 
 PARTS = 10  # 要切的时候：一份验证、一份测试，其余训练
 SHOWN = 10  # 报告里最多列几类
@@ -256,6 +255,8 @@ def read_saved(
     path: Path, source: DataSource, report: Report
 ) -> tuple[dict[str, list[Review]], list[str] | None]:
     """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
+    from datasets import ClassLabel, Dataset
+
     try:
         saved = open_folder(path)
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:

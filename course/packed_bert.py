@@ -26,14 +26,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.activations import GELUActivation
+from transformers import PreTrainedTokenizerBase
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
 SHAPE = 16  # 一批的 token 数凑成它的倍数
 # 和 BERT 一层不差的：每层先算后 LayerNorm，位置是加上去的编号；只有编号从几数起可以不同
-# 写名字，不 import：六种都 import 要一秒多，每个脚本都得等
+# 写名字，不 import：transformers 的模型部分要读两三秒，到用模型时才读，--help 和"出错了"都不用等。
+# 编码器的类型也因此写成 nn.Module，不写 PreTrainedModel
 LIKE_BERT = {
     "BertModel",
     "CamembertModel",
@@ -49,7 +49,7 @@ ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_cap
 )
 
 
-def fits(encoder: PreTrainedModel) -> bool:
+def fits(encoder: nn.Module) -> bool:
     """这个模型能不能用这里的算法：结构要和 BERT 一样，而且不在显卡上
 
     词向量比隐藏层窄的 ELECTRA 中间多一层，不行。显卡上一批几百个 token 太少，喂不饱，长短排好一大批
@@ -113,16 +113,14 @@ def multiplier(
     if ONEDNN and weight.device.type == "cpu":
         weight = torch.ops.mkldnn._reorder_linear_weight(weight)
         multiply, after = torch.ops.mkldnn._linear_pointwise, ("none", [], "")
-        if isinstance(activation, GELUActivation):  # oneDNN 乘完顺手就算，不用再读写一遍
+        if type(activation).__name__ == "GELUActivation":  # oneDNN 乘完顺手就算，不用再读写一遍
             activation, after = None, ("gelu", [], "none")
     activation = activation or nn.Identity()
     return lambda x: activation(multiply(x.to(dtype), weight, bias, *after))
 
 
 @torch.inference_mode()
-def prepare(
-    encoder: PreTrainedModel, dtype: torch.dtype = torch.float32
-) -> Iterator[list[Callable]]:
+def prepare(encoder: nn.Module, dtype: torch.dtype = torch.float32) -> Iterator[list[Callable]]:
     """一层一层地备好矩阵乘法，每层四个：query、key、value 合成的，注意力之后的，前馈的两个
 
     dtype 是乘法的数值类型：torch.bfloat16 只有 8 位有效的二进制数字，在有 bf16 单元的处理器上快
@@ -159,7 +157,7 @@ def attend(
 
 @torch.inference_mode()
 def packed_features(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     batches: list[list[np.ndarray]],
     prepared: Iterable[list[Callable]],
     pooling: str = "cls",
@@ -209,7 +207,7 @@ def packed_features(
 
 
 def encode(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     dtype: torch.dtype = torch.float32,

