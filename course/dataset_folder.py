@@ -57,8 +57,8 @@ def check_values(split: "Dataset") -> None:
     """text 都是文字，label 都在标签的名字之内；不对时抛 ValueError"""
     from datasets import ClassLabel
 
-    if "text" in split.column_names and not all(isinstance(t, str) for t in split["text"]):
+    if "text" in split.column_names and not all(isinstance(t, str) for t in split["text"][:]):
         raise ValueError("text 列里有的不是文字")
     kind = split.features.get("label")
-    if isinstance(kind, ClassLabel) and not set(split["label"]) <= set(range(len(kind.names))):
+    if isinstance(kind, ClassLabel) and not set(split["label"][:]) <= set(range(len(kind.names))):
         raise ValueError("label 列里有的不在标签的名字之内")

@@ -276,7 +276,7 @@ def read_saved(
         )  # fmt: skip
         report.notes += [note for note in columns.notes if note not in report.notes]
         report.columns = f"评论在「{columns.text}」，标签在「{columns.label}」"
-        labels: Iterable = dataset[columns.label]
+        labels: Iterable = dataset[columns.label][:]
         feature = dataset.features[columns.label]
         if isinstance(feature, ClassLabel):
             order = feature.names
@@ -284,7 +284,7 @@ def read_saved(
         found[split] = [
             review(Place(name, i), cell(text) or "", label_name(label))
             for i, (text, label) in enumerate(
-                zip(dataset[columns.text], labels, strict=True), start=1
+                zip(dataset[columns.text][:], labels, strict=True), start=1
             )
         ]
     return found, order and [label_name(name) for name in order]

@@ -110,7 +110,7 @@ def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> "DatasetDict":
 def to_splits(dataset: "DatasetDict") -> dict[str, list[Row]]:
     """`to_dataset` 的反方向"""
     return {
-        name: list(zip(split["text"], split["label"], strict=True))
+        name: list(zip(split["text"][:], split["label"][:], strict=True))
         for name, split in dataset.items()
     }
 
@@ -174,7 +174,7 @@ def check(dataset: "DatasetDict", source: str | Path) -> "DatasetDict":
             )
         if len(dataset[name]) == 0:
             raise CourseError(f"{source} 的 {name} 是空的，一条评论也没有", "补上数据，再运行一次")
-    if len(set(dataset["train"]["label"])) < 2:
+    if len(set(dataset["train"]["label"][:])) < 2:
         raise CourseError(
             f"{source} 的训练集只有一种标签，学不出区别", "补上另一种标签的评论，再运行一次"
         )

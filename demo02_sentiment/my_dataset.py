@@ -43,8 +43,9 @@ class MyDataset(Dataset):
                 f"没有叫 {split} 的这一份数据，能用的是 {'、'.join(dataset)}",
                 'MyDataset("train")',
             )
-        self.texts = list(dataset[split]["text"])
-        self.labels = list(dataset[split]["label"])
+        # ["text"] 是一列，[:] 一次取成列表；不写 [:]、直接 for，是一条一条地去文件里读，慢二十倍
+        self.texts = dataset[split]["text"][:]
+        self.labels = dataset[split]["label"][:]
         self.label_names = dataset[split].features["label"].names
 
     def __len__(self) -> int:
