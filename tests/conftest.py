@@ -7,6 +7,7 @@ are never touched.
 
 import csv
 import functools
+import gc
 import json
 import os
 import runpy
@@ -120,6 +121,8 @@ def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, s
         runpy.run_path(str(ROOT / script), run_name="__main__")
     except SystemExit as stop:
         code = stop.code
+    finally:
+        gc.unfreeze()  # course.cli.run freezes at the end of a script, but this process goes on
     printed = capsys.readouterr()
     return code, printed.out + printed.err + str(code)
 

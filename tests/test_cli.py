@@ -6,6 +6,7 @@ from course.files import atomic_write, read_json, write_json
 from course.paths import ROOT, command
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
@@ -197,3 +198,28 @@ def test_an_installed_course_uses_the_checkout_of_the_script(tmp_path):
             encoding="utf-8",
         )
         assert done.stdout == f"{checkout}\n", done.stderr
+
+
+def test_a_script_answers_before_the_models_part_of_transformers_is_read():
+    """--help, a wrong flag, a missing file: nobody waits for what only a model needs"""
+    code = """
+import sys
+import train, predict
+late = {"transformers.modeling_utils", "transformers.activations", "datasets", "matplotlib"}
+print(sorted(late & set(sys.modules)))
+"""
+    folders = [str(ROOT), str(ROOT / "demo02_sentiment")]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_python_does_not_look_through_every_object_before_it_leaves(capsys):
+    run(lambda: None)
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()  # this process goes on
+    assert frozen > 10_000
