@@ -57,15 +57,17 @@ def run_python(
     env: dict[str, str],
     merge: bool = False,
     warm: bool = True,
+    seconds: int = 1200,
 ) -> subprocess.CompletedProcess:
     """`python argv…` to its end; merge: stderr goes to stdout, in the order a learner sees it
 
-    warm: in a process forked from tests/warm.py, which has imported the large libraries. Only on
-    Linux (Windows cannot fork, macOS not safely), not with COURSE_COLD=1, and not for variables
-    that libraries read when imported: then in a new one, as a learner starts it.
+    After `seconds` it is ended. warm: in a process forked from tests/warm.py, which has imported
+    the large libraries. Only on Linux (Windows cannot fork, macOS not safely), not with
+    COURSE_COLD=1, and not for variables that libraries read when imported: then in a new one, as a
+    learner starts it.
     """
     if warm and sys.platform == "linux" and "COURSE_COLD" not in os.environ:
-        return warm_python(tuple(sorted(env.items()))).run(argv, cwd, merge)
+        return warm_python(tuple(sorted(env.items()))).run(argv, cwd, merge, seconds)
     return subprocess.run(
         [sys.executable, *argv],
         cwd=cwd,
@@ -74,11 +76,11 @@ def run_python(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if merge else subprocess.PIPE,
         encoding="utf-8",
-        timeout=1200,
+        timeout=seconds,
     )
 
 
-@functools.cache  # two of them: offline, and with a server on this machine
+@functools.cache  # a few: offline, with a server on this machine, in the copy, in the checkout
 def warm_python(env: tuple[tuple[str, str], ...]) -> "Warm":
     return Warm(dict(env))
 
@@ -97,12 +99,15 @@ class Warm:
         )
         weakref.finalize(self, shutil.rmtree, self.folder, True)
 
-    def run(self, argv: list[str], cwd: Path, merge: bool) -> subprocess.CompletedProcess:
+    def run(
+        self, argv: list[str], cwd: Path, merge: bool, seconds: int
+    ) -> subprocess.CompletedProcess:
         out = self.folder / "out"
         err = out if merge else self.folder / "err"
         for path in (out, err):
             path.write_bytes(b"")
-        job = {"argv": argv, "cwd": str(cwd), "out": str(out), "err": str(err)}
+        files = {"cwd": str(cwd), "out": str(out), "err": str(err)}
+        job = {"argv": argv, "seconds": seconds} | files
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         code = int(self.process.stdout.readline())

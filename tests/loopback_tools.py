@@ -27,7 +27,8 @@ def run_loopback(
 ) -> subprocess.CompletedProcess:
     """As conftest.run_script, but the script may reach 127.0.0.1; `extra` are its variables"""
     words = [str(repo / script), *map(str, args)]
-    return run_python(words, repo, loopback_environment(repo, **extra), warm=not extra)
+    env = loopback_environment(repo, **extra)
+    return run_python(words, repo, env, warm=not extra, seconds=600)
 
 
 def make_gpt2(folder: Path, seed: int = 0) -> Path:

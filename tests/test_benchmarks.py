@@ -3,13 +3,11 @@
 from course.paths import DATA, ROOT
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import environment, run_script
+from conftest import environment, run_python, run_script
 from loopback_tools import loopback_environment
 from safetensors import safe_open
 
@@ -20,14 +18,8 @@ from serve_peers import PEERS
 def run_benchmark(script: str, *args: object, environment=environment) -> str:
     """Its output. In place, not in the copy of the repo: it writes nothing and needs the data"""
     env = environment(ROOT) | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), *map(str, args)],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=1200,
-    )
+    words = [str(ROOT / "benchmarks" / script), *map(str, args)]
+    done = run_python(words, ROOT, env, warm=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -108,7 +100,7 @@ def test_drawn_lengths_are_those_of_chnsenticorp(median, mean, p99):
     assert drawn == pytest.approx([median, mean, p99], rel=0.03)
 
 
-def test_explain_counts_what_it_asked_and_compares(trained, tmp_path):
+def test_explain_counts_what_it_asked_and_compares(trained):
     out = run_benchmark("bench_explain.py", "--weights", trained / "best.pth", "--rounds", 2)
     (rows,) = tables(out)
     assert [row["characters"] for row in rows] == ["4", "16", "77", "300"]

@@ -218,7 +218,7 @@ print(sorted(late & set(sys.modules)))
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
-def test_python_does_not_look_through_every_object_before_it_leaves(capsys):
+def test_python_does_not_look_through_every_object_before_it_leaves():
     run(lambda: None)
     frozen = gc.get_freeze_count()
     gc.unfreeze()  # this process goes on

@@ -165,7 +165,7 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
     words = [str(repo / name), *(word.format(**values) for word in how.arguments.split())]
     env = loopback_environment(repo) if how.loopback else environment(repo)
     if not how.server:
-        done = run_python(words, repo, env, merge=True)
+        done = run_python(words, repo, env, merge=True, seconds=600)
         assert done.returncode == how.code, done.stdout
         return done.stdout
     running = subprocess.Popen(

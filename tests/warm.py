@@ -29,11 +29,10 @@ LIBRARIES = (
     "transformers.pipelines",
     "uvicorn",
 )
-SECONDS = 1200  # a script that takes longer is ended, with a traceback of where it was
 
 
 def become(job: dict) -> None:
-    """The child: its own output files, arguments, folder"""
+    """The child: its own output files, arguments, folder; after its seconds it is ended"""
     for number, name in enumerate((os.devnull, job["out"], job["err"])):
         opened = os.open(name, os.O_RDWR | os.O_APPEND)
         os.dup2(opened, number)
@@ -41,7 +40,7 @@ def become(job: dict) -> None:
     os.chdir(job["cwd"])
     sys.argv = job["argv"]
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    faulthandler.dump_traceback_later(job["seconds"], exit=True)
 
 
 def finish() -> int:
