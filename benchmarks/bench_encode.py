@@ -70,7 +70,7 @@ def pick_reviews(count: int, lengths: str, duplicates: float) -> list[str]:
 
     lengths 是 "ours"（本课的评论）或 "chnsenticorp"（对数正态，把本课的评论接起来再截断）。
     """
-    texts = sorted(load_reviews()["train"]["text"], key=len)
+    texts = sorted(load_reviews()["train"]["text"][:], key=len)
     unique = count - round(count * duplicates)
     points = [(i + 0.5) / unique for i in range(unique)]
     if lengths == "ours":

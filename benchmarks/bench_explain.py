@@ -10,10 +10,9 @@ demo02_sentiment/explain.py 的沙普利值要问模型几百句：删一段、�
 """
 
 from course.cli import Parser, at_least, run
-from course.paths import PARAMS, ROOT
+from course.paths import PARAMS
 from course.reviews import load_reviews
 
-import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_common import machine, print_table
+from bench_common import lesson_environment, machine, print_table
 
 LENGTHS = (4, 16, 77, 300)  # 几个字
 LONGEST = 508  # 一条评论：加上 [CLS] 和 [SEP] 是 510 个 token
@@ -49,7 +48,7 @@ def measure(weights: Path, rounds: int) -> list[list[str]]:
             return sum(map(len, self.tokenizer(self.asked, truncation=True)["input_ids"]))
 
     classifier = Counting(weights)
-    stream = "".join(load_reviews()["validation"]["text"])
+    stream = "".join(load_reviews()["validation"]["text"][:])
     one = stream[:LONGEST]
     table = []
     for length in LENGTHS:
@@ -76,10 +75,8 @@ def main() -> None:
     parser.add_argument("--worker", action="store_true", help="内部用：子进程")
     args = parser.parse_args()
     if not args.worker:  # 换一个看得见 demo02_sentiment 的进程
-        folders = [str(ROOT / "demo02_sentiment"), os.environ.get("PYTHONPATH", "")]
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
         line = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-        sys.exit(subprocess.run(line, env=env).returncode)
+        sys.exit(subprocess.run(line, env=lesson_environment()).returncode)
     table = measure(args.weights, args.rounds)
     print(f"{machine()}，{args.rounds} 个回合\n")
     header = ["characters", "sentences asked", "tokens asked", "ms", "ms for one of 510 tokens"]

@@ -119,7 +119,7 @@ def main() -> None:
     if not args.weights.is_file():
         raise CourseError(f"没有权重 {args.weights}", command("demo02_sentiment/train.py"))
 
-    texts = list(load_reviews()["test"]["text"])
+    texts = load_reviews()["test"]["text"][:]
     seconds, every = 60 * args.minutes, 60 * args.minutes / POINTS
     serve = str(ROOT / "demo02_sentiment/serve.py")
     local = str(ROOT / "demo01_hf_basics/07_local_api.py")

@@ -143,7 +143,7 @@ def main() -> None:
         raise CourseError(
             f"{args.model} 里没有 {ONNX.as_posix()}", "python demo02_sentiment/export.py --onnx"
         )
-    stream = "".join(load_reviews()["test"]["text"])
+    stream = "".join(load_reviews()["test"]["text"][:])
     texts = {length: stream[:length] for length in LENGTHS}
 
     print(machine())

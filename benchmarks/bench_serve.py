@@ -122,7 +122,7 @@ def main() -> None:
         if not path.is_file():
             raise CourseError(f"没有 {path}", command("demo02_sentiment/train.py"))
 
-    texts = list(load_reviews()["test"]["text"][:TEXTS])
+    texts = load_reviews()["test"]["text"][:TEXTS]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for path in parts:

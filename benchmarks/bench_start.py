@@ -13,13 +13,12 @@ from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.paths import ROOT
 
-import os
 import statistics
 import subprocess
 import sys
 import time
 
-from bench_common import machine, print_table
+from bench_common import lesson_environment, machine, print_table
 
 IMPORTS = {  # 一行的名字 → 代码
     "import torch": "import torch",
@@ -37,13 +36,11 @@ OURS = "\nfrom course.cli import run\nrun(lambda: None)"  # 和脚本的最后�
 
 def once(code: str) -> tuple[float, float, float]:
     """新的进程里运行 code：(处理器秒, 墙上秒, 退出的秒数)；出错时抛 CourseError"""
-    folders = [ROOT, ROOT / "demo02_sentiment", ROOT / "demo01_hf_basics"]
-    path = os.pathsep.join(map(str, folders))
     tail = "import time; print('CPU', time.process_time(), time.time())"
     line = [sys.executable, "-c", f"{code}\n{tail}"]
     started = time.time()
     done = subprocess.run(
-        line, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, encoding="utf-8"
+        line, cwd=ROOT, env=lesson_environment(), capture_output=True, encoding="utf-8"
     )
     ended = time.time()
     if done.returncode:
