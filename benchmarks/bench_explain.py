@@ -1,6 +1,6 @@
 """工具  网页的解释有多慢：一句话拆成几十句来问，比只问一句同样多的 token 慢几倍
 
-demo02_sentiment/explain.py 的沙普利值要问模型几百句：删一段、写一段、换着顺序写。这里数它问了几句、
+backstage/explain.py 的沙普利值要问模型几百句：删一段、写一段、换着顺序写。这里数它问了几句、
 一共多少个 token，再和 510 个 token 的一条评论比（轮流算，各取中位数）：每个 token 的时间几倍。1 倍
 就是拆成多少句都不吃亏。
 
@@ -34,8 +34,8 @@ def seconds(call: Callable[[], object]) -> float:
 
 def measure(weights: Path, rounds: int) -> list[list[str]]:
     """在看得见 demo02_sentiment 的进程里量：表的各行"""
-    from classifier import SentimentClassifier
-    from explain import explain
+    from backstage.classifier import SentimentClassifier
+    from backstage.explain import explain
 
     class Counting(SentimentClassifier):
         """记下最近一次问了哪些句子"""

@@ -1,6 +1,6 @@
 """工具  两个服务混着问很久：一个错都没有吗，内存平不平
 
-一群客户同时问 serve.py 和 07_local_api.py，什么都问：长的短的、一批一批的、为什么、文件、边写边送、
+一群客户同时问 09_serve.py 和 07_local_api.py：长的短的、一批一批的、为什么、文件、边写边送、
 写错了的、问到一半就走的。每个回答都看状态码是不是该有的那一个。
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
@@ -30,7 +30,7 @@ POINTS = 60  # 内存记多少次
 
 
 def ask_page(dice: random.Random, texts: list[str]) -> tuple[str, dict, set[int]]:
-    """serve.py 的一个请求：(地址, requests 的参数, 该答的状态码)"""
+    """09_serve.py 的一个请求：(地址, requests 的参数, 该答的状态码)"""
     text = dice.choice(texts)
     many = dice.choices(texts, k=32)
     table = "\r\n".join(["text", *(f'"{one}"' for one in many * dice.choice([1, 10, 500]))])
@@ -121,7 +121,7 @@ def main() -> None:
 
     texts = load_reviews()["test"]["text"][:]
     seconds, every = 60 * args.minutes, 60 * args.minutes / POINTS
-    serve = str(ROOT / "demo02_sentiment/serve.py")
+    serve = str(ROOT / "demo02_sentiment/09_serve.py")
     local = str(ROOT / "demo01_hf_basics/07_local_api.py")
     with (
         started(serve, "--port", "0", "--weights", str(args.weights)) as (page, page_pid),
@@ -139,7 +139,7 @@ def main() -> None:
     print(f"{machine()}\n每个服务 {args.clients} 个客户，{args.minutes:g} 分钟\n")
     table = []
     for name, (asked, errors), curve in zip(
-        ("serve.py", "07_local_api.py"), found, (page_curve, api_curve), strict=True
+        ("09_serve.py", "07_local_api.py"), found, (page_curve, api_curve), strict=True
     ):
         warm = curve[int(WARM_UP * len(curve)) :]
         points = [f"{warm[i]:.0f}" for i in (0, len(warm) // 2, -1)]

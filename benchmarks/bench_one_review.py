@@ -8,7 +8,7 @@
 时间（CPU）的 p50，和 ours ÷ 它（线程数相同的比；先在每个回合里比，再取各回合的中位数；大于 1 就是它
 比我们快）。别的程序在抢核时，墙上时间不可信，CPU 的比值还看得。概率和 ours 的最大差也在表里。
 
-怎么运行：先训练（train.py）、导出（export.py --onnx），再
+怎么运行：先训练（train.py）、导出（11_export.py --onnx），再
     python -m pip install -r benchmarks/requirements.txt
     python benchmarks/bench_one_review.py
     python benchmarks/bench_one_review.py --model 别的导出的文件夹 --rounds 10 --calls 5
@@ -34,7 +34,7 @@ from transformers import BertForSequenceClassification
 
 from bench_common import machine, print_table
 
-MODEL = PARAMS / "review-sentiment-zh"  # export.py --onnx 写的
+MODEL = PARAMS / "review-sentiment-zh"  # 11_export.py --onnx 写的
 ONNX = Path("onnx") / "model.onnx"
 LENGTHS = (1, 16, 77, 300)  # 几个字
 WARM_UP = 10
@@ -141,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.model / ONNX).is_file():
         raise CourseError(
-            f"{args.model} 里没有 {ONNX.as_posix()}", "python demo02_sentiment/export.py --onnx"
+            f"{args.model} 里没有 {ONNX.as_posix()}", "python demo02_sentiment/11_export.py --onnx"
         )
     stream = "".join(load_reviews()["test"]["text"][:])
     texts = {length: stream[:length] for length in LENGTHS}

@@ -1,13 +1,13 @@
-"""工具  部署有多快：serve.py 和别的部署办法比，1 到 128 个客户同时来问
+"""工具  部署有多快：09_serve.py 和别的部署办法比，1 到 128 个客户同时来问
 
 谁和谁比（轮流跑 A B C D A B C D …，取中位数）：
-    serve.py                同时来的请求凑成一批算
-    serve.py --onnx         同上，由 ONNX Runtime 一条一条地算
-    pipeline                export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条
+    09_serve.py                同时来的请求凑成一批算
+    09_serve.py --onnx         同上，由 ONNX Runtime 一条一条地算
+    pipeline                11_export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条
     sentence-transformers   FastAPI 后面放它，同样凑批
     LitServe                一个核一个进程，各自凑批；等几秒凑批由 --wait 定
 没装的跳过：python -m pip install -r benchmarks/requirements.txt
-每个回答都和 predict.py 的概率比，差过 1e-5 就算错；内存（连子进程）一路记着，看它涨不涨。
+每个回答都和 08_predict.py 的概率比，差过 1e-5 就算错；内存（连子进程）一路记着，看它涨不涨。
 
 怎么运行（先训练：python demo02_sentiment/train.py）：
     python benchmarks/bench_serve.py --seconds 5 --rounds 1 --clients 32      约 3 分钟
@@ -50,11 +50,11 @@ def lesson(script: str, *arguments: object) -> None:
 
 
 def predict(texts: list[str], weights: Path, folder: Path) -> list[dict[str, float]]:
-    """predict.py --file 说的每一条的 {标签: 概率}"""
+    """08_predict.py --file 说的每一条的 {标签: 概率}"""
     source, out = folder / "in.csv", folder / "out.csv"
     with source.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    lesson("predict.py", "--file", source, "--out", out, "--weights", weights)
+    lesson("08_predict.py", "--file", source, "--out", out, "--weights", weights)
     with out.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     names = [name for name in rows[0] if name.startswith("p_")]
@@ -128,14 +128,14 @@ def main() -> None:
         for path in parts:
             shutil.copy(path, folder)
         weights, exported = folder / args.weights.name, folder / MODEL.name
-        serve = [str(LESSON / "serve.py"), "--port", "0", "--weights", str(weights)]
-        servers = {"serve.py": serve}
+        serve = [str(LESSON / "09_serve.py"), "--port", "0", "--weights", str(weights)]
+        servers = {"09_serve.py": serve}
         if find_spec("onnxruntime") and find_spec("onnxscript"):
-            servers["serve.py --onnx"] = [*serve, "--onnx"]
-            lesson("export.py", "--weights", weights, "--onnx")
+            servers["09_serve.py --onnx"] = [*serve, "--onnx"]
+            lesson("11_export.py", "--weights", weights, "--onnx")
         else:
-            print("跳过 serve.py --onnx：没有安装 onnxruntime、onnxscript")
-            lesson("export.py", "--weights", weights)
+            print("跳过 09_serve.py --onnx：没有安装 onnxruntime、onnxscript")
+            lesson("11_export.py", "--weights", weights)
         expected = predict(texts, weights, folder)
         for name, (_, package) in PEERS.items():
             if package is None or find_spec(package):

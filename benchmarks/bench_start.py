@@ -27,9 +27,9 @@ IMPORTS = {  # 一行的名字 → 代码
     "import datasets": "import datasets",
     "04_generate_text.py": "import runpy; runpy.run_path('demo01_hf_basics/04_generate_text.py')",
     "train.py": "import train",
-    "evaluate.py": "import evaluate",
-    "predict.py": "import predict",
-    "serve.py": "import serve",
+    "07_evaluate.py": "import evaluate",
+    "08_predict.py": "import predict",
+    "09_serve.py": "import serve",
 }
 OURS = "\nfrom course.cli import run\nrun(lambda: None)"  # 和脚本的最后一行一样，只是什么也不做
 

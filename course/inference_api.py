@@ -57,7 +57,7 @@ MAX_CONNECTIONS = 500  # 同时最多几个连接，再来的答 503
 GRACE_SECONDS = 3  # 要停的时候，正在算的请求最多再等几秒
 
 # Linux 的 glibc 给线程各配一块内存池（arena），最多核数的 8 倍。哪一块都会先后轮到大的请求，用过的
-# 不还，一个服务的内存就慢慢涨：两个核上问几分钟，serve.py 从 568 涨到 692 MB；全部线程合用两块，到
+# 不还，一个服务的内存就慢慢涨：两个核上问几分钟，从 568 涨到 692 MB；全部线程合用两块，到
 # 627 MB 为止，也不慢。要赶在模型读进来之前：读的时候已经有好几个线程了。
 # -8 是 malloc.h 里的 M_ARENA_MAX，和环境变量 MALLOC_ARENA_MAX 是一回事；别的系统没有这个函数
 if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):

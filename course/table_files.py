@@ -2,7 +2,7 @@
 
 读得了 csv、tsv、txt、json、jsonl、xlsx、parquet。读出来的每一行是一个 dict {列名: 值}；CSV 里的格子
 都是文字，"NA""null" 也是。文字的读法在 table_text.py，xlsx、parquet 的在 table_binary.py。
-训练数据（course/reviews.py）、predict.py --file、网页上选的文件，都从这里读。
+训练数据（course/reviews.py）、08_predict.py --file、网页上选的文件，都从这里读。
 """
 
 from course.errors import CourseError

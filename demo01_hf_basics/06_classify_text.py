@@ -143,7 +143,7 @@ def main() -> None:
     print(f"  概率 {[round(p, 3) for p in logits.softmax(-1)[0].tolist()]}")
 
     print("训练好分类头之后，看图（每一层的注意力、特征地图）：", end="")
-    print(command("demo02_sentiment/pictures.py"))
+    print(command("demo02_sentiment/10_pictures.py"))
 
     # 小结：BERT 负责看懂，分类头负责下结论；头没训练，结论就是瞎猜
     # 练习：把 num_labels 改成 10，分类头变成多少个参数？每一类的分数大约是多少？

@@ -18,7 +18,7 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
     …
 """
 
-from course.cleaning import clean, normalize
+from course.cleaning import normalize
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write
@@ -117,7 +117,10 @@ def main() -> None:
     # 5. 这样的数据不是天生的。先清洗：去掉错的、缺的、跑题的、重复的、一句话两种标签的
     #    > 清洗 4 条剩 1 条： [('很好用', 1)]
     raw = [("很好用", 1), ("很好用！！", 1), ("还行", 1), ("还行", 0)]
-    cleaned = clean(raw, progress=False)
+    labels: dict[str, set[int]] = {}  # 只留字和数字的评论（normalize）→ 见过的标签
+    for text, label in raw:
+        labels.setdefault(normalize(text), set()).add(label)
+    cleaned = [(text, *seen) for text, seen in labels.items() if len(seen) == 1]
     print(f"\n清洗 {len(raw)} 条剩 {len(cleaned)} 条：", cleaned)
     #    再标注：一张两列的表，人一条一条地读，负向填 0，正向填 1。10 秒一条，12000 条就要 33 小时，
     #    还得有第二个人复核：AI 项目的钱，一大半花在人（数据）和机器（显卡）上

@@ -1,6 +1,6 @@
 """选学  torchrun：冻结的 BERT 算特征，分给几个进程、几张显卡、几台机器
 
-教什么：每条评论的特征和别的评论无关，所以分开算时不用互相等（finetune_accelerate.py 每一步都要平均
+教什么：每条评论的特征和别的评论无关，所以分开算时不用互相等（extra_accelerate.py 每一步都要平均
 梯度，就要等）：每个进程算自己的一份，最后送到 0 号，由它一个人存盘。用的是 torch 自带的几个动作：
 init_process_group（互相找到）、broadcast（0 号说，大家听）、send 和 recv（一个送，一个收）、barrier
 （到齐了再走）。存下的文件就是 train.py 要找的那个：这里算过，train.py 开头的几分钟、几小时就省了。
@@ -35,7 +35,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from extras import together
+from backstage.extras import together
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
 

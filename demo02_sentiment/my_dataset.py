@@ -2,9 +2,9 @@
 
 教什么：PyTorch 的 Dataset 只要求三个方法：`__init__` 备好数据，`__len__` 说有几条，`__getitem__`
 说第 i 条是什么。这里每条是 (评论文本, 标签)。不在这里分词：训练时由 DataLoader 一批一批地取（打乱、
-凑齐一批，都是它的事），凑齐了再分，一次分一批更快，怎么补齐也由用的人定。features.py 首尾相接，
-不补齐；finetune.py 补到一批里最长；只有 train.py --recompute 每条都补到 500。train.py 默认用
-features.py 算好的特征，连分词都省了。
+凑齐一批，都是它的事），凑齐了再分，一次分一批更快，怎么补齐也由用的人定。06_features.py 首尾相接，
+不补齐；extra_finetune.py 补到一批里最长；只有 train.py --recompute 每条都补到 500。train.py 默认用
+06_features.py 算好的特征，连分词都省了。
 
 怎么运行：python demo02_sentiment/my_dataset.py
 
@@ -53,6 +53,20 @@ class MyDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[str, int]:
         return self.texts[index], self.labels[index]
+
+
+def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
+    """一批 (评论, 标签) → input_ids、attention_mask、token_type_ids (批, 句长) 和标签 (批,)
+
+    DataLoader 取齐一批就调用它。padding 见分词器："max_length" 全补到上限，"longest" 补到最长的。
+    """
+    texts = [text for text, _ in batch]
+    labels = [label for _, label in batch]
+    data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
+    # torch.tensor(整数的列表) 就是旧教程里的 LongTensor：交叉熵要 64 位整数的标签
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    # 最后一样有的模型（DistilBERT、ModernBERT）不要，它们的分词器也不给
+    return *(data[name] for name in names if name in data), torch.tensor(labels)
 
 
 def class_weights(dataset: MyDataset, how: str) -> torch.Tensor | None:

@@ -1,10 +1,10 @@
-// 不是一课：export.py --onnx 导出的模型，在 Node.js 里用，不要 Python；浏览器里的写法一样
+// 不是一课：11_export.py --onnx 导出的模型，在 Node.js 里用，不要 Python；浏览器里的写法一样
 //
 // 在仓库根目录运行：
 //     npm install --no-save @huggingface/transformers
 //     （卡在 api.nuget.org 的话，先设环境变量 ONNXRUNTIME_NODE_INSTALL_CUDA=skip：它要下的是显卡用的那份）
 //     node demo02_sentiment/onnx_in_node.cjs 房间很干净，服务也好，下次还来
-// 会看到的概率和 predict.py 的一样：
+// 会看到的概率和 08_predict.py 的一样：
 //     正向  97.5%  房间很干净，服务也好，下次还来
 // 模型在别处时先设环境变量 MODEL=导出的文件夹
 
@@ -20,7 +20,7 @@ function stop(problem, nextStep) {
 }
 
 if (!fs.existsSync(path.join(folder, "onnx", "model.onnx"))) {
-  stop(`${folder} 里没有 onnx/model.onnx`, "python demo02_sentiment/export.py --onnx");
+  stop(`${folder} 里没有 onnx/model.onnx`, "python demo02_sentiment/11_export.py --onnx");
 }
 try {
   require.resolve("@huggingface/transformers");

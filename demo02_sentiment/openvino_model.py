@@ -1,4 +1,4 @@
-"""不是一课：分类器的 OpenVINO 文件，由 ONNX 转来，在这里写，在这里读；export.py --openvino 用
+"""不是一课：分类器的 OpenVINO 文件，由 ONNX 转来，在这里写，在这里读；11_export.py --openvino 用
 
 OpenVINO 是英特尔的推理引擎。fp32 时它和 ONNX Runtime 差不多快，短句比课上的引擎快，见
 benchmarks/tables.md。一个模型是两个文件：openvino_model.xml 是算式的图，openvino_model.bin 是
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from transformers import BertTokenizer
 
-from onnx_model import INPUTS, OUTPUT
-from onnx_model import PACKAGES as ONNX_PACKAGES
+from backstage.onnx_model import INPUTS, OUTPUT
+from backstage.onnx_model import PACKAGES as ONNX_PACKAGES
 
 FILE = Path("openvino") / "openvino_model.xml"  # 在模型文件夹里的位置
 PACKAGES = ("openvino", *ONNX_PACKAGES)

@@ -1,4 +1,4 @@
-"""第 6 课  训练：数据 → 模型 → 损失 → 梯度 → 更新，一轮又一轮
+"""第 5 课  训练：数据 → 模型 → 损失 → 梯度 → 更新，一轮又一轮
 
 教什么：完整的训练循环。BERT 冻结，只训练最后一层 fc；每轮之后在验证集上考一次，
 连续 PATIENCE 轮没有进步就停，每轮的权重都存进 params/。
@@ -20,20 +20,17 @@
 
 看什么：看趋势，不看某一个数。loss 往下走、精度往上走，说明在学；训练精度还在涨、验证精度不再涨，
 就该停了。头一轮训练精度反而比验证低：它是边学边记的，一轮开头的批次用的还是没学好的 fc。
-让 BERT 也跟着学，见 finetune.py：同一个循环，多几行。
+让 BERT 也跟着学，见 extra_finetune.py：同一个循环，多几行。
 """
 
-from course.cli import Parser, above, at_least, run
-from course.columns import add_data_arguments
-from course.encoding import POOLINGS, half
+from course.cli import run
+from course.encoding import half
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
 from course.models import find_model, load_tokenizer
-from course.paths import PARAMS, portable
+from course.paths import PARAMS
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -41,33 +38,20 @@ from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from checkpoint import Checkpoints, check_writable, describe
-from my_dataset import MAX_LENGTH, MyDataset, class_weights
-from net import DEVICE, MODEL, Model
+from backstage.checkpoint import Checkpoints, check_writable, describe
+from backstage.training import accuracy, count_batches, make_parser
+from my_dataset import MyDataset, class_weights, collate_fn
+from net import DEVICE, Model
 
 EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得很大，由 PATIENCE 或 Ctrl-C 来停
 # 批次大小：每次看几条再更新一次 fc。默认只训练 fc，一批只占几十 KB，不用管内存；--recompute 和
-# finetune.py 才要试：调到内存（显卡就是显存）用掉九成左右，报 out of memory 就改小；内存看任务
-# 管理器的"性能"，显存看 nvidia-smi，上一次没退干净的进程也占着，先关掉。也不是越大越好：批次越大，
-# 一轮更新的次数越少，精度可能反而低
+# extra_finetune.py 才要试：调到内存（显卡就是显存）用掉九成左右，报 out of memory 就改小；内存看
+# 任务管理器的"性能"，显存看 nvidia-smi，上一次没退干净的进程也占着，先关掉。也不是越大越好：
+# 批次越大，一轮更新的次数越少，精度可能反而低
 BATCH_SIZE = 90
 LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
 PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
 SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，相同种子得到相同结果
-
-
-def collate_fn(batch: list[tuple[str, int]], tokenizer, padding: str) -> tuple:
-    """一批 (评论, 标签) → input_ids、attention_mask、token_type_ids (批, 句长) 和标签 (批,)
-
-    DataLoader 取齐一批就调用它。padding 见分词器："max_length" 全补到上限，"longest" 补到最长的。
-    """
-    texts = [text for text, _ in batch]
-    labels = [label for _, label in batch]
-    data = tokenizer(texts, truncation=True, padding=padding, return_tensors="pt")
-    # torch.tensor(整数的列表) 就是旧教程里的 LongTensor：交叉熵要 64 位整数的标签
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    # 最后一样有的模型（DistilBERT、ModernBERT）不要，它们的分词器也不给
-    return *(data[name] for name in names if name in data), torch.tensor(labels)
 
 
 def main() -> None:
@@ -96,7 +80,7 @@ def main() -> None:
     if args.recompute:  # 最朴素的写法：喂 token，每一轮都走一遍 BERT
         forward = model  # forward：从一批输入到 logits 的函数
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
-    else:  # BERT 冻结，特征每一轮都一样，只算一次（features.py）：喂特征，只走 fc
+    else:  # BERT 冻结，特征每一轮都一样，只算一次（06_features.py）：喂特征，只走 fc
         forward, collate = model.fc, keep_batch
         train_set = compute_once(model, tokenizer, train_set, "train", args.bf16)
         validation_set = compute_once(model, tokenizer, validation_set, "validation", args.bf16)
@@ -125,7 +109,7 @@ def main() -> None:
     parts = {"optimizer": optimizer, "order": order}
     with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
         for epoch in checkpoints.epochs(args.epochs, model, parts):  # 从头来就是 0、1、2 …
-            model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，finetune.py 就要紧了
+            model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，微调就要紧了
             loss_sum = correct = 0
             # 一批是 (输入…, 标签)：喂特征时输入有 1 个，喂 token 时有 3 个，*inputs 把它们都收下
             for i, (*inputs, labels) in enumerate(train_loader):
@@ -167,7 +151,7 @@ def main() -> None:
     # 动手：python exercises/check.py demo02/train
 
 
-# main 用到的几个小函数，有的 finetune.py 也用
+# main 用到的两个小函数
 
 
 def compute_once(
@@ -179,51 +163,8 @@ def compute_once(
     return FeatureDataset(features, dataset.labels, DEVICE)
 
 
-@torch.no_grad()
-def accuracy(forward: Callable[..., torch.Tensor], loader: DataLoader) -> float:
-    """在 loader 的全部数据上的精度：答对的条数 / 总条数；forward(*inputs) 给出一批的 logits"""
-    correct = total = 0
-    for *inputs, labels in loader:
-        out = forward(*(x.to(DEVICE) for x in inputs))
-        correct += (out.argmax(dim=1) == labels.to(DEVICE)).sum().item()
-        total += len(labels)
-    return correct / total
-
-
-def count_batches(dataset: MyDataset, batch_size: int) -> int:
-    """每轮几批，凑不满的一批不算；一批都凑不出来时抛 CourseError"""
-    batches = len(dataset) // batch_size
-    if batches == 0:
-        raise CourseError(
-            f"--batch-size {batch_size} 比训练集的 {len(dataset)} 条还大，一批都凑不出来",
-            f"--batch-size {max(1, len(dataset) // 10)}",
-        )
-    return batches
-
-
-def make_parser(description: str, epochs: int, batch_size: int, params: Path) -> Parser:
-    """train.py 和 finetune.py 共同的参数，各有各的默认值；params 是默认存到哪个文件夹"""
-    parser = Parser(description)
-    add = parser.add_argument
-    add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add_data_arguments(parser)
-    add("--params", type=Path, default=params, help=f"默认存到 {portable(params)}/")
-    add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
-    add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
-    add("--pooling", choices=POOLINGS, default="cls", help="一句话用 [CLS] 还是平均，默认 cls")
-    add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
-    rate = above(0.0)
-    add("--lr", type=rate, default=LEARNING_RATE, help=f"fc 的学习率，默认 {LEARNING_RATE}")
-    add("--patience", type=at_least(0), default=PATIENCE, help="几轮没进步就停，0 = 永不")
-    ways = ("none", "balanced")
-    add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
-    add("--seed", type=at_least(0), default=SEED, help=f"随机种子，默认 {SEED}")
-    add("--resume", action="store_true", help="接着上次停在半路的训练，别的参数要和那次一样")
-    return parser
-
-
 def parse_args():
-    parser = make_parser(__doc__, EPOCH, BATCH_SIZE, PARAMS)
+    parser = make_parser(__doc__, PARAMS, EPOCH, BATCH_SIZE, LEARNING_RATE, PATIENCE, SEED)
     parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
     parser.add_argument("--recompute", action="store_true", help="最朴素的写法：每轮重算 BERT")
     args = parser.parse_args()

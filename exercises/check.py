@@ -55,16 +55,16 @@ LESSONS = {  # 哪一课有练习，按课程的顺序
         "02_load_dataset",
         "my_dataset",
         "net",
-        "features",
         "train",
-        "evaluate",
-        "predict",
-        "serve",
-        "pictures",
-        "export",
-        "label_curve",
-        "finetune",
-        "ablation",
+        "06_features",
+        "07_evaluate",
+        "08_predict",
+        "09_serve",
+        "10_pictures",
+        "11_export",
+        "12_label_curve",
+        "extra_finetune",
+        "extra_ablation",
     ),
 }
 RIGHT, WRONG, UNSOLVED = "对", "不对", "没做"
@@ -82,6 +82,12 @@ class Lesson:
         """命令里的写法：demo02/01、demo02/train"""
         short = self.name.split("_")[0] if self.name[0].isdigit() else self.name
         return f"{self.demo}/{short}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """学员会敲的几种写法：07、07_evaluate、evaluate"""
+        bare = re.sub(r"^(\d\d|extra)_", "", self.name)
+        return self.key.split("/")[1], self.name, bare
 
     @property
     def file(self) -> Path:
@@ -127,19 +133,21 @@ class Verdict:
 
 
 def find_lesson(text: str) -> Lesson:
-    """demo02/01、demo02/01_tokenizer、题目文件的路径 → Lesson；没有就抛 CourseError"""
+    """demo02/07、demo02/evaluate、题目文件的路径…… → Lesson；没有就抛 CourseError"""
     parts = text.replace("\\", "/").removesuffix(".py").split("/")[-2:]
     if len(parts) == 2:
         demo, name = parts[0][:6], parts[1].removeprefix("ex_")
         for lesson in ALL:
-            if lesson.demo == demo and name in (lesson.name, lesson.key.split("/")[1]):
+            if lesson.demo == demo and name in lesson.names:
                 return lesson
     keys = [lesson.key for lesson in ALL]
     # demo01/4 的意思是 demo01/04；别的（demo02/trian）挑写法最像的
     short = re.sub(r"/(\d)$", r"/0\1", "/".join(parts))
-    near_keys = get_close_matches(short, keys, n=1, cutoff=0.7) or ["demo02/01"]
+    written = {f"{lesson.demo}/{name}": lesson.key for lesson in ALL for name in lesson.names}
+    alike = get_close_matches(short, written, n=1, cutoff=0.7)
     raise CourseError(
-        f"没有叫 {text} 的练习，有的是 {'、'.join(keys)}", command(SCRIPT, near_keys[0])
+        f"没有叫 {text} 的练习，有的是 {'、'.join(keys)}",
+        command(SCRIPT, written[alike[0]] if alike else "demo02/01"),
     )
 
 

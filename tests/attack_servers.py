@@ -24,9 +24,9 @@ import requests
 from attack_files import table
 from conftest import SMALL, make_bert
 from loopback_tools import make_gpt2
-
-from batching import BatchingClassifier
 from serve import make_sentiment_app
+
+from backstage.batching import BatchingClassifier
 
 Case = tuple[str, str]  # what was done, what was lost
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"
@@ -55,7 +55,7 @@ API = [  # of the lesson 07
     "/v1/chat/completions",
     "/v1/completions",
 ]
-PAGE = [  # of serve.py
+PAGE = [  # of 09_serve.py
     "/models/sentiment",
     "/models/sentiment/pipeline/text-classification",
     "/classify",
@@ -225,7 +225,7 @@ def no_number(name: str) -> float:
 
 @contextmanager
 def servers(weights: Path | None) -> Iterator[list[int]]:
-    """The ports of 07's API with two random models and, given weights, of serve.py's"""
+    """The ports of 07's API with two random models and, given weights, of 09_serve.py's"""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         gpt = make_gpt2(Path(folder) / "gpt")
         bert = make_bert(Path(folder) / "bert", **SMALL)
@@ -236,7 +236,7 @@ def servers(weights: Path | None) -> Iterator[list[int]]:
 
 
 def hostile(weights: Path, seeds: list[int]) -> Iterator[Case]:
-    """Anything that can be sent, to the API of 07 and to serve.py in turn"""
+    """Anything that can be sent, to the API of 07 and to 09_serve.py in turn"""
     with servers(weights) as (api, page):
         for seed in seeds:
             dice = random.Random(seed)

@@ -8,6 +8,7 @@ are never touched.
 import csv
 import functools
 import gc
+import importlib.util
 import json
 import os
 import runpy
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
+from types import ModuleType
 
 # Two test processes share two cores: threads of torch that wait for each other cost more than
 # they bring. Set before torch is imported; the scripts that the tests start inherit it
@@ -26,13 +28,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from course.files import write_json
 from course.models import load_tokenizer
 from course.paths import ROOT
-from course.reviews import build_splits
 
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from checkpoint import describe, save_weights
+from backstage.checkpoint import describe, save_weights
+from build_reviews import build_splits
 from my_dataset import MyDataset
 from net import DEVICE, Model
 
@@ -130,6 +132,15 @@ def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, s
         gc.unfreeze()  # course.cli.run freezes at the end of a script, but this process goes on
     printed = capsys.readouterr()
     return code, printed.out + printed.err + str(code)
+
+
+def lesson(name: str) -> ModuleType:
+    """A numbered lesson of demo02, which no import statement can name"""
+    path = ROOT / "demo02_sentiment" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def environment(repo: Path) -> dict[str, str]:

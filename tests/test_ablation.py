@@ -1,13 +1,13 @@
-"""ablation.py: every row is really trained, once; the table repeats what the runs say"""
+"""extra_ablation.py: every row is really trained, once; the table repeats what the runs say"""
 
 import json
 import shutil
 
 from conftest import SMALL, make_bert, run_here, run_script
 
-from ablation import percent
+from extra_ablation import percent
 
-ABLATION = "demo02_sentiment/ablation.py"
+ABLATION = "demo02_sentiment/extra_ablation.py"
 
 
 def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_data, tmp_path):
@@ -28,7 +28,7 @@ def test_rows_are_trained_once_and_their_scores_reported(repo, mini_bert, mini_d
     assert again.returncode == 0, again.stderr
     assert "——" not in again.stdout  # nothing was trained again
     assert "| 做法 | 验证精度 % | 测试精度 % |" in again.stdout
-    assert row in again.stdout  # scored again by another path: evaluate.py's
+    assert row in again.stdout  # scored again by another path: 07_evaluate.py's
 
     # the same command, other weights in the same folder: trained anew
     copy = tmp_path / "mini"

@@ -65,7 +65,7 @@ def test_one_review_compares_with_the_runtimes(repo, trained, tmp_path):
         pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
     folder = tmp_path / "exported"
     weights = ("--weights", trained / "best.pth")
-    done = run_script(repo, "demo02_sentiment/export.py", *weights, "--out", folder, "--onnx")
+    done = run_script(repo, "demo02_sentiment/11_export.py", *weights, "--out", folder, "--onnx")
     assert done.returncode == 0, done.stderr
     arguments = ("--model", folder, "--rounds", 2, "--calls", 2, "--threads", 1)
     out = run_benchmark("bench_one_review.py", *arguments)
@@ -140,8 +140,8 @@ def test_serve_compares_with_the_plain_pipeline(trained):
     assert "pipeline" in peers
     for servers in (one, four):
         rows = {row["server"]: row for row in servers}
-        onnx = [] if "跳过 serve.py --onnx" in out else ["serve.py --onnx"]
-        assert list(rows) == ["serve.py", *onnx, *peers]
+        onnx = [] if "跳过 09_serve.py --onnx" in out else ["09_serve.py --onnx"]
+        assert list(rows) == ["09_serve.py", *onnx, *peers]
         for row in servers:
             assert row["errors"] == "0" and float(row["requests/s"]) > 1
         assert rows["pipeline"]["÷ pipeline"] == "1.00 ×"

@@ -13,7 +13,7 @@ import torch
 from conftest import encode, run_here, run_script, write_csv
 from huggingface_hub import ModelCard
 
-from checkpoint import (
+from backstage.checkpoint import (
     Checkpoints,
     load_trained,
     load_weights,
@@ -21,7 +21,7 @@ from checkpoint import (
     read_record,
     save_weights,
 )
-from finetune import TunableModel
+from backstage.tuning import TunableModel
 from net import DEVICE, Model
 
 
@@ -62,7 +62,7 @@ def test_the_record_names_the_data_and_its_sha256(trained, mini_data):
     assert record["data_sha256"] == sha256(load_reviews(mini_data))
 
 
-@pytest.mark.parametrize("script", ["evaluate", "export", "pictures"])
+@pytest.mark.parametrize("script", ["07_evaluate", "11_export", "10_pictures"])
 def test_reviews_that_changed_since_are_refused(
     monkeypatch, capsys, params, mini_data, tmp_path, script
 ):
@@ -82,7 +82,7 @@ def test_export_refuses_other_reviews_even_when_asked_for_them(
     splits = to_splits(load_reviews(mini_data))
     for name, rows in splits.items():
         write_csv(tmp_path / "other" / f"{name}.csv", rows[2:])
-    path = "demo02_sentiment/export.py"
+    path = "demo02_sentiment/11_export.py"
     flags = ("--weights", params / "best.pth", "--data", tmp_path / "other")
     code, _ = run_here(monkeypatch, capsys, path, *flags)
     assert "不是训练时的那份数据" in str(code) and not (params / "review-sentiment-zh").exists()
@@ -98,7 +98,7 @@ def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_tra
     try:
         newest = run_script(repo, "demo02_sentiment/my_dataset.py")
         assert "train      400 条" in newest.stdout  # without a record the download comes first
-        done = run_script(repo, "demo02_sentiment/export.py", "--weights", params / "best.pth")
+        done = run_script(repo, "demo02_sentiment/11_export.py", "--weights", params / "best.pth")
     finally:
         shutil.rmtree(chnsenticorp)
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_tra
     assert "| 测试集（只在最后考一次） | 1200 |" in card.text
 
 
-@pytest.mark.parametrize("script", ["evaluate", "predict"])
+@pytest.mark.parametrize("script", ["07_evaluate", "08_predict"])
 def test_one_flipped_byte_of_the_weights_is_noticed(monkeypatch, capsys, params, script):
     best = params / "best.pth"
     head = torch.load(best, weights_only=True)["fc.weight"].numpy().tobytes()
@@ -117,7 +117,7 @@ def test_one_flipped_byte_of_the_weights_is_noticed(monkeypatch, capsys, params,
     flipped = torch.load(best, weights_only=True)["fc.weight"]
     assert flipped.numpy().tobytes() != head  # it still loads
     path = f"demo02_sentiment/{script}.py"
-    text = ["房间很干净"] if script == "predict" else []
+    text = ["房间很干净"] if script == "08_predict" else []
     code, _ = run_here(monkeypatch, capsys, path, "--weights", best, *text)
     assert "坏了" in str(code) and "下一步：" in code
 
@@ -214,7 +214,7 @@ def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluate
     rewrite(params, data_sha256=None, best_sha256=None, epochs=None)
     model, _, record = load_trained(params / "best.pth")
     assert model.fc.weight.device == DEVICE and "data_sha256" not in record
-    path = "demo02_sentiment/evaluate.py"
+    path = "demo02_sentiment/07_evaluate.py"
     code, _ = run_here(monkeypatch, capsys, path, "--weights", params / "best.pth")
     assert "旧版课程训练的" in str(code) and "下一步：" in code
 
@@ -222,9 +222,9 @@ def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluate
 def test_a_folder_where_nothing_was_trained_says_so(monkeypatch, capsys, params):
     (params / "run.json").unlink()
     weights = ("--weights", params / "best.pth")
-    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/evaluate.py", *weights)
+    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/07_evaluate.py", *weights)
     assert "不知道权重是怎么训练的" in str(code)  # weights without their record
     for path in params.glob("*.pth"):
         path.unlink()
-    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/evaluate.py", *weights)
+    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/07_evaluate.py", *weights)
     assert "还没有训练过" in str(code) and "train.py" in code and "重新" not in code

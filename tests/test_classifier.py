@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import BertModel
 
-from classifier import SentimentClassifier
-from explain import explain
+from backstage.classifier import SentimentClassifier
+from backstage.explain import explain
 
 
 @pytest.fixture(scope="module")

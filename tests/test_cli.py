@@ -203,14 +203,16 @@ def test_an_installed_course_uses_the_checkout_of_the_script(tmp_path):
 def test_a_script_answers_before_the_models_part_of_transformers_is_read():
     """--help, a wrong flag, a missing file: nobody waits for what only a model needs"""
     code = """
-import sys
-import train, predict
+import runpy, sys
+import train
+runpy.run_path('demo02_sentiment/08_predict.py')
 late = {"transformers.modeling_utils", "transformers.activations", "datasets", "matplotlib"}
 print(sorted(late & set(sys.modules)))
 """
     folders = [str(ROOT), str(ROOT / "demo02_sentiment")]
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
         capture_output=True,
         encoding="utf-8",

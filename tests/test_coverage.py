@@ -1,4 +1,4 @@
-"""docs/coverage.csv: each of the 152 items of the two lectures is explained where the list says
+"""tests/coverage.csv: each of the 152 items of the two lectures is explained where the list says
 
 An item whose explanation is rewritten needs its phrase in the list changed with it; an item whose
 explanation is lost fails here.
@@ -17,7 +17,7 @@ import pytest
 
 WANTED = [f"1.{i}" for i in range(1, 73)] + [f"2.{i}" for i in range(1, 81)]
 
-with (ROOT / "docs" / "coverage.csv").open(encoding="utf-8", newline="") as lines:
+with (ROOT / "tests" / "coverage.csv").open(encoding="utf-8", newline="") as lines:
     ITEMS = list(csv.DictReader(lines))
 
 

@@ -19,18 +19,18 @@ def test_train_twice_then_evaluate_with_no_arguments(repo):
     assert again.stdout.count("用上次存下的") == 2
     assert f"验证精度 {best:.4f}" in again.stdout  # the same score, to the last digit
 
-    score = run_script(repo, "demo02_sentiment/evaluate.py", cwd=repo / "demo02_sentiment")
+    score = run_script(repo, "demo02_sentiment/07_evaluate.py", cwd=repo / "demo02_sentiment")
     assert score.returncode == 0, score.stderr
     assert "没有一条也在训练集里" in score.stdout
     accuracy = re.search(r"(\d+)/1200 .*冻结的 BERT", score.stdout)
     assert int(accuracy[1]) / 1200 > 0.6
     assert re.search(r"600/1200 .*全猜一类", score.stdout)
 
-    # the table of label_curve.py too, to the last digit; half of its features are there already
-    curve = run_script(repo, "demo02_sentiment/label_curve.py")
+    # the table of 12_label_curve.py too, to the last digit; half of its features are there already
+    curve = run_script(repo, "demo02_sentiment/12_label_curve.py")
     assert curve.returncode == 0, curve.stderr
-    (block,) = promised("demo02_sentiment/label_curve.py")
-    keeps_its_promise("demo02_sentiment/label_curve.py", block, curve.stdout + curve.stderr)
+    (block,) = promised("demo02_sentiment/12_label_curve.py")
+    keeps_its_promise("demo02_sentiment/12_label_curve.py", block, curve.stdout + curve.stderr)
 
     # the libraries' own bars and reports are English and say nothing to a learner
     for done in (first, again, score, curve):

@@ -37,13 +37,13 @@ def test_every_picture_is_shown_with_words_for_who_cannot_see_it():
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Everything docs/draw_pictures.py draws, and the warnings of matplotlib"""
+    """Everything docs/tools/draw_pictures.py draws, and the warnings of matplotlib"""
     folder = tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         capture = type("Nothing", (), {"readouterr": lambda self: self, "out": "", "err": ""})()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            code, printed = run_here(patch, capture, "docs/draw_pictures.py", "--out", folder)
+            code, printed = run_here(patch, capture, "docs/tools/draw_pictures.py", "--out", folder)
     assert code == 0, printed
     return folder, [str(warning.message) for warning in said]
 
@@ -58,6 +58,6 @@ def test_the_pictures_in_the_repo_are_the_ones_the_script_draws(drawn):
     for new, old in zip(fresh, PICTURES, strict=True):
         assert old.stat().st_size < 150_000, old.name
         a, b = image.imread(new)[..., :3], image.imread(old)[..., :3]
-        assert a.shape == b.shape, f"{old.name}: python docs/draw_pictures.py"
+        assert a.shape == b.shape, f"{old.name}: python docs/tools/draw_pictures.py"
         # not bit for bit: another system rounds the edges of letters in its own way
-        assert np.abs(a - b).mean() < 0.01, f"{old.name}: python docs/draw_pictures.py"
+        assert np.abs(a - b).mean() < 0.01, f"{old.name}: python docs/tools/draw_pictures.py"

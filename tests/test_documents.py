@@ -171,9 +171,9 @@ def smaller(mini_bert, mini_data, trained, tmp_path):
         "demo01_hf_basics/00_check_env.py": (),
         "demo02_sentiment/01_tokenizer.py": (),
         "demo02_sentiment/train.py": (*train, "--patience", 1),
-        "demo02_sentiment/evaluate.py": weights,
-        "demo02_sentiment/predict.py": weights,
-        "docs/quiz.py": (),
+        "demo02_sentiment/07_evaluate.py": weights,
+        "demo02_sentiment/08_predict.py": weights,
+        "docs/tools/quiz.py": (),
     }
 
 
@@ -183,9 +183,9 @@ def smaller(mini_bert, mini_data, trained, tmp_path):
         "demo01_hf_basics/00_check_env.py",
         "demo02_sentiment/01_tokenizer.py",
         "demo02_sentiment/train.py",
-        "demo02_sentiment/evaluate.py",
-        "demo02_sentiment/predict.py",
-        "docs/quiz.py",
+        "demo02_sentiment/07_evaluate.py",
+        "demo02_sentiment/08_predict.py",
+        "docs/tools/quiz.py",
     ],
 )
 def test_cheap_scripts_run_as_documented(repo, smaller, path):

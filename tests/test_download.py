@@ -292,7 +292,7 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
         assert "没下载成不影响往下学" in done.stdout.splitlines()[-1]
         assert f"tiny-{model}-chinese/" in done.stdout and "字典：21128 项" in done.stdout
         assert TOKEN not in done.stdout + done.stderr
-    done = run_loopback(clone, "demo02_sentiment/download_dataset.py")
+    done = run_loopback(clone, "data/download_dataset.py")
     assert done.returncode == 1 and "会用自带的评论" in done.stderr
 
 
@@ -301,7 +301,7 @@ def test_download_then_everything_works_offline_with_the_very_files(clone, hub, 
     for script in (
         "demo01_hf_basics/03_download_gpt2.py",
         "demo01_hf_basics/05_download_bert.py",
-        "demo02_sentiment/download_dataset.py",
+        "data/download_dataset.py",
     ):
         done = run_loopback(clone, script, "--endpoint", hub.url)
         assert done.returncode == 0, done.stdout + done.stderr

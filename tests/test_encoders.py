@@ -30,8 +30,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from classifier import SentimentClassifier
-from finetune import TunableModel
+from backstage.classifier import SentimentClassifier
+from backstage.tuning import TunableModel
 
 POSITIVE = ["房间很干净，下次还来", "very clean room, will come again", "味道好极了", "great value"]
 NEGATIVE = ["太差了，再也不来", "dirty and noisy, never again", "等了一个小时", "broken on arrival"]
@@ -217,14 +217,14 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     assert (exam.predicted == classifier.logits(texts).argmax(1).numpy()).all()
 
     # lesson 8 walks the road by itself, one step after the other
-    predict = runpy.run_path(str(ROOT / "demo02_sentiment" / "predict.py"))
+    predict = runpy.run_path(str(ROOT / "demo02_sentiment" / "08_predict.py"))
     predict["walk_the_road"](classifier, TEXTS[3])
     walked = capsys.readouterr().err
     assert ("平均 特征" in walked) == (pooling == "mean") and "给的概率和上面一样：True" in walked
 
     if (kind, pooling) != ("bert", "cls"):  # what the standard class cannot express
         arguments = ("--weights", tmp_path / "best.pth", "--out", tmp_path / "exported")
-        code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/export.py", *arguments)
+        code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/11_export.py", *arguments)
         assert f"{kind} 的 {pooling} 特征" in code and "下一步：" in code
         assert not (tmp_path / "exported").exists()
 
@@ -240,7 +240,7 @@ def test_lessons_4_and_5_with_another_encoder(folders, rows, cache, monkeypatch,
     )
     for kind, ways in (("distilbert", "两"), ("roberta", "三")):
         code, text = run_here(
-            *(monkeypatch, capsys, "demo02_sentiment/features.py"),
+            *(monkeypatch, capsys, "demo02_sentiment/06_features.py"),
             *("--model", folders[kind], "--data", rows),
         )
         assert code in (0, None), text
@@ -431,7 +431,7 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(parts, weight):
         torch.testing.assert_close(one, other)
 
 
-FINETUNE = "demo02_sentiment/finetune.py"
+FINETUNE = "demo02_sentiment/extra_finetune.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""evaluate.py: its figures recomputed by other means, its refusals"""
+"""07_evaluate.py: its figures recomputed by other means, its refusals"""
 
 from course.models import load_tokenizer
 from course.reviews import LABEL_NAMES, load_reviews, to_dataset, to_splits
@@ -20,11 +20,16 @@ from sklearn.metrics import (
 )
 from transformers import BertModel
 
-from class_tables import is_uneven, print_confusion, print_report, width
-from classifier import SentimentClassifier
-from evaluate import print_pair
+from backstage.class_tables import (
+    is_uneven,
+    print_confusion,
+    print_pair,
+    print_report,
+    width,
+)
+from backstage.classifier import SentimentClassifier
 
-EVALUATE = "demo02_sentiment/evaluate.py"
+EVALUATE = "demo02_sentiment/07_evaluate.py"
 
 
 @pytest.fixture(scope="module")

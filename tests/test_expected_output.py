@@ -22,7 +22,7 @@ from conftest import environment, run_python, run_script
 from loopback_tools import loopback_environment
 from shell_blocks import BLOCKS
 
-FOLDERS = ("demo01_hf_basics", "demo02_sentiment", "models", "docs")
+FOLDERS = ("demo01_hf_basics", "demo02_sentiment", "data", "models", "docs/tools")
 SERVER_SECONDS = 60  # a server that has not printed everything by then never will
 LESSON = re.compile(r"(?:第 \d+ 课|选学) ")
 
@@ -45,33 +45,35 @@ RUNS = {
     "demo01_hf_basics/03_download_gpt2.py": Run(loopback=True, code=1),
     "demo01_hf_basics/05_download_bert.py": Run(loopback=True, code=1),
     "demo01_hf_basics/07_local_api.py": Run("--port 0", loopback=True, server=True),
-    "demo02_sentiment/features.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/06_features.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/features_torchrun.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/train.py": Run("--data {data} --params {folder}", **SMALL),
-    "demo02_sentiment/finetune.py": Run("--data {data} --params {folder} --epochs 1", **SMALL),
-    "demo02_sentiment/evaluate.py": Run("--weights {weights}", **SMALL),
-    "demo02_sentiment/predict.py": [
+    "demo02_sentiment/extra_finetune.py": Run(
+        "--data {data} --params {folder} --epochs 1", **SMALL
+    ),
+    "demo02_sentiment/07_evaluate.py": Run("--weights {weights}", **SMALL),
+    "demo02_sentiment/08_predict.py": [
         Run("--weights {weights}", **SMALL),
         Run("--weights {weights} 房间很干净，服务也好，下次还来 又脏又吵，再也不来了", **SMALL),
     ],
-    "demo02_sentiment/serve.py": Run(
+    "demo02_sentiment/09_serve.py": Run(
         "--weights {weights} --port 0", numbers=False, loopback=True, server=True
     ),
-    "demo02_sentiment/label_noise.py": Run("--data {data}", **SMALL),
-    "demo02_sentiment/stacking.py": Run("--data {data} --seeds 2", **SMALL),
-    "demo02_sentiment/pictures.py": Run("--weights {weights}", **SMALL),
-    "demo02_sentiment/export.py": Run("--weights {weights}", **SMALL),
+    "demo02_sentiment/extra_label_noise.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/extra_stacking.py": Run("--data {data} --seeds 2", **SMALL),
+    "demo02_sentiment/10_pictures.py": Run("--weights {weights}", **SMALL),
+    "demo02_sentiment/11_export.py": Run("--weights {weights}", **SMALL),
 }
 EXEMPT = {
-    "demo02_sentiment/label_curve.py": "test_default_job.py runs it after the training",
+    "demo02_sentiment/12_label_curve.py": "test_default_job.py runs it after the training",
     "models/build_tiny_bert.py": "trains for two hours",
     "models/build_tiny_gpt2.py": "trains for two hours",
-    "demo02_sentiment/explain_compare.py": "minutes; tests/test_explain.py runs it small",
-    "demo02_sentiment/ablation.py": "trains fifteen times; tests/test_ablation.py runs it small",
-    "demo02_sentiment/finetune_trainer.py": "wants accelerate, optional; tests/test_trainer.py",
-    "demo02_sentiment/finetune_accelerate.py": "wants accelerate, optional; tests/test_trainer.py",
-    "demo02_sentiment/predict_ray.py": "wants ray, optional; tests/test_predict_ray.py",
-    "demo02_sentiment/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
+    "demo02_sentiment/extra_explain.py": "minutes; tests/test_explain.py runs it small",
+    "demo02_sentiment/extra_ablation.py": "trains 15 times; tests/test_ablation.py runs it small",
+    "demo02_sentiment/extra_trainer.py": "wants accelerate, optional; tests/test_trainer.py",
+    "demo02_sentiment/extra_accelerate.py": "wants accelerate, optional; tests/test_trainer.py",
+    "demo02_sentiment/extra_ray.py": "wants ray, optional; tests/test_predict_ray.py",
+    "data/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
 }
 
 

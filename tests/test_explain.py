@@ -13,9 +13,9 @@ import torch
 from captum.attr import ShapleyValues
 from conftest import ROOT, TINY, run_script
 
-import explain_compare
-from classifier import SentimentClassifier
-from explain import MAX_PIECES, MIN_PIECES, explain, orders_of
+import extra_explain
+from backstage.classifier import SentimentClassifier
+from backstage.explain import MAX_PIECES, MIN_PIECES, explain, orders_of
 from net import Model
 
 
@@ -148,7 +148,7 @@ def test_words_are_kept_whole_and_clauses_apart(three):
 
 def test_the_comparison_of_explanations(trained):
     arguments = ("--weights", trained / "best.pth", "--reviews", 3)
-    done = run_script(ROOT, "demo02_sentiment/explain_compare.py", *arguments)
+    done = run_script(ROOT, "demo02_sentiment/extra_explain.py", *arguments)
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [row[0].strip("| ") for row in rows[2:]] == (
         ["随便挑", "遮一段", "删一段", "只写一段", "积分梯度", "沙普利值"]
@@ -158,10 +158,8 @@ def test_the_comparison_of_explanations(trained):
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_integrated_gradients_lead_from_masks_to_the_result(pooling, tmp_path, monkeypatch):
-    monkeypatch.setattr(explain_compare, "STEPS", 200)  # the lesson's 20 are coarser, but quicker
-    judge = explain_compare.Judge(
-        untrained(tmp_path, ["差", "好"], pooling), "房间很干净，服务也好"
-    )
+    monkeypatch.setattr(extra_explain, "STEPS", 200)  # the lesson's 20 are coarser, but quicker
+    judge = extra_explain.Judge(untrained(tmp_path, ["差", "好"], pooling), "房间很干净，服务也好")
     (masked,) = judge.odds(["[MASK]" * len(judge.text)])
     assert abs(judge.whole - masked) > 0.2  # or else nothing is compared
     (total,) = judge.gradients([(0, len(judge.text))])

@@ -1,4 +1,4 @@
-"""export.py: the folder, read by transformers alone, says what predict.py says"""
+"""11_export.py: the folder, read by transformers alone, says what 08_predict.py says"""
 
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
@@ -15,16 +15,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY, environment, run_here, run_script
+from conftest import ROOT, TINY, environment, lesson, run_here, run_script
 from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
-from classifier import SentimentClassifier
-from export import check_out, compare
-from model_card import write_card
-from onnx_model import INPUTS, PACKAGES
+from backstage.classifier import SentimentClassifier
+from backstage.model_card import write_card
+from backstage.onnx_model import INPUTS, PACKAGES
 
-EXPORT = "demo02_sentiment/export.py"
+EXPORT = "demo02_sentiment/11_export.py"
+check_out, compare = lesson("11_export").check_out, lesson("11_export").compare
 IN_NODE = ROOT / "demo02_sentiment" / "onnx_in_node.cjs"
 NO_ONNX = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 with_onnx = pytest.mark.skipif(bool(NO_ONNX), reason=f"NOT INSTALLED: {' '.join(NO_ONNX)}")
@@ -101,7 +101,7 @@ def test_the_model_card_of_finetuned_weights_says_so(trained, unfreeze, kind):
     classifier = SentimentClassifier(trained / "best.pth")
     classifier.record = classifier.record | {"unfreeze": unfreeze}
     card = write_card(classifier, "x", [1, 2, 3], 0.5)
-    assert kind in card and "finetune.py" in card and "train.py" not in card
+    assert kind in card and "extra_finetune.py" in card and "train.py" not in card
 
 
 def test_only_an_old_export_is_overwritten(exported, tmp_path):
@@ -168,7 +168,9 @@ def test_onnxruntime_says_what_predict_says(exported, trained, mini_data):
     import onnxruntime
 
     folder, printed = exported
-    assert re.search(r"自检：64 条测试评论，onnxruntime 和 predict.py 的概率最大相差 \d", printed)
+    assert re.search(
+        r"自检：64 条测试评论，onnxruntime 和 08_predict.py 的概率最大相差 \d", printed
+    )
     session = onnxruntime.InferenceSession(str(folder / "onnx" / "model.onnx"))
     assert {node.name for node in session.get_inputs()} == set(INPUTS)
     assert [node.name for node in session.get_outputs()] == ["logits"]
@@ -187,7 +189,7 @@ def test_openvino_says_what_predict_says(exported, trained, mini_data):
     import openvino
 
     folder, printed = exported
-    assert re.search(r"自检：64 条测试评论，OpenVINO 和 predict.py 的概率最大相差 \d", printed)
+    assert re.search(r"自检：64 条测试评论，OpenVINO 和 08_predict.py 的概率最大相差 \d", printed)
     # a fast bf16 answer would differ by more: this one is fp32 because it was asked for
     model = openvino.compile_model(
         folder / "openvino" / "openvino_model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}

@@ -1,4 +1,4 @@
-"""finetune.py: the chosen layers learn and no other, and evaluate.py reads what it saved"""
+"""extra_finetune.py: the chosen layers learn and no other, 07_evaluate.py reads what it saved"""
 
 from course.paths import ROOT
 from course.reviews import load_reviews, to_splits
@@ -15,10 +15,10 @@ from conftest import encode, load, read_log, run_here, run_script, write_csv
 from safetensors.torch import load_file
 from torch import nn
 
-from finetune import LengthBatches, TunableModel
+from backstage.tuning import LengthBatches, TunableModel
 from net import DEVICE
 
-FINETUNE = "demo02_sentiment/finetune.py"
+FINETUNE = "demo02_sentiment/extra_finetune.py"
 
 
 @pytest.mark.parametrize("unfreeze", [1, 2, "all"])
@@ -67,13 +67,13 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert record["unfreeze"] == 1 and record["batch_size"] == 32
 
-    # evaluate.py is not told; on the validation reviews it must find train.py's accuracy
+    # 07_evaluate.py is not told; on the validation reviews it must find train.py's accuracy
     splits = to_splits(load_reviews(mini_data))
     for name, split in (("train", "train"), ("validation", "test"), ("test", "validation")):
         write_csv(tmp_path / "again" / f"{name}.csv", splits[split])
     score = run_script(
         repo,
-        *("demo02_sentiment/evaluate.py", "--weights", tmp_path / "best.pth"),
+        *("demo02_sentiment/07_evaluate.py", "--weights", tmp_path / "best.pth"),
         *("--data", tmp_path / "again"),
     )
     assert score.returncode == 0, score.stderr
@@ -111,7 +111,7 @@ def test_the_loop_is_that_of_train_py_and_every_new_line_of_it_is_marked():
 
     added = [
         line[2:]
-        for line in difflib.ndiff(loop("train.py"), loop("finetune.py"))
+        for line in difflib.ndiff(loop("train.py"), loop("extra_finetune.py"))
         if line.startswith("+ ")
     ]
     unmarked = [line.strip() for line in added if "# 新" not in line]

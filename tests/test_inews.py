@@ -1,6 +1,6 @@
 """prepare_inews.py: pickles that carry code are refused; clean splits that every script takes"""
 
-from course.cleaning import OVERLAP, normalize, windows
+from course.cleaning import normalize
 from course.errors import CourseError
 from course.reviews import load_reviews, to_splits
 
@@ -11,8 +11,9 @@ import pytest
 from conftest import run_here
 
 import prepare_inews
+from build_reviews import OVERLAP, windows
 
-INEWS = "demo02_sentiment/prepare_inews.py"
+INEWS = "data/prepare_inews.py"
 
 
 class Trap:

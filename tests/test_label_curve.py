@@ -1,4 +1,4 @@
-"""label_curve.py: proportional, nested subsets; scores that resume; the printed lead"""
+"""12_label_curve.py: proportional, nested subsets; scores that resume; the printed lead"""
 
 from course.baseline import tfidf_baseline
 from course.reviews import load_reviews, to_splits
@@ -11,11 +11,11 @@ import pytest
 from conftest import SMALL, TINY, make_bert, run_here, run_script, write_csv
 from matplotlib import image
 
-from curves import finetuned, read_notes
-from label_curve import subset
+from backstage.curves import finetuned, read_notes
+from backstage.probe import subset
 from my_dataset import MyDataset
 
-CURVE = "demo02_sentiment/label_curve.py"
+CURVE = "demo02_sentiment/12_label_curve.py"
 
 
 def test_subsets_are_proportional_nested_and_different_from_seed_to_seed():

@@ -1,4 +1,4 @@
-"""label_noise.py: the counts of confident learning, errors put in on purpose, the test set"""
+"""extra_label_noise.py: the counts of confident learning, errors put in on purpose, the test set"""
 
 import re
 
@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from conftest import TINY, run_here, run_script, write_csv
 
-from label_noise import count_table, looks_like, most_suspicious_first, plant_errors, wrong_share
+from extra_label_noise import (
+    count_table,
+    looks_like,
+    most_suspicious_first,
+    plant_errors,
+    wrong_share,
+)
 
-NOISE = "demo02_sentiment/label_noise.py"
+NOISE = "demo02_sentiment/extra_label_noise.py"
 
 
 def test_counts_by_hand():

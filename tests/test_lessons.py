@@ -160,12 +160,12 @@ def test_net_and_features_print_what_they_teach(repo, mini_bert, mini_data):
     out = demo02(repo, "net.py", "--model", mini_bert)
     assert re.search(r"fc（要训练） +66 个参数 = 32 × 2 \+ 2", out)
     assert "logits             (2, 2)" in out
-    out = demo02(repo, "features.py", "--model", mini_bert, "--data", mini_data)
+    out = demo02(repo, "06_features.py", "--model", mini_bert, "--data", mini_data)
     assert out.count("特征：validation (100, 32)，") == 2  # computed or found, then found
     assert float(re.search(r"最大相差 (\S+)", out)[1]) < 5e-6
 
 
-@pytest.mark.parametrize("script", ["01_tokenizer", "my_dataset", "evaluate"])
+@pytest.mark.parametrize("script", ["01_tokenizer", "my_dataset", "07_evaluate"])
 def test_a_wrong_flag(monkeypatch, capsys, script):
     path = f"demo02_sentiment/{script}.py"
     code, text = run_here(monkeypatch, capsys, path, "--no-such-flag")

@@ -1,7 +1,7 @@
 """Finding models offline, and what the shipped tiny BERT must be"""
 
 from course import models
-from course.cleaning import normalize, windows
+from course.cleaning import normalize
 from course.errors import CourseError
 from course.models import (
     REAL_MODELS,
@@ -19,7 +19,6 @@ from course.paths import ROOT
 import copy
 import hashlib
 import json
-import runpy
 import shutil
 
 import pytest
@@ -33,6 +32,10 @@ from transformers import (
     BertModel,
 )
 from transformers.utils import logging
+
+from build_reviews import windows
+from build_tiny_bert import newspaper_pieces
+from training import pretraining_text
 
 
 @pytest.fixture
@@ -220,8 +223,7 @@ def test_tiny_bert_is_a_complete_standard_bert_folder():
 
 
 def test_validation_and_test_reviews_were_never_pretrained_on(splits):
-    builder = runpy.run_path(str(ROOT / "models" / "build_tiny_bert.py"), run_name="builder")
-    texts = builder["pretraining_reviews"]() + builder["newspaper_pieces"]()
+    texts = pretraining_text("train") + pretraining_text("unused") + newspaper_pieces()
     corpus = [normalize(text) for text in texts]
     assert len(corpus) > 9600 + 17_000
     held_out = [normalize(t) for name in ("validation", "test") for t, _ in splits[name]]

@@ -10,9 +10,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import lesson
 from transformers.activations import ACT2FN
-
-from features import cls_features as sorted_batches
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,8 @@ def test_equal_to_the_lectures_pass_row_by_row(encoder, tokenizer, texts, mini_b
         ours = encode(encoder, tokenizer, texts, progress=False)
         assert ours.shape == (len(texts), 32)
         torch.testing.assert_close(ours, expected, atol=5e-6, rtol=0)
-        for padding in ("max_length", True):  # the two slower ways that lesson 5 shows
-            shown = sorted_batches(encoder, tokenizer, texts, padding)
+        for padding in ("max_length", True):  # the two slower ways that lesson 6 shows
+            shown = lesson("06_features").cls_features(encoder, tokenizer, texts, padding)
             torch.testing.assert_close(shown, expected, atol=5e-6, rtol=0)
     assert (ours[3] - ours[4]).abs().max() > 1e-3  # different reviews differ by far more than that
 

@@ -1,4 +1,4 @@
-"""The page of serve.py in a real browser, with the browser's own network log and console
+"""The page of 09_serve.py in a real browser, with the browser's own network log and console
 
 Needs Chromium, Chrome or Edge and its driver; on Debian: apt-get install chromium chromium-driver
 """
@@ -20,10 +20,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from batching import BatchingClassifier
-from classifier import SentimentClassifier
-from page_routes import MAX_FILE
-from serve import make_sentiment_app
+from backstage.batching import BatchingClassifier
+from backstage.classifier import SentimentClassifier
+from backstage.page_routes import MAX_FILE, make_sentiment_app
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (

@@ -1,4 +1,4 @@
-"""pictures.py: five pictures, no empty boxes, and the calibration figures"""
+"""10_pictures.py: five pictures, no empty boxes, and the calibration figures"""
 
 from course.fonts import chinese_font
 from course.paths import ROOT
@@ -14,7 +14,7 @@ from conftest import run_script
 from matplotlib import image
 from matplotlib.ft2font import FT2Font
 
-from pictures import reliability
+from backstage.class_tables import reliability
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def weights(trained, tmp_path_factory) -> Path:
 def drawn(repo, weights):
     sentence = "这本书不好看，龘 WiFi 也慢"
     done = run_script(
-        repo, "demo02_sentiment/pictures.py", "--weights", weights / "best.pth",
+        repo, "demo02_sentiment/10_pictures.py", "--weights", weights / "best.pth",
         "--sentence", sentence,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def test_no_character_is_an_empty_box(drawn):
     spec = importlib.util.find_spec("zhplot")
     font = FT2Font(str(Path(spec.origin).parent / "fonts" / "NotoSansSC-Regular.ttf"))
     drawable = font.get_charmap()
-    source = (ROOT / "demo02_sentiment" / "pictures.py").read_text(encoding="utf-8")
+    source = (ROOT / "demo02_sentiment" / "10_pictures.py").read_text(encoding="utf-8")
     rows = range(0xB0, 0xF8)  # where GB 2312 has its 6,763 simplified characters
     usual = {bytes([a, b]).decode("gb2312", "ignore") for a in rows for b in range(0xA1, 0xFF)}
     usual.discard("")

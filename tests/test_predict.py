@@ -1,4 +1,4 @@
-"""predict.py: sentences, a dialogue through a pipe, files of every kind, interruption, refusals"""
+"""08_predict.py: sentences, a dialogue, files of every kind, interruption, refusals"""
 
 from course.errors import CourseError
 from course.files import file_sha256
@@ -22,11 +22,10 @@ import torch
 from conftest import environment, run_script
 from pyarrow import parquet
 
-from classifier import SentimentClassifier
-from predict import EXAMPLE
-from predict_file import CHUNK, DIGEST, Progress, predict_file, sections
+from backstage.classifier import EXAMPLE, SentimentClassifier
+from backstage.predict_file import CHUNK, DIGEST, Progress, predict_file, sections
 
-PREDICT = "demo02_sentiment/predict.py"
+PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
 ADDED = ["predicted_label", "p_负向", "p_正向", "note"]
 

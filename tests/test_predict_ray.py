@@ -1,4 +1,4 @@
-"""predict_ray.py: a worker is killed in the middle, and no row is lost, none comes twice"""
+"""extra_ray.py: a worker is killed in the middle, and no row is lost, none comes twice"""
 
 import itertools
 import subprocess
@@ -13,9 +13,9 @@ from conftest import environment, run_here
 from pyarrow import parquet
 from test_expected_output import not_printed, promised
 
-from classifier import SentimentClassifier
+from backstage.classifier import SentimentClassifier
 
-SCRIPT = "demo02_sentiment/predict_ray.py"
+SCRIPT = "demo02_sentiment/extra_ray.py"
 ROWS = 40_000
 
 

@@ -13,7 +13,7 @@ import sys
 import pytest
 from conftest import environment, run_here
 
-SCRIPT = "docs/quiz.py"
+SCRIPT = "docs/tools/quiz.py"
 QUIZ = runpy.run_path(str(ROOT / SCRIPT), run_name="quiz")
 QUESTIONS = {lecture: QUIZ["load"](lecture) for lecture in QUIZ["LECTURES"]}
 ALL = [(n, q) for n, questions in QUESTIONS.items() for q in questions]

@@ -1,4 +1,4 @@
-"""serve.py: the API with the real InferenceClient, batching, page headers, refusals, the script"""
+"""09_serve.py: the API with the real InferenceClient, batching, page headers, refusals"""
 
 from course.errors import CourseError
 from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
@@ -27,14 +27,13 @@ from loopback_tools import loopback_environment
 from pyarrow import parquet
 from transformers import BertForSequenceClassification, BertTokenizer
 
-from batching import BatchingClassifier
+from backstage.batching import BatchingClassifier
+from backstage.classifier import EXPORTED, SentimentClassifier
+from backstage.onnx_model import write_onnx
+from backstage.page_routes import MAX_FILE, MAX_ROWS, MAX_TEXTS, make_sentiment_app
 from bench_clients import ask_beside_batches, ask_for
 from bench_common import memory
-from classifier import EXPORTED, SentimentClassifier
 from my_dataset import MyDataset
-from onnx_model import write_onnx
-from page_routes import MAX_FILE, MAX_ROWS
-from serve import MAX_TEXTS, make_sentiment_app
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def reviews(mini_data) -> list[str]:
 
 @pytest.fixture(scope="module")
 def expected(trained, reviews) -> list[dict[str, float]]:
-    """What predict.py says about the 200 reviews"""
+    """What 08_predict.py says about the 200 reviews"""
     plain = SentimentClassifier(trained / "best.pth")
     rows = plain.probabilities(reviews).tolist()
     return [dict(zip(plain.labels, row, strict=True)) for row in rows]
@@ -140,13 +139,13 @@ def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, 
 
 @pytest.fixture(scope="module")
 def exported(repo, trained, tmp_path_factory):
-    """A copy of the trained weights with the ONNX model that export.py puts beside them"""
+    """A copy of the trained weights with the ONNX model that 11_export.py puts beside them"""
     for name in ("onnxruntime", "onnxscript"):
         pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
     folder = tmp_path_factory.mktemp("with onnx") / "params"
     shutil.copytree(trained, folder)
     weights = ("--weights", folder / "best.pth")
-    done = run_script(repo, "demo02_sentiment/export.py", "--onnx", *weights)
+    done = run_script(repo, "demo02_sentiment/11_export.py", "--onnx", *weights)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -169,7 +168,7 @@ def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
 
 
 def test_the_script_says_that_the_onnx_engine_answers(exported, repo):
-    script, weights = repo / "demo02_sentiment/serve.py", exported / "best.pth"
+    script, weights = repo / "demo02_sentiment/09_serve.py", exported / "best.pth"
     env = loopback_environment(repo)
     server, out = start(env, script, "--port", 0, "--onnx", "--weights", weights)
     try:
@@ -187,13 +186,13 @@ def test_the_onnx_engine_is_refused_when_missing_broken_or_of_other_weights(
 ):
     folder = tmp_path / "params"
     shutil.copytree(exported, folder)
-    line = ("demo02_sentiment/serve.py", "--port", 0, "--onnx", "--weights", folder / "best.pth")
+    line = ("demo02_sentiment/09_serve.py", "--port", 0, "--onnx", "--weights", folder / "best.pth")
     onnx = folder / EXPORTED / "onnx" / "model.onnx"
 
     def refused() -> str:
         done = run_script(repo, *line)
         assert done.returncode == 1 and "Traceback" not in done.stderr and "http" not in done.stdout
-        assert "export.py --onnx --weights" in done.stderr
+        assert "11_export.py --onnx --weights" in done.stderr
         return done.stderr
 
     model = BertForSequenceClassification.from_pretrained(onnx.parents[1])
@@ -336,7 +335,7 @@ def test_a_file_that_cannot_be_used_is_said(url):
     parquet.write_table(pyarrow.table({"text": ["很好" * 10_000] * 2000}), packed)
     assert len(packed.getvalue()) < MAX_BYTES
     for name, body, word in (
-        ("a.parquet", packed.getvalue(), "predict.py --file"),
+        ("a.parquet", packed.getvalue(), "08_predict.py --file"),
         ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
         ("a.xlsx", b"PK", "a.xlsx 不是 Excel 文件"),
         ("a.csv", "很好用,1\n不好用,0\n".encode(), "加一行列名：text,label"),
@@ -347,7 +346,7 @@ def test_a_file_that_cannot_be_used_is_said(url):
         ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
         ("a.csv", b"text\n\xff\xff\n", "认不出编码"),
         ("a.parquet", b"PAR1", "不是完整的 parquet"),
-        ("a.txt", b"\n" * (MAX_ROWS + 1), "predict.py --file"),
+        ("a.txt", b"\n" * (MAX_ROWS + 1), "08_predict.py --file"),
     ):
         refused = send_file(url, name, body)
         assert refused.status_code == 422 and word in refused.json()["error"], refused.text
@@ -453,7 +452,7 @@ def test_a_third_large_file_at_once_has_to_wait(url):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_the_script_serves_until_it_is_stopped(repo, trained):
-    script, weights = repo / "demo02_sentiment/serve.py", trained / "best.pth"
+    script, weights = repo / "demo02_sentiment/09_serve.py", trained / "best.pth"
     server, out = start(loopback_environment(repo), script, "--port", 0, "--weights", weights)
     try:
         url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
@@ -469,14 +468,14 @@ def test_the_script_serves_until_it_is_stopped(repo, trained):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_with_thirty_batches_in_flight(repo, trained, stop, tmp_path):
     """More work than three seconds are enough for: every client gets an answer or one sentence"""
-    slow = tmp_path / "slow.py"  # serve.py with a classifier that takes a second for every batch
+    slow = tmp_path / "slow.py"  # 09_serve.py with a classifier that takes a second for every batch
     slow.write_text(
         "import runpy, sys, time\nfrom classifier import SentimentClassifier\n"
         "plain = SentimentClassifier.logits\n"
         "def logits(self, texts):\n    time.sleep(1)\n    return plain(self, texts)\n"
         "SentimentClassifier.logits = logits\n"
-        "sys.argv[0] = 'serve.py'\n"
-        f"runpy.run_path({str(repo / 'demo02_sentiment/serve.py')!r}, run_name='__main__')\n",
+        "sys.argv[0] = '09_serve.py'\n"
+        f"runpy.run_path({str(repo / 'demo02_sentiment/09_serve.py')!r}, run_name='__main__')\n",
         encoding="utf-8",
     )
     env = loopback_environment(repo)

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from test_page import BROWSER, DRIVER, FLAGS
 
-from classifier import SentimentClassifier
+from backstage.classifier import SentimentClassifier
 
 SPACE = ROOT / "demo02_sentiment" / "space"
 TEXT = "房间很干净，服务也好"
@@ -36,7 +36,7 @@ def start(folder, repo) -> subprocess.Popen:
 def space(repo, trained, tmp_path_factory):
     pytest.importorskip("gradio", reason="NOT INSTALLED: gradio")
     folder = tmp_path_factory.mktemp("space") / "space"
-    export = ("demo02_sentiment/export.py", "--weights", trained / "best.pth", "--out", folder)
+    export = ("demo02_sentiment/11_export.py", "--weights", trained / "best.pth", "--out", folder)
     assert run_script(repo, *export).returncode == 0
     shutil.copytree(SPACE, folder, dirs_exist_ok=True)
     return folder
@@ -97,4 +97,4 @@ def test_without_a_model_a_sentence_says_what_to_run(repo, tmp_path):
     app = start(folder, repo)
     printed, _ = app.communicate(timeout=300)
     assert app.returncode == 1 and "Traceback" not in printed
-    assert "出错了：没有导出的模型\n下一步：python demo02_sentiment/export.py" in printed
+    assert "出错了：没有导出的模型\n下一步：python demo02_sentiment/11_export.py" in printed

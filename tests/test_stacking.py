@@ -1,4 +1,4 @@
-"""stacking.py: the third model learns from judgements of models that have not seen the review"""
+"""extra_stacking.py: the third model learns from judgements by models that never saw the review"""
 
 from course.baseline import tfidf_baseline
 from course.reviews import load_reviews, to_splits
@@ -8,9 +8,9 @@ import re
 import numpy as np
 from conftest import run_here, run_script, write_csv
 
-from stacking import stack
+from extra_stacking import stack
 
-STACKING = "demo02_sentiment/stacking.py"
+STACKING = "demo02_sentiment/extra_stacking.py"
 
 
 def test_memory_is_not_trusted():

@@ -5,7 +5,6 @@ it never read a review of validation or test: tests/test_models.py.
 """
 
 from course.paths import ROOT
-from course.reviews import newspaper
 
 import random
 
@@ -21,7 +20,7 @@ FOLDER = ROOT / "models" / "tiny-bert-chinese"
 def test_the_newspaper_is_cut_at_its_marks_and_nothing_but_crumbs_is_lost():
     pieces = build.newspaper_pieces()
     assert {len(piece) for piece in pieces} <= set(range(build.SHORTEST, build.LONGEST + 1))
-    paragraphs = newspaper()
+    paragraphs = build.pretraining_text("newspaper")
     long = next(text for text in paragraphs if len(text) > 2 * build.LONGEST)
     of_it = [piece for piece in pieces if piece in long]
     assert "".join(of_it)[: build.LONGEST] == long[: build.LONGEST]

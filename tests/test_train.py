@@ -19,7 +19,7 @@ import torch
 from conftest import environment, load, read_log, run_here, run_script, write_csv
 from sklearn.utils.class_weight import compute_class_weight
 
-from checkpoint import RESUME, Checkpoints
+from backstage.checkpoint import RESUME, Checkpoints
 from my_dataset import MyDataset, class_weights
 
 TRAIN = "demo02_sentiment/train.py"
@@ -103,7 +103,7 @@ def test_stops_early_when_validation_no_longer_improves(repo, mini_bert, mini_da
     )
     assert done.returncode == 0, done.stderr
     assert "连续 4 轮没有超过最好成绩" in done.stdout
-    assert f'evaluate.py --weights "{tmp_path / "best.pth"}"，在测试集上' in done.stdout
+    assert f'07_evaluate.py --weights "{tmp_path / "best.pth"}"，在测试集上' in done.stdout
     log = read_log(tmp_path)
     accuracies = [row["validation_accuracy"] for row in log]
     assert accuracies.index(max(accuracies)) == len(log) - 1 - 4
@@ -250,13 +250,15 @@ def test_class_weights_are_those_of_scikit_learn_and_change_the_training(
         losses.append(read_log(params)[0]["loss"])
         record = json.loads((params / "run.json").read_text(encoding="utf-8"))
         assert record["class_weight"] == how and record["label_names"] == ["差", "好"]
-        assert record["columns"] == ["话", "好坏"]  # evaluate.py reads the same columns again
+        assert record["columns"] == ["话", "好坏"]  # 07_evaluate.py reads the same columns again
     assert losses[0] != losses[1]
     dataset = MyDataset("train", DataSource(lopsided, "话", "好坏"))
     expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=dataset.labels)
     assert class_weights(dataset, "balanced").tolist() == pytest.approx(expected.tolist())
     assert class_weights(dataset, "none") is None
-    done = run_script(repo, "demo02_sentiment/evaluate.py", "--weights", tmp_path / "none/best.pth")
+    done = run_script(
+        repo, "demo02_sentiment/07_evaluate.py", "--weights", tmp_path / "none/best.pth"
+    )
     assert done.returncode == 0 and "macro-F1  方法" in done.stdout, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""finetune_trainer.py and finetune_accelerate.py: the same losses as finetune.py, in one process
+"""extra_trainer.py and extra_accelerate.py: the same losses as extra_finetune.py, in one process
 and in two; a killed process ends the others
 
 fp32 on both sides and no dropout: dropout draws other random numbers in each of them.
@@ -17,8 +17,8 @@ from test_expected_output import not_printed, promised
 
 pytest.importorskip("accelerate", reason="pip install accelerate")
 
-TRAINER = "demo02_sentiment/finetune_trainer.py"
-ACCELERATE = "demo02_sentiment/finetune_accelerate.py"
+TRAINER = "demo02_sentiment/extra_trainer.py"
+ACCELERATE = "demo02_sentiment/extra_accelerate.py"
 STEPS = 24  # 400 reviews, 32 in a batch, 2 epochs
 
 
@@ -40,7 +40,7 @@ def flags(calm_bert, mini_data):
 
 @pytest.fixture(scope="module")
 def ours(flags, tmp_path_factory):
-    """finetune.py: (the loss of every step, the rows of log.csv, the folder)"""
+    """extra_finetune.py: (the loss of every step, the rows of log.csv, the folder)"""
     folder = tmp_path_factory.mktemp("ours") / "params"
     losses, once = [], accumulation.Accumulation.once
 
@@ -52,7 +52,7 @@ def ours(flags, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("course.encoding.has_bf16", lambda device: False)
         patch.setattr(accumulation.Accumulation, "once", listen)
-        script = "demo02_sentiment/finetune.py"
+        script = "demo02_sentiment/extra_finetune.py"
         code, text = run_here(patch, Silent(), script, *flags, "--params", folder)
     assert code == 0, text
     assert len(losses) == STEPS
@@ -94,7 +94,7 @@ def test_trainer_has_the_losses_of_finetune(monkeypatch, capfd, ours, flags, tmp
     state, theirs = load(params / "best.pth"), load(ours[2] / "best.pth")
     assert state.keys() == theirs.keys()
     assert all(torch.allclose(state[name], theirs[name], atol=1e-4) for name in state)
-    score = "demo02_sentiment/evaluate.py"
+    score = "demo02_sentiment/07_evaluate.py"
     code, text = run_here(monkeypatch, capfd, score, "--weights", params / "best.pth")
     assert code == 0 and "全量微调" in text
 
@@ -147,7 +147,7 @@ def test_a_killed_process_ends_the_other(repo, flags, tmp_path):
             if line.startswith("轮次 0"):
                 break
         watchdog.cancel()
-        ranks = [p for p in children(running) if "finetune" in str(p.cmdline())]
+        ranks = [p for p in children(running) if "extra_accelerate" in str(p.cmdline())]
         assert len(ranks) == 2
         max(ranks, key=lambda p: p.pid).kill()
         text = running.communicate(timeout=60)[0]

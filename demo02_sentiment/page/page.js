@@ -1,4 +1,4 @@
-// 网页的全部动作：问本机的 serve.py，把回答画出来。没有别的库，不访问别的网站
+// 网页的全部动作：问本机的 09_serve.py，把回答画出来。没有别的库，不访问别的网站
 
 const EXAMPLES = [ // 自己的数据训练的，例子由服务器从数据里挑
   "房间很干净，服务也好，离地铁站走路五分钟，下次还来",
@@ -45,7 +45,7 @@ async function ask(path, body, signal) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("连不上服务器：运行 serve.py 的那个窗口还开着吗？");
+    throw new Error("连不上服务器：运行 09_serve.py 的那个窗口还开着吗？");
   }
   const answer = await response.json().catch(() => null);
   if (!response.ok || answer === null) {
@@ -254,12 +254,12 @@ function forgetFile() {
   reading = null;
   upload = null;
   $("file").value = "";
-  $("file-name").textContent = "CSV、TSV、TXT、JSON、JSONL、Excel 或 Parquet，也可以拖到这里。只交给本机的 serve.py，不会上传到别处";
+  $("file-name").textContent = "CSV、TSV、TXT、JSON、JSONL、Excel 或 Parquet，也可以拖到这里。只交给本机的 09_serve.py，不会上传到别处";
   $("column-row").hidden = $("clear").hidden = true;
   $("paste").hidden = false;
 }
 
-/** 文件原样交给服务器去读：认编码、认格式的代码只有一份，和 predict.py --file 的是同一份 */
+/** 文件原样交给服务器去读：认编码、认格式的代码只有一份，和 08_predict.py --file 的是同一份 */
 async function readFile(file) {
   forgetFile();
   showError("many-error", "");
@@ -267,7 +267,7 @@ async function readFile(file) {
   const { signal } = reading;
   try {
     if (file.size > biggestFile) {
-      throw new Error(`文件超过 ${biggestFile / 1024 / 1024} MB，网页上算太慢，请用 predict.py --file`);
+      throw new Error(`文件超过 ${biggestFile / 1024 / 1024} MB，网页上算太慢，请用 08_predict.py --file`);
     }
     $("file-name").textContent = `正在读 ${file.name} …`;
     const table = await ask(`table?name=${encodeURIComponent(file.name)}`, file, signal);
@@ -460,4 +460,4 @@ for (const [i, tab] of tabs.entries()) {
 }
 
 readFilters();
-readInfo().catch(() => { $("about").textContent = "连不上服务器：运行 serve.py 的那个窗口还开着吗？"; });
+readInfo().catch(() => { $("about").textContent = "连不上服务器：运行 09_serve.py 的那个窗口还开着吗？"; });

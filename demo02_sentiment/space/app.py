@@ -1,9 +1,9 @@
 """选学  一个 Gradio 网页：25 行，在自己的机器上、Hugging Face Space、魔搭创空间里都能跑
 
-教什么：serve.py 的网页是自己写的；Gradio 把一个函数变成网页，输入、输出是什么样的控件说一声就行。
+教什么：09_serve.py 的网页是自己写的；Gradio 把一个函数变成网页，输入、输出是什么控件说一声就行。
 别人点开一个网址就能试你的模型，是最快的展示办法。
 
-怎么运行：先导出（export.py），再
+怎么运行：先导出（11_export.py），再
     python -m pip install gradio
     python demo02_sentiment/space/app.py
 浏览器打开它打印的网址；按 Ctrl-C 停止。放到网上的办法见旁边的 README.md。
@@ -18,14 +18,14 @@ from pathlib import Path
 import gradio
 from transformers import pipeline
 
-# 在 Space 里，模型和 app.py 放在一起；在课程的仓库里，用 export.py 导出的
+# 在 Space 里，模型和 app.py 放在一起；在课程的仓库里，用 11_export.py 导出的
 HERE = Path(__file__).resolve().parent
 FOLDERS = [HERE, HERE.parents[1] / "params" / "review-sentiment-zh"]
 EXAMPLES = ["房间很干净，服务也好，下次还来", "等了一个小时才上菜，鱼还是凉的", "不可以"]
 
 model = next((folder for folder in FOLDERS if (folder / "config.json").is_file()), None)
 if model is None:
-    sys.exit("出错了：没有导出的模型\n下一步：python demo02_sentiment/export.py")
+    sys.exit("出错了：没有导出的模型\n下一步：python demo02_sentiment/11_export.py")
 classify = pipeline("text-classification", str(model), truncation=True)
 
 

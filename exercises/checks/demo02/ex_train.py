@@ -1,4 +1,4 @@
-"""判题  第二个 demo 的第 6 课：一步一步和真的训练比"""
+"""判题  第二个 demo 的第 5 课：一步一步和真的训练比"""
 
 from course.models import load_tokenizer
 from course.paths import MODELS

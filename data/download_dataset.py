@@ -1,0 +1,41 @@
+"""工具  下载第二讲的数据集 ChnSentiCorp，存成 data/ChnSentiCorp
+
+下载好之后，第二个 demo 的每个脚本都会自动用它；删掉 data/ChnSentiCorp 就换回自带的评论。
+
+怎么运行：python data/download_dataset.py                       从官方 Hub
+          python data/download_dataset.py --source hf-mirror    从国内的镜像站
+魔搭上没有查到它；都连不上就不用换，自带的评论够学完全部课程。
+"""
+
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.hub import add_arguments, download_reviews, make_source
+from course.reviews import CHNSENTICORP, load_reviews
+
+REPO = "lansinuote/ChnSentiCorp"
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    add_arguments(parser, REPO)
+    args = parser.parse_args()
+    on_modelscope = args.repo != REPO
+    source = make_source(args.source, args.endpoint, args.patience, on_modelscope)
+
+    if (CHNSENTICORP / "dataset_dict.json").is_file():
+        print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")
+    else:
+        try:
+            download_reviews(args.repo, source)
+        except CourseError as error:
+            raise CourseError(
+                f"没有下载成：{error.problem}",
+                f"{error.next_step}；不下载也能学，脚本会用自带的评论",
+            ) from None
+    reviews = load_reviews(CHNSENTICORP)
+    print("，".join(f"{name} {len(split)} 条" for name, split in reviews.items()))
+    print("第 0 行：", reviews["train"][0])
+
+
+if __name__ == "__main__":
+    run(main)

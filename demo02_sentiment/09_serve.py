@@ -1,0 +1,117 @@
+r"""第 9 课  部署：自己的网页和 API
+
+教什么：训练好的分类器怎么给别人用。读回模型，一个地址配一个函数，一直服务到 Ctrl-C，就是部署。
+一个进程，只听本机：网页给人用，API 给程序用，协议和第一个 demo 的 07_local_api.py 是同一份代码。
+
+怎么运行：先训练（train.py），再
+    python demo02_sentiment/09_serve.py            浏览器打开它打印的网址
+    python demo02_sentiment/09_serve.py --port 0   端口被占了，自动挑一个
+    python demo02_sentiment/09_serve.py --onnx     用导出的 ONNX 算（先 11_export.py --onnx）
+按 Ctrl-C 停止（PyCharm 里点红色方块）。
+
+会看到：
+    正向的概率  过了 0.5 吗  过了 0.9 吗
+        93.8 %        是          是      房间很干净，服务也好，离地铁站走路五分钟，下次还来
+         9.7 %        否          否      等了一个小时才上菜，鱼还是凉的，服务员爱理不理，再也不来了
+        50.1 %        是          否      美女你好，可以加个微信吗
+         3.8 %        否          否      不可以
+
+    网页  http://127.0.0.1:8000
+    API   POST http://127.0.0.1:8000/models/sentiment   text-classification
+    …
+
+看什么：网页的例子里也有这几句，点一句，再点几个词看它们各推动了多少；「一批评论」里选一个文件试试。
+从别的程序里用，URL 是 http://127.0.0.1:8000/models/sentiment：
+    from huggingface_hub import InferenceClient
+    InferenceClient(model="URL").text_classification("很好")
+别的语言照样：POST {"inputs": "很好"}，回 [[{"label": "正向", "score": 0.9}, …]]，分数高的在前。
+    curl URL -H content-type:application/json -d "{\"inputs\": \"\u5f88\u597d\"}"
+PowerShell 5.1 里的 curl 是另一个命令，这样写：
+    irm URL -Method Post -ContentType application/json -Body '{"inputs": "\u5f88\u597d"}'
+C# 和别的语言也一样：
+    C#  await new HttpClient().PostAsJsonAsync("URL", new { inputs = "很好" });
+（\u5f88\u597d 就是"很好"：有些 Windows 的 curl 把汉字送成 GBK，服务器不收，这样写都认。）
+
+网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
+"""
+
+from course.cli import Parser, at_least, require, run
+from course.inference_api import serve_until_stopped
+
+from pathlib import Path
+
+from backstage.batching import BatchingClassifier
+from backstage.checkpoint import WEIGHTS
+from backstage.classifier import EXPORTED
+from backstage.page_routes import NAME, make_sentiment_app
+
+PORT = 8000
+# 后两句不是评论：讲课时拿它们试的是商用的情感 API。这里的模型没有学过这样的话，说的数当不得真
+EXAMPLES = [  # 网页的例子里也有它们
+    "房间很干净，服务也好，离地铁站走路五分钟，下次还来",
+    "等了一个小时才上菜，鱼还是凉的，服务员爱理不理，再也不来了",
+    "美女你好，可以加个微信吗",
+    "不可以",
+]
+THRESHOLDS = (0.5, 0.9)
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    parser.add_argument("--port", type=at_least(0), default=PORT, help=f"默认 {PORT}，0 自动挑")
+    fast = f"用权重旁边的 {EXPORTED}/onnx/model.onnx 算"
+    parser.add_argument("--onnx", action="store_true", help=fast)
+    args = parser.parse_args()
+    if args.onnx:
+        require("onnxruntime")
+
+    # 1. 读回训练好的模型：只在启动时做一次，不是每个请求读一次
+    #    Batching：一批 8 条比 8 次 1 条快（矩阵越大，处理器越忙得起来），所以一批正在算的时候
+    #    新来的请求先排着，算完把排着的凑成下一批；没有人排队时一条也不等
+    #    --onnx：同一个模型，换 ONNX Runtime 在 CPU 上算，一条一条地，不凑批。PyTorch 一个算子一个
+    #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了是凑批的快，
+    #    见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
+    onnx = args.weights.parent / EXPORTED if args.onnx else None
+    classifier = BatchingClassifier(args.weights, onnx)
+
+    # 2. 一个数怎么读成正向、负向：两类的概率加起来是 1，只看正向的那个就够，过了门槛算正向
+    #    不少商用的情感 API 只给这一个数。门槛通常是 0.5，也就是"哪一类大听哪一类"，和网页、API
+    #    给的 label 一样；门槛不用训练，按用途挑：要放上首页的好评宁可少几条，也不能混进差评，就
+    #    提到 0.9
+    #    网页还多一档：第一名不到第二名的 1.5 倍（两类时就是不到 0.6），就说"拿不准"
+    #    （头一次算要做些准备，在这里算过，第一个请求就不慢）
+    probabilities = classifier.probabilities(EXAMPLES)
+    if len(classifier.labels) == 2:
+        print(f"{classifier.labels[-1]}的概率  " + "  ".join(f"过了 {t} 吗" for t in THRESHOLDS))
+        for text, p in zip(EXAMPLES, probabilities[:, -1].tolist(), strict=True):
+            read = ["是" if p >= threshold else "否" for threshold in THRESHOLDS]
+            print(f"    {100 * p:4.1f} %        {'          '.join(read)}      {text}")
+    else:
+        print(f"共 {len(classifier.labels)} 类，取概率最大的一类")
+
+    # 3. 地址和函数：一个地址配一个函数，写在 backstage/page_routes.py 的 make_sentiment_app 里
+    app = make_sentiment_app(classifier, args.weights)
+
+    # 4. 一直服务到 Ctrl-C；只听 127.0.0.1，别的电脑连不上
+    def announce(url: str) -> None:
+        best = classifier.record["best"]
+        print(f"\n网页  {url}")
+        print(f"API   POST {url}/models/{NAME}   {classifier.task}")
+        print(f"      GET  {url}/health   活着吗    GET {url}/info   模型的介绍")
+        print(f"      浏览器打开 {url}/docs   可以直接点着试的文档")
+        engine = "，由 ONNX Runtime 算" if onnx else ""
+        print(f"模型 {classifier.record['model']}，权重 {args.weights}{engine}")
+        print(f"验证精度 {best['validation_accuracy']:.4f}，Ctrl-C 停止", flush=True)
+
+    serve_until_stopped(app, args.port, announce)
+
+    # 小结：训练好的模型 + 一个协议 = 服务；同一条路算概率，网页、API、文件、命令行说的都一样
+    #
+    # 练习 1：在 page/page.js 的 EXAMPLES 里加上你自己的句子，刷新网页
+    # 练习 2：照着 /classify 加一个地址 GET /count，返回启动以来一共判断了几条；在 /docs 里点它试试
+    # 动手：python exercises/check.py demo02/09
+
+
+if __name__ == "__main__":
+    run(main)

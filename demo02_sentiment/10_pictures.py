@@ -1,0 +1,220 @@
+"""第 10 课  看图：它错在哪里，有多肯定，看见了什么
+
+教什么：精度只是一个数，图能看出数里没有的东西。四张图：混淆矩阵、概率的分布和校准、测试评论在
+特征空间里的地图、一句话每一层的注意力；再看一眼 train.py 画过的训练曲线。
+
+怎么运行：先训练（train.py），再
+    python demo02_sentiment/10_pictures.py
+    python demo02_sentiment/10_pictures.py --sentence 我自己的一句话
+
+会看到（每张图存在哪里，看什么）：
+    混淆矩阵   …/params/pictures/confusion.png
+        …
+    校准       …/params/pictures/calibration.png
+        说自己有九成以上把握的 638 条，真对了 93.9%
+    …
+
+看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
+"""
+
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.files import atomic_write
+from course.fonts import chinese_font
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import confusion_matrix
+
+from backstage.checkpoint import WEIGHTS
+from backstage.class_tables import reliability
+from backstage.classifier import EXAMPLE, SentimentClassifier
+
+matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
+from matplotlib import pyplot as plt
+
+MAX_TOKENS = 40  # 注意力图最多画多少个 token，再多就看不清字了
+COLOURS = ["#c2571a", "#0f766e", "#4f46e5", "#a21caf", "#65a30d", "#0369a1", "#b91c1c", "#525252"]
+
+
+def save(figure: plt.Figure, path: Path, title: str, notes: list[str]) -> None:
+    """存图，打印它在哪里、看什么"""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    plt.close(figure)
+    print(f"\n{title}  {path}")
+    for note in notes:
+        print(f"    {note}")
+
+
+def draw_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str], path: Path):
+    """混淆矩阵：行是真标签，列是模型说的；深浅是占这一行的多少，条数少的类也看得清"""
+    many = len(names) > 5  # 格子小，只写条数，0 不写
+    counts = confusion_matrix(labels, predicted, labels=list(range(len(names))))
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    size = min(16.0, 0.7 * len(names) + 1.5) if many else max(4.0, 1.1 * len(names) + 2)
+    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    axes.imshow(shares, cmap="Greens", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        text = f"{count}" if many and count else "" if many else f"{count}\n{shares[i, j]:.1%}"
+        colour = "white" if shares[i, j] > 0.6 else "black"
+        axes.text(j, i, text, ha="center", va="center", color=colour)
+    axes.set(xlabel="模型说的", ylabel="真标签", title=f"混淆矩阵（测试集 {len(labels)} 条）")
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 4 else 0)
+    axes.set_yticks(range(len(names)), names)
+    wrong = counts * (1 - np.eye(len(names), dtype=int))
+    i, j = np.unravel_index(wrong.argmax(), wrong.shape)
+    note = f"对角线是答对的。最常见的错：真{names[i]}，说成{names[j]}，{wrong[i, j]} 条"
+    save(figure, path, "混淆矩阵", [note])
+
+
+def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
+    """左：最后一类的概率的分布，按真标签上色（多于两类时是把握的分布，对错分开）；右：校准图"""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = predicted == labels
+    bins, error = reliability(confidence, right)
+    figure, (left, axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    groups = [probabilities[labels == i, -1] for i in range(len(names))]
+    legend, title = names, f"模型说“{names[-1]}”的概率，按真标签分"
+    if len(names) > 2:
+        groups, legend, title = [confidence[~right], confidence[right]], ["错", "对"], "模型的把握"
+    left.hist(groups, np.linspace(0, 1, 21), stacked=True, color=colours(legend), label=legend)
+    left.set(title=title, xlabel="概率", ylabel="条数")
+    left.legend()
+    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="说几成就对几成")
+    sure, hit, count = (np.array(column) for column in zip(*bins, strict=True))
+    axes.plot(sure, hit, color=COLOURS[1], alpha=0.5)
+    axes.scatter(
+        sure, hit, s=20 + 300 * count / count.max(), color=COLOURS[1], label="这一档的评论"
+    )
+    low = min(1 / len(names), sure.min(), hit.min()) - 0.05
+    axes.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="模型的把握", ylabel="真对的比例")
+    axes.set(title=f"校准图，ECE {error:.3f}（点越大条数越多）")
+    axes.legend(loc="upper left")
+    axes.grid(alpha=0.3)
+    sure_ones = right[confidence >= 0.9]
+    hit_rate = f"，真对了 {sure_ones.mean():.1%}" if len(sure_ones) else ""
+    save(
+        figure,
+        path,
+        "校准",
+        [
+            f"说自己有九成以上把握的 {len(sure_ones)} 条{hit_rate}",
+            f"ECE {error:.3f}：把握和真对的比例平均相差多少，0 最好",
+            "点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚",
+        ],
+    )
+
+
+def colours(names: list[str]) -> list[str]:
+    usual = COLOURS if len(names) <= len(COLOURS) else plt.get_cmap("tab20").colors
+    return [usual[i % len(usual)] for i in range(len(names))]
+
+
+def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
+    """[CLS] 特征 (N, hidden) 压成二维的两种办法：PCA 和 t-SNE"""
+    pca = PCA(2, random_state=0).fit(features)
+    kept = pca.explained_variance_ratio_.sum()
+    neighbours = min(30, (len(features) - 1) // 3)
+    print("\nt-SNE 要算几秒到半分钟 …", flush=True)
+    spread = TSNE(2, perplexity=neighbours, init="pca", random_state=0).fit_transform(features)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
+    for axes, points, title in (
+        (panels[0], pca.transform(features), f"PCA（两个方向留下 {kept:.0%} 的方差）"),
+        (panels[1], spread, f"t-SNE（perplexity {neighbours}）"),
+    ):
+        for i, (name, colour) in enumerate(zip(names, colours(names), strict=True)):
+            x, y = points[labels == i].T
+            axes.scatter(x, y, s=9, alpha=0.6, color=colour, label=name)
+        axes.set(title=title, xticks=[], yticks=[])
+    panels[0].legend(title="真标签")
+    save(
+        figure,
+        path,
+        "特征地图",
+        [
+            "一个点是一条测试评论。不同的颜色越分得开，一层 Linear 就越容易把它们切开",
+            "t-SNE 只看谁挨着谁：团的大小、团与团的距离都不说明什么（Wattenberg et al. 2016）",
+            "两张图都把几百维压成了两维，图上混在一起的，在原来的维数里也许分得开",
+        ],
+    )
+
+
+def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
+    """一句话每一层的注意力，各个头取平均：第 i 行是第 i 个 token 在看谁
+
+    每行各用各的深浅：[CLS] 看得散，一行里没有大数，和别的行共用就几乎是白的。
+    """
+    encoder, tokenizer = classifier.model.encoder, classifier.tokenizer
+    # 平时用的 sdpa 算得快，但不留下注意力；eager 一步一步算，才拿得到
+    encoder.set_attn_implementation("eager")
+    batch = tokenizer(sentence, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+    with torch.inference_mode():
+        layers = encoder(**batch.to(encoder.device), output_attentions=True).attentions
+    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
+    columns = min(4, len(layers))
+    rows = -(-len(layers) // columns)
+    side = max(3.0, 0.2 * len(tokens))
+    size = (side * columns, side * rows + 0.4)
+    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes in panels.flat[len(layers) :]:
+        axes.axis("off")
+    for number, (axes, layer) in enumerate(zip(panels.flat, layers, strict=False), start=1):
+        weights = layer[0].mean(dim=0).cpu().numpy()  # (头数, L, L) → (L, L)
+        axes.imshow(weights / weights.max(axis=1, keepdims=True), cmap="Greens", vmin=0)
+        axes.set_title(f"第 {number} 层")
+        axes.set_xticks(range(len(tokens)), tokens, fontsize=8)
+        axes.set_yticks(range(len(tokens)), tokens, fontsize=8)
+        axes.tick_params(length=0)
+        for label, token in zip(axes.get_xticklabels(), tokens, strict=True):
+            label.set_rotation(90 if len(token) > 1 else 0)
+    save(
+        figure,
+        path,
+        "注意力",
+        [
+            f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
+            "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
+            "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
+            "哪个词推动了结果，看 09_serve.py 的网页",
+        ],
+    )
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_data_arguments(parser, "默认用训练时的那份")
+    parser.add_argument("--sentence", default=EXAMPLE, help="注意力图画哪句话")
+    args = parser.parse_args()
+    folder = args.weights.parent / "pictures"
+    font = chinese_font()
+
+    # 1. 测试集的特征和概率，和 07_evaluate.py 用的相同，算过就直接读
+    classifier = SentimentClassifier(args.weights)
+    exam = classifier.exam("test", args.data)
+    labels, names = exam.labels, classifier.labels
+
+    # 2. 四张图
+    with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
+        draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
+        draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")
+        draw_map(exam.features, labels, names, folder / "map.png")
+        draw_attention(classifier, args.sentence, folder / "attention.png")
+    curve = args.weights.parent / "curve.png"
+    if curve.is_file():
+        print(f"\n训练曲线  {curve}")
+        print("    train.py 画的：训练精度还在涨、验证精度不再涨，就到头了")
+
+    # 小结：混淆矩阵看错在哪一类，校准图看能不能信它的概率，地图看特征够不够好
+    # 练习：用 --sentence 画一句有否定的话，看「不」被谁看着
+    # 动手：python exercises/check.py demo02/10
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,152 @@
+"""训练好的分类器：句子 → 每一类的概率
+
+不是一课。evaluate、predict、serve、export、pictures、ablation 都从这里拿概率：
+算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
+"""
+
+from course.encoding import encode, prepare
+from course.errors import CourseError, InputError
+from course.feature_cache import cached_features
+from course.long_text import opening
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backstage.checkpoint import TRAIN, load_trained, same_data
+from my_dataset import MyDataset
+
+EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边
+TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
+EXAMPLE = "房间很干净，服务也好，下次还来"  # 08、10 拿它走一遍
+NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
+
+
+def readable(text: str) -> str:
+    """换掉分词器读不了的字（半个 emoji，坏文件和坏请求里才有），别的原样"""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_not_empty(text: str) -> None:
+    if not text.strip():
+        raise InputError("inputs 是空的，至少要有一个字")
+
+
+@dataclass
+class Exam:
+    """一份评论考下来的结果：评论、真标签 (N,)、[CLS] 特征 (N, hidden)、概率 (N, 类别数)"""
+
+    dataset: MyDataset
+    labels: np.ndarray
+    features: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """概率最大的那一类 (N,)"""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """答对的条数 / 总条数"""
+        return float((self.predicted == self.labels).mean())
+
+
+class SentimentClassifier:
+    """用训练好的权重做预测；weights 是 .pth，旁边要有 run.json，不对时抛 CourseError
+
+    属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截断，和训练时一样），
+    record 是 run.json 的内容。.task 和 .scores 是 course/inference_api.py 要的。
+    """
+
+    task = "text-classification"
+
+    def __init__(self, weights: Path):
+        self.model, self.tokenizer, self.record = load_trained(weights)
+        self.labels: list[str] = self.record["label_names"]
+        self.max_length: int = self.tokenizer.model_max_length
+        # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
+        self.prepared = prepare(self.model.encoder)
+
+    @property
+    def kind(self) -> str:
+        """怎么训练出来的：冻结的、微调最后几层的、全量微调的"""
+        unfreeze = self.record.get("unfreeze", 0)
+        kinds = {0: "冻结的 BERT + Linear", "all": "全量微调的 BERT"}
+        return kinds.get(unfreeze, f"微调最后 {unfreeze} 层的 BERT")
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """[CLS] 特征 (N, hidden) → logits (N, 类别数)，在 CPU 上"""
+        with torch.inference_mode():
+            return self.model.fc(features.to(self.model.fc.weight.device)).cpu()
+
+    def logits(self, texts: list[str]) -> torch.Tensor:
+        """N 条评论 → logits (N, 类别数)，在 CPU 上"""
+        texts = [readable(text) for text in texts]
+        model = self.model
+        features = encode(
+            model.encoder,
+            self.tokenizer,
+            texts,
+            prepared=self.prepared,
+            progress=False,
+            pooling=model.pooling,
+        )
+        return self.head(features)
+
+    def probabilities(self, texts: list[str]) -> torch.Tensor:
+        """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""
+        return self.logits(texts).softmax(dim=1)
+
+    def exam(self, split: str = "test", data: str | None = None) -> Exam:
+        """在一份评论上考一次；特征算过的直接读
+
+        data 是文件夹或文件，None 表示训练时的那份（变了就抛 CourseError，见 same_data）。
+        标签的名字和训练时不同时抛 CourseError。
+        """
+        dataset = MyDataset(split, data) if data else same_data(self.record, split)
+        if dataset.label_names != self.labels:
+            raise CourseError(
+                f"训练时的标签是 {'、'.join(self.labels)}，这份数据的标签是"
+                f" {'、'.join(dataset.label_names)}",
+                f"{TRAIN} --data 同一份数据",
+            )
+        if dataset.origin.sha256 != self.record.get("data_sha256"):
+            print(f"注意：考的是 {data}，不是训练时的 {self.record['data']}，两边的成绩不能比")
+        features = cached_features(
+            self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
+        )
+        probabilities = self.head(features).softmax(dim=1).numpy()
+        return Exam(dataset, np.array(dataset.labels), features.numpy(), probabilities)
+
+    def scores(self, text: str) -> dict[str, float]:
+        """{标签: logit}，还没有变成概率；空的抛 InputError"""
+        check_not_empty(text)
+        return dict(zip(self.labels, self.logits([text])[0].tolist(), strict=True))
+
+    def cut(self, texts: list[str]) -> list[bool]:
+        """每条评论是不是太长，被截掉了尾巴"""
+        # 设置和 encode 里的一样，同时有几个线程在用这个分词器也不会互相改来改去
+        parts = [opening(self.tokenizer, readable(text)) for text in texts]
+        encodings = self.tokenizer(parts, truncation=True).encodings
+        return [
+            bool(encoding.overflowing) or len(part) < len(text)
+            for encoding, part, text in zip(encodings, parts, texts, strict=True)
+        ]
+
+    def judge(self, texts: list[str]) -> tuple[torch.Tensor, list[str]]:
+        """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）
+
+        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。
+        """
+        probabilities = torch.full((len(texts), len(self.labels)), torch.nan)
+        notes = ["空"] * len(texts)
+        full = [i for i, text in enumerate(texts) if text.strip()]
+        if full:
+            chosen = [texts[i] for i in full]
+            probabilities[full] = self.probabilities(chosen)
+            for i, cut in zip(full, self.cut(chosen), strict=True):
+                notes[i] = "截断" if cut else ""
+        return probabilities, notes

@@ -1,0 +1,130 @@
+"""不是一课：12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
+
+from course.encoding import encode, has_bf16
+from course.files import atomic_write, read_json
+from course.fonts import chinese_font
+from course.models import load_tokenizer
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from transformers import get_linear_schedule_with_warmup
+
+from backstage.tuning import (
+    BATCH_SIZE,
+    EPOCH,
+    LEARNING_RATE,
+    MAX_NORM,
+    WARMUP,
+    LengthBatches,
+    TunableModel,
+    encoder_lr,
+)
+from my_dataset import MAX_LENGTH, MyDataset, collate_fn
+from net import DEVICE
+
+COLORS = ["#6b7280", "#c2571a", "#0f766e", "#7c3aed"]  # 每种做法一种颜色
+MIN_STEPS = 100  # 微调至少更新这么多步：200 条一轮才 6 批，两轮什么也学不到
+
+Scores = dict[str, dict[int, list[list[float]]]]  # {做法: {条数: 每次抽样的 [精度, macro-F1]}}
+
+
+def finetuned(
+    folder: Path, train: MyDataset, rows: np.ndarray, texts: list[str], seed: int
+) -> np.ndarray:
+    """只用训练集的 rows 这几条全量微调，再判 texts → 标签 (N,)
+
+    模型、批次、两个学习率、循环都是 extra_finetune.py 的；少了每轮的考试：考最后一轮，不挑轮次。
+    """
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    torch.manual_seed(seed)
+    model = TunableModel(folder, len(train.label_names), "all").to(DEVICE)
+    lengths, order = [len(train.texts[i]) for i in rows], torch.Generator().manual_seed(seed)
+    batches = LengthBatches(lengths, min(BATCH_SIZE, len(rows)), order)
+    collate = partial(collate_fn, tokenizer=tokenizer, padding="longest")
+    loader = DataLoader(Subset(train, rows), batch_sampler=batches, collate_fn=collate)
+    epochs = max(EPOCH, math.ceil(MIN_STEPS / len(batches)))
+
+    body = [p for p in model.encoder.parameters() if p.requires_grad]
+    rate = encoder_lr(model.encoder.config.hidden_size)
+    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": rate}]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, fused=True)
+    steps = epochs * len(batches)
+    schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
+    for _ in range(epochs):
+        for *inputs, labels in loader:
+            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16(DEVICE)):
+                out = model(*(x.to(DEVICE) for x in inputs)).float()
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(out, labels.to(DEVICE)).backward()
+            nn.utils.clip_grad_norm_(body, MAX_NORM)
+            optimizer.step()
+            schedule.step()
+    model.eval()
+    with torch.no_grad():
+        features = encode(model.encoder, tokenizer, texts, progress=False)
+        return model.fc(features.to(DEVICE)).argmax(dim=1).cpu().numpy()
+
+
+def read_notes(path: Path) -> dict[str, list[float]]:
+    """算过的分数 {哪一次: [精度, macro-F1]}；没有就是空的，坏了、是旧版写的就说一声，重新算"""
+    if not path.is_file():
+        return {}
+    try:
+        notes = read_json(path)
+        if all(len(pair) == 2 and all(0 <= x <= 1 for x in pair) for pair in notes.values()):
+            return notes
+    except (OSError, ValueError, TypeError):  # 不是 JSON，或不是我们写的样子
+        pass
+    print(f"{path} 坏了，或者是旧版课程写的：重新算")
+    return {}
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """[81.0, 81.6] → 81.3 ± 0.4，平均和样本标准差（除以 n − 1）；只有一个数就没有 ±"""
+    mean = f"{np.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
+
+
+def cells(scores: Scores, size: int, column: int) -> dict[str, str]:
+    """一个条数上每种做法的 {做法: "平均 ± 标准差"}，单位是百分点；column 0 是精度，1 是 macro-F1"""
+    values = {
+        way: 100 * np.array(by_size[size])[:, column]
+        for way, by_size in scores.items()
+        if size in by_size
+    }
+    return {way: mean_and_spread(one) for way, one in values.items()}
+
+
+def draw(scores: Scores, path: Path) -> None:
+    """横轴是标签条数（对数），纵轴是验证精度；线是平均，带子是最低到最高"""
+    matplotlib.use("Agg")  # 只存文件，不开窗口
+    from matplotlib import pyplot as plt
+
+    font = chinese_font()
+    with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
+        figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+        for (way, by_size), color in zip(scores.items(), COLORS, strict=False):
+            values = [100 * np.array(one)[:, 0] for one in by_size.values()]
+            sizes = list(by_size)
+            means = [one.mean() for one in values]
+            lowest, highest = [one.min() for one in values], [one.max() for one in values]
+            axes.plot(sizes, means, marker="o", color=color, label=way)
+            axes.fill_between(sizes, lowest, highest, color=color, alpha=0.15, lw=0)
+        axes.set(xscale="log", xlabel="标签的条数", ylabel="验证精度 %")
+        ticks = list(scores["TF-IDF"])
+        axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
+        axes.minorticks_off()
+        axes.set_title("要标多少条：平均和最低到最高")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
+        plt.close(figure)

@@ -1,0 +1,61 @@
+"""不是一课：冻结的特征上学一个分类头，12_label_curve、extra_label_noise、extra_stacking 都用"""
+
+from course.feature_cache import cached_features
+from course.files import atomic_write
+from course.models import fingerprint, load_encoder, load_tokenizer, quiet
+from course.paths import PARAMS
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from transformers import AutoConfig, AutoModel
+
+from my_dataset import MAX_LENGTH, MyDataset
+from net import DEVICE
+
+C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签。和 TF-IDF 的一样，在训练集上交叉验证挑的
+
+
+def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """抽 size 条的编号 (size,)，各类的比例和全部的一样；同一个种子，小的包含在大的里"""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    # 每条排在它那一类的几分之几：先是每一类的第 0 条，再按这个数从小到大，各类就按比例交替
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = np.arange(len(members)) / len(members)
+    return order[np.argsort(place[order], kind="stable")][:size]
+
+
+def linear_head() -> Pipeline:
+    """还没有学的分类头：特征先标准化，再逻辑回归"""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000))
+
+
+def frozen_features(
+    folder: Path, train: MyDataset, other: MyDataset, name: str = "validation"
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """冻结的 BERT 在训练集和另一份（叫 name）上的 [CLS] 特征 (N, hidden)，和它的 SHA-256
+
+    算过的直接读。
+    """
+    encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
+    learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
+    asked = cached_features(encoder, tokenizer, other.texts, name).numpy()
+    return learned, asked, fingerprint(encoder, tokenizer)
+
+
+def random_model(source: Path, seed: int) -> Path:
+    """没有预训练的对照组：和 source 结构、字典都相同、权重随机的 BERT，存成一个文件夹"""
+    out = PARAMS / "ablation" / f"random-{source.name}-{seed}"
+    if not out.exists():
+        torch.manual_seed(seed)
+        with quiet(), atomic_write(out) as folder:
+            config = AutoConfig.from_pretrained(source)
+            AutoModel.from_config(config).save_pretrained(folder)
+            load_tokenizer(source).save_pretrained(folder)
+    return out

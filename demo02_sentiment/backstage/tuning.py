@@ -1,0 +1,100 @@
+"""不是一课：微调的设置、放开了几层的模型、按长短凑批
+
+extra_finetune、extra_trainer、extra_accelerate 和 12_label_curve.py --finetune 用同一份。
+"""
+
+from course.errors import CourseError
+from course.models import encoder_layers
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Sampler
+
+from net import Model
+
+EPOCH = 2  # 两轮就够，再多就开始背训练集
+BATCH_SIZE = 32
+WARMUP = 0.1  # 热身：学习率用头 10 % 的步数从 0 升上来，再直线降回 0：一开始梯度乱，先别走大步
+MAX_NORM = 1.0  # 梯度的总长度超过它就等比缩短：偶尔一批怪评论，不至于把 BERT 带偏
+LEARNING_RATE = 1e-3  # fc 的学习率，和 train.py 的一样
+PATIENCE = 30  # 轮数加得多时才用得上
+SEED = 0
+
+
+def encoder_lr(hidden: int) -> float:
+    """BERT 的学习率，比 fc 的小得多；BERT 越窄可以越大，和宽度的平方根成反比
+
+    768 维时是 3e-5（BERT 论文，Devlin 2019，附录 A.3 给的范围是 2e-5 到 5e-5）；256 维时 5.2e-5，
+    在小 BERT 上量过，到 1e-4 分不出高下，2.7e-4 就低了，见 demo02_sentiment/README.md 的消融。
+    """
+    return 3e-5 * (768 / hidden) ** 0.5
+
+
+class TunableModel(Model):
+    """新：放开了一部分 BERT 的 Model；unfreeze 是放开最后几层，"all" 连词向量一起全部放开
+
+    层数超过 BERT 的时抛 CourseError。
+    """
+
+    learning: Sequence[nn.Module] = ()  # 放开的部分
+
+    def __init__(
+        self, encoder_dir: str | Path, num_labels: int, unfreeze: int | str, pooling: str = "cls"
+    ):
+        super().__init__(encoder_dir, num_labels, pooling)
+        layers = encoder_layers(self.encoder)
+        if unfreeze != "all" and unfreeze > len(layers):  # ALBERT 各层共用一份权重，算 0 层
+            raise CourseError(f"这个 BERT 只有 {len(layers)} 层", "--unfreeze all 全部放开")
+        # 句子从下往上走，越往上越接近"这句话什么意思"，所以从最后一层开始放开
+        self.learning = [self.encoder] if unfreeze == "all" else layers[-unfreeze:]
+        for part in self.learning:
+            part.requires_grad_(True)
+        if pooler := getattr(self.encoder, "pooler", None):
+            pooler.requires_grad_(False)  # 我们不用 pooler 的输出，它没有梯度可学
+        self.train()
+
+    def train(self, mode: bool = True) -> "TunableModel":
+        super().train(mode)
+        for part in self.learning:  # 放开的层要有 dropout，冻结的没有
+            part.train(mode)
+        return self
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        # 没有 torch.no_grad()：梯度要一直传回 BERT 里面；冻结的参数不要梯度，不为它们记账
+        out = self.encoder(**inputs)
+        return self.fc(self.pool(out.last_hidden_state, attention_mask))
+
+
+class LengthBatches(Sampler):
+    """新：长短相近的评论凑成一批，少补齐；每轮的凑法和先后都重新打乱
+
+    批与批的先后一定要打乱：只按长短排，一连几十批都是长评论，接着几十批短的，而长短和标签有关，
+    fc 就会跟着来回摇摆。凑不满的一批舍去。
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, generator: torch.Generator):
+        self.lengths = torch.tensor(lengths)
+        self.batch_size, self.generator = batch_size, generator
+
+    def __len__(self) -> int:
+        return len(self.lengths) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(len(self.lengths), generator=self.generator)
+        order = order[: len(self) * self.batch_size]
+        batches: list[torch.Tensor] = []
+        for part in order.split(50 * self.batch_size):  # 每次从随机的 50 批里凑，不会每轮都一样
+            batches += part[self.lengths[part].argsort()].split(self.batch_size)
+        for i in torch.randperm(len(batches), generator=self.generator).tolist():
+            yield batches[i].tolist()
