@@ -1,4 +1,4 @@
-"""一群客户同时来问一个服务，不能单独运行：答案对不对、要等多久、服务占多少内存（tests/ 也用）"""
+"""一群客户同时来问一个服务，不能单独运行：答案对不对、要等多久、服务占多少内存"""
 
 from course.errors import CourseError
 
@@ -97,34 +97,3 @@ def ask_for(
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(clients)))
     return [wait for one in waits for wait in one], errors
-
-
-def ask_beside_batches(url: str, texts: list[str], seconds: float, batches: int = 8) -> list[float]:
-    """一个客户一句一句地问短句，旁边有 batches 个客户不停地一次送 64 条：短句每个等了几秒
-
-    任何一个回答不是 200 就抛 requests.HTTPError。
-    """
-    stop = time.monotonic() + seconds
-
-    def post(session: requests.Session, path: str, payload: dict) -> None:
-        session.post(f"{url}/{path}", json=payload, timeout=120).raise_for_status()
-
-    def batch_client(i: int) -> None:
-        session = requests.Session()
-        while time.monotonic() < stop:
-            turned = texts[i:] + texts[:i]
-            post(session, "classify", {"texts": [text + str(i) for text in turned[:64]]})
-
-    def short_client() -> list[float]:
-        session, waits = requests.Session(), []
-        time.sleep(min(1, seconds / 4))  # 等那几批先占住
-        while time.monotonic() < stop:
-            started = time.perf_counter()
-            post(session, "models/sentiment", {"inputs": f"第{len(waits)}次来，很好"})
-            waits.append(time.perf_counter() - started)
-        return waits
-
-    with ThreadPoolExecutor(batches + 1) as pool:
-        short = pool.submit(short_client)
-        list(pool.map(batch_client, range(batches)))
-        return short.result()

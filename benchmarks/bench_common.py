@@ -1,6 +1,4 @@
-"""几个基准共用的，不能单独运行：一个进程的内存、机器的说明、看得见课的环境、打印表格"""
-
-from course.paths import ROOT
+"""几个基准共用的，不能单独运行：一个进程的内存、机器的说明、打印表格"""
 
 import os
 import platform
@@ -34,14 +32,6 @@ def machine() -> str:
         f"Python {platform.python_version()}，torch {torch.__version__}，"
         f"transformers {transformers.__version__}"
     )
-
-
-def lesson_environment() -> dict[str, str]:
-    """环境变量：起一个看得见两个 demo 的脚本的进程"""
-    folders = [ROOT, ROOT / "demo02_sentiment", ROOT / "demo01_hf_basics"]
-    before = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([*map(str, folders), *([before] if before else [])])
-    return os.environ | {"PYTHONPATH": path}
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

@@ -33,11 +33,11 @@ import numpy as np
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
-from bench_one_review import MODEL
 from serve_peers import PEERS
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来
 LESSON = ROOT / "demo02_sentiment"
+EXPORTED = "review-sentiment-zh"  # 11_export.py 给它的名字
 
 
 def lesson(script: str, *arguments: object) -> None:
@@ -127,7 +127,7 @@ def main() -> None:
         folder = Path(temporary)
         for path in parts:
             shutil.copy(path, folder)
-        weights, exported = folder / args.weights.name, folder / MODEL.name
+        weights, exported = folder / args.weights.name, folder / EXPORTED
         serve = [str(LESSON / "09_serve.py"), "--port", "0", "--weights", str(weights)]
         servers = {"09_serve.py": serve}
         if find_spec("onnxruntime") and find_spec("onnxscript"):

@@ -2,16 +2,13 @@
 
 教什么：params/best.pth 只有我们自己的代码会读。换成 transformers 的标准格式
 BertForSequenceClassification 加分词器和模型卡，任何人一行 pipeline 就能用，也能传到 Hub 上；
-再多存一份 ONNX，没有 Python、没有 PyTorch 的地方（C#、Java、浏览器）也能用；或者 OpenVINO，
-英特尔的引擎。
+再多存一份 ONNX，没有 Python、没有 PyTorch 的地方（C#、Java、浏览器）也能用。
 
 怎么运行：先训练（train.py），再
     python demo02_sentiment/11_export.py
     python demo02_sentiment/11_export.py --out 我的模型
     python demo02_sentiment/11_export.py --onnx    多一份 onnx/model.onnx，要先装两个可选的包：
                                                 python -m pip install onnxruntime onnxscript
-    python demo02_sentiment/11_export.py --openvino    再多一份 openvino/，还要装
-                                                    python -m pip install --no-deps openvino
 
 会看到：
     自检：64 条测试评论，pipeline 和 08_predict.py 的概率最大相差 1.4e-06
@@ -21,8 +18,8 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
     传到 Hub（要先注册；换成你的用户名和模型名）：
         hf auth login
         hf upload 你的用户名/模型名 "…/params/review-sentiment-zh"
-加上 --onnx、--openvino，自检各多一行，说 onnxruntime、OpenVINO 和 08_predict.py 差多少。它们的图里
-没有分词器：别的语言要自己把文字变成 input_ids，例子见 onnx_in_node.cjs；09_serve.py --onnx 也用它。
+加上 --onnx，自检多一行，说 onnxruntime 和 08_predict.py 差多少。它的图里没有分词器：别的语言要自己
+把文字变成 input_ids；09_serve.py --onnx 也用它。
 重新训练了就重新导出；不写 --onnx 再导出一次，旧的 onnx/ 也一起换掉，就没有了。
 
 看什么：打开导出的 config.json 找 id2label，再打开 README.md（模型卡）看最前面的 YAML，
@@ -44,7 +41,6 @@ from huggingface_hub import ModelCard
 from tqdm import tqdm
 from transformers import BertForSequenceClassification, BertModel, pipeline
 
-import openvino_model
 from backstage import onnx_model
 from backstage.checkpoint import TRAIN, WEIGHTS, recorded_data
 from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier
@@ -52,7 +48,6 @@ from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
 from my_dataset import MyDataset
 from net import DEVICE
-from openvino_model import OpenvinoModel, write_openvino
 
 # 标准的 BertForSequenceClassification 在 [CLS] 和分类头之间多一层 pooler：tanh(Wx + b)，我们没有。
 # 让 W = SCALE × 单位矩阵、b = 0，分类头再除以 SCALE：SCALE 很小时 tanh(SCALE·x) 就是 SCALE·x，
@@ -61,7 +56,7 @@ from openvino_model import OpenvinoModel, write_openvino
 SCALE = 2.0**-14
 CHECKED = 64  # 自检用多少条评论
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
-FILES |= {onnx_model.FILE.parts[0], openvino_model.FILE.parts[0]}  # onnx/、openvino/
+FILES |= {onnx_model.FILE.parts[0]}  # onnx/
 
 
 def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassification:
@@ -119,16 +114,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
     parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {EXPORTED}")
     add_data_arguments(parser, "默认用训练时的那份")
-    onnx, openvino = onnx_model.FILE, openvino_model.FILE
+    onnx = onnx_model.FILE
     parser.add_argument("--onnx", action="store_true", help=f"多一份 {onnx.as_posix()}")
-    both = f"多 {onnx.as_posix()} 和由它转来的 {openvino.as_posix()}"
-    parser.add_argument("--openvino", action="store_true", help=both)
     args = parser.parse_args()
     out = (args.out or args.weights.parent / EXPORTED).resolve()
     check_out(out)
-    if args.openvino:
-        require(*openvino_model.PACKAGES, install=openvino_model.INSTALL)
-    elif args.onnx:
+    if args.onnx:
         require(*onnx_model.PACKAGES)
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（07_evaluate.py 算过的特征，这里直接用）
@@ -156,10 +147,8 @@ def main() -> None:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)  # 连最多读多少 token 也记在里面
         card.save(temporary / "README.md")
-        if args.onnx or args.openvino:  # 同一个模型，再存成 ONNX
+        if args.onnx:  # 同一个模型，再存成 ONNX
             write_onnx(model, tokenizer, temporary / onnx)
-        if args.openvino:
-            write_openvino(temporary / onnx, temporary / openvino)
         for path in temporary.rglob("*"):  # 权重存成了只有自己能读，别人、网页服务器也要读
             path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -172,11 +161,9 @@ def main() -> None:
     ]
     theirs = np.array([[row[label] for label in classifier.labels] for row in rows])
     compare("pipeline", theirs, ours)
-    others = {"onnxruntime": OnnxModel} if args.onnx or args.openvino else {}
-    others |= {"OpenVINO": OpenvinoModel} if args.openvino else {}
-    for name, kind in others.items():
-        logits = torch.from_numpy(kind(out, tokenizer).logits(texts))
-        compare(name, logits.softmax(dim=1).numpy(), ours)
+    if args.onnx:
+        logits = torch.from_numpy(OnnxModel(out, tokenizer).logits(texts))
+        compare("onnxruntime", logits.softmax(dim=1).numpy(), ours)
     validation = classifier.record["best"]["validation_accuracy"]
     print(f"验证精度 {validation:.4f}，测试精度 {exam.accuracy:.4f}")
     path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了

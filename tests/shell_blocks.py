@@ -98,7 +98,10 @@ def inline(document: str) -> list[Command]:
     ]
 
 
-DOCUMENTS = sorted(name for name in tracked("*.md") if (ROOT / name).is_file())
+# the changelog names commands of former days
+DOCUMENTS = sorted(
+    name for name in tracked("*.md") if (ROOT / name).is_file() and name != "CHANGELOG.md"
+)
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 COMMANDS = [command for block in BLOCKS if block.is_shell for command in block.commands()]
 INLINE_COMMANDS = [command for document in DOCUMENTS for command in inline(document)]

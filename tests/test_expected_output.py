@@ -46,7 +46,6 @@ RUNS = {
     "demo01_hf_basics/05_download_bert.py": Run(loopback=True, code=1),
     "demo01_hf_basics/07_local_api.py": Run("--port 0", loopback=True, server=True),
     "demo02_sentiment/06_features.py": Run("--data {data}", **SMALL),
-    "demo02_sentiment/features_torchrun.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/train.py": Run("--data {data} --params {folder}", **SMALL),
     "demo02_sentiment/extra_finetune.py": Run(
         "--data {data} --params {folder} --epochs 1", **SMALL

@@ -26,8 +26,6 @@ from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
 from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
-from bench_local_api import NAME, load
-
 PROMPT = "你好，我是一款语言模型，"
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"
 
@@ -484,13 +482,6 @@ def test_requests_at_the_same_time_do_not_mix(writer):
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(write, list(range(8)) * 3))
     assert together == alone * 3
-
-
-def test_a_few_seconds_of_eight_clients(models):
-    names = {NAME: models[GPT], "bert-base-chinese": models[BERT]}
-    with serving(make_app(names)) as url:
-        answers, errors = load(url, 3)
-    assert errors == [] and answers > 8
 
 
 def test_a_client_that_leaves_stops_the_writing(api, models, monkeypatch):
