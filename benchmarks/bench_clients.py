@@ -1,7 +1,5 @@
 """一群客户同时来问一个服务，不能单独运行：答案对不对、要等多久、服务占多少内存"""
 
-from course.errors import CourseError
-
 import re
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from pathlib import Path
 import requests
 
 from bench_common import memory
+from course.errors import CourseError
 
 TOLERANCE = 1e-5  # 概率差得比它多，就是答错了，或把别人的答案给了这个客户
 

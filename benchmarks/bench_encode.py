@@ -24,15 +24,6 @@ sentence-transformers 是每个核一个进程）；"× 1" 结尾的是默认用
     … --accuracy --model tiny-bert-chinese    各种做法的特征学出来的分类头，精度多少
 """
 
-from course import packed_bert
-from course.cli import Parser, at_least, run
-from course.encoding import has_bf16
-from course.errors import CourseError
-from course.models import find_model, load_tokenizer
-from course.packed_bert import multiplier
-from course.paths import MODELS
-from course.reviews import load_reviews
-
 import json
 import math
 import os
@@ -56,6 +47,14 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
+from course import packed_bert
+from course.cli import Parser, at_least, run
+from course.encoding import has_bf16
+from course.errors import CourseError
+from course.models import find_model, load_tokenizer
+from course.packed_bert import multiplier
+from course.paths import MODELS
+from course.reviews import load_reviews
 
 MAX_LENGTH = 500  # 课上的长度
 LECTURE_BATCH = 16  # 课上的写法一批几条；每条都补到 500，快慢与内容、条数无关，所以只跑这么多条

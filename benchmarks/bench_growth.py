@@ -11,12 +11,6 @@
 --small 用随机的 1 层 × 64 维，一百万条也等得到，看内存平不平。
 """
 
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-from course.models import find_model
-from course.paths import ROOT
-from course.reviews import load_reviews
-
 import csv
 import os
 import random
@@ -33,6 +27,11 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from bench_common import machine, print_table
 from bench_encode import CHNSENTICORP
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+from course.models import find_model
+from course.paths import ROOT
+from course.reviews import load_reviews
 
 TINY = "tiny-bert-chinese"
 

@@ -15,11 +15,6 @@
     python benchmarks/bench_serve.py --seconds 120 --rounds 1                 内存平不平，久一点看
 """
 
-from course.cli import Parser, above, at_least, run
-from course.errors import CourseError
-from course.paths import PARAMS, ROOT, command
-from course.reviews import load_reviews
-
 import csv
 import shutil
 import statistics
@@ -33,6 +28,10 @@ import numpy as np
 
 from bench_clients import ask_for, memory_curve, started
 from bench_common import machine, print_table
+from course.cli import Parser, above, at_least, run
+from course.errors import CourseError
+from course.paths import PARAMS, ROOT, command
+from course.reviews import load_reviews
 from serve_peers import PEERS
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来

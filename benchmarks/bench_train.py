@@ -16,9 +16,6 @@
     python benchmarks/bench_train.py --compare    再让 plain loop 也跑那么多轮，比权重，约 2 小时
 """
 
-from course.cli import Parser, at_least, run
-from course.feature_cache import FeatureDataset, keep_batch
-
 import math
 import statistics
 import tempfile
@@ -36,6 +33,8 @@ from tqdm import tqdm
 from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
+from course.cli import Parser, at_least, run
+from course.feature_cache import FeatureDataset, keep_batch
 
 HIDDEN, LABELS = 768, 2  # bert-base-chinese 的特征维数、正负两类
 BATCH_SIZE = 90  # 课上的批次大小

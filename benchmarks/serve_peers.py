@@ -4,8 +4,6 @@
 除了 pipeline 都凑批：同时来的请求一起算，最多 BATCH 条。
 """
 
-from course.inference_api import make_app, serve_until_stopped
-
 import asyncio
 import os
 import signal
@@ -20,6 +18,8 @@ import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
 from transformers import AutoModelForSequenceClassification, pipeline
+
+from course.inference_api import make_app, serve_until_stopped
 
 BATCH = 32  # 一批最多几条
 PATH = "/models/sentiment"

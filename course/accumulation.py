@@ -3,11 +3,11 @@
 不是一课。extra_finetune.py 用。
 """
 
-from course.errors import CourseError, is_out_of_memory
-
 from collections.abc import Callable
 
 import torch
+
+from course.errors import CourseError, is_out_of_memory
 
 
 class Accumulation:

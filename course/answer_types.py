@@ -1,8 +1,8 @@
 """不是一课：推理 API 的回答长什么样；/docs 照着写，送出去之前也照着查一遍，两边就不会不一样"""
 
-from course.text_models import Token
-
 from pydantic import BaseModel, ConfigDict
+
+from course.text_models import Token
 
 
 class Answer(BaseModel):

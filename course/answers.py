@@ -4,14 +4,6 @@
 （{"messages": […]}），今天多数对话服务说的都是它。模型要会什么，见 Writer 和 Judge。
 """
 
-from course.errors import InputError
-from course.text_models import (
-    MAX_NEW_TOKENS,
-    ClassificationParameters,
-    GenerationParameters,
-    Token,
-)
-
 import json
 import time
 import uuid
@@ -27,6 +19,14 @@ from pydantic import (
     ConfigDict,
     Field,
     model_validator,
+)
+
+from course.errors import InputError
+from course.text_models import (
+    MAX_NEW_TOKENS,
+    ClassificationParameters,
+    GenerationParameters,
+    Token,
 )
 
 

@@ -1,17 +1,16 @@
 """命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
 
-from course import STOPPED, pressed, remember
-from course.errors import CourseError, is_out_of_memory
-
 import argparse
+import atexit
 import gc
 import math
 import re
-import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import NoReturn, TextIO
+
+from course.errors import CourseError, is_out_of_memory
 
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
@@ -79,16 +78,22 @@ def require(*packages: str, install: str | None = None) -> None:
         )
 
 
+def forgive_missing_characters(stream: TextIO | None) -> None:
+    """Windows 的 cmd 可能是 GBK：遇到它没有的字符就打问号，而不是崩溃
+
+    IDLE、Jupyter、Spyder 的不是真的终端，没有 reconfigure，也没有这个毛病；pythonw 的是 None。
+    """
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+
+
 def run(main: Callable[[], None]) -> None:
     """运行一个脚本的 main()：学员能改好的错误只打印一句话，退出码 1；Ctrl-C 退出码 130"""
-    for stream in (sys.stdout, sys.stderr):
-        # Windows 的 cmd 可能是 GBK，遇到它没有的字符就打问号，而不是崩溃
-        stream.reconfigure(errors="replace")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        forgive_missing_characters(stream)
+    # Python 退出前要把几十万个对象查一遍，看哪些该回收：反正都要还了，省一两秒
+    atexit.register(gc.freeze)
     try:
-        if signal.getsignal(signal.SIGINT) is remember:  # import 完了，以后的 Ctrl-C 在下面接住
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if pressed.is_set():  # 哪个库在 import 时把它吞掉了
-            raise KeyboardInterrupt
         main()
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")
@@ -100,7 +105,5 @@ def run(main: Callable[[], None]) -> None:
             "\n下一步：关掉占内存的程序，或把 --batch-size 改小一半，再运行一次同样的命令"
         )
     except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
+        print("\n已停止（Ctrl-C）", file=sys.stderr)
         sys.exit(130)
-    finally:
-        gc.freeze()  # Python 退出前要把几十万个对象查一遍，看哪些该回收：反正都要还了，省一两秒

@@ -4,10 +4,6 @@
 绝不猜了就走：拿错一列，训练照样跑得完。
 """
 
-from course.cleaning import normalize
-from course.errors import CourseError
-from course.table_files import cell, read_rows
-
 import argparse
 import math
 import re
@@ -15,6 +11,10 @@ import unicodedata
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+from course.cleaning import normalize
+from course.errors import CourseError
+from course.table_files import cell, read_rows
 
 SAMPLED = 200  # 看头多少行来认列
 TEXT = "text review comment content sentence message body 评论 评价 内容 文本 正文 句子 留言 点评"

@@ -5,12 +5,12 @@ Arrow 文件是直接映射进内存的，里面记着"第几条从第几个字�
 别人存的，请 pyarrow 把每一批完整地核对一遍。
 """
 
-from course.files import file_sha256, read_json, write_json
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow
+
+from course.files import file_sha256, read_json, write_json
 
 if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
     from datasets import Dataset, DatasetDict

@@ -5,10 +5,6 @@
 网上来的、硬盘上已经有的都不可信：内容和清单里的指纹（SHA）一样，才算下好了。
 """
 
-from course.errors import CourseError
-from course.files import file_sha256
-from course.network import within, without_password
-
 import errno
 import hashlib
 import json
@@ -25,6 +21,10 @@ import filelock
 import requests
 import urllib3
 from tqdm import tqdm
+
+from course.errors import CourseError
+from course.files import file_sha256
+from course.network import within, without_password
 
 TRIES = 3  # 连续断这么多次、一个字节都没多，就放弃
 FLOOR = 1024  # 每秒不到这么多字节，也放弃：400 MB 要下好几天

@@ -3,13 +3,13 @@
 不是一课。train、finetune、evaluate、predict、serve、export 都从这里要特征。
 """
 
-from course import packed_bert, sorted_batches
-
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
+
+from course import packed_bert, sorted_batches
 
 POOLINGS = ("cls", "mean")  # 一句话用哪个向量代表：[CLS] 的，还是每个 token 的平均
 Prepared = list[list[Callable]] | None

@@ -3,13 +3,6 @@
 不是一课。存成 safetensors 而不是 pickle：打开它不会执行任何代码。
 """
 
-from course import packed_bert, sorted_batches
-from course.encoding import encode, way
-from course.errors import CourseError
-from course.files import atomic_write
-from course.models import fingerprint
-from course.paths import DATA
-
 import ast
 import hashlib
 from pathlib import Path
@@ -21,6 +14,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
+
+from course import packed_bert, sorted_batches
+from course.encoding import encode, way
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import fingerprint
+from course.paths import DATA
 
 
 def meaning(path: Path) -> bytes:

@@ -1,22 +1,17 @@
 """写文件：要么完整写好，要么当没写过；断电、强行结束、两个程序同时写，都不留下半个文件"""
 
-from course.errors import CourseError
-
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-# 写到一半的文件叫 .{名字}.{进程号}.course.tmp：看名字就知道是谁的、它还在不在
-TEMPORARY = re.compile(r"\..+\.(\d+)\.course\.tmp")
+from course.errors import CourseError
 
 
 def remove(path: Path) -> None:
@@ -42,10 +37,9 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     又写得很勤的，durable=False 省下等硬盘的十来毫秒。
     写不了（只读、磁盘满、上一级不是文件夹）时抛 CourseError。
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.course.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_orphans(path.parent.resolve())
         remove(temporary)  # 从前有个同号的进程被强行结束，留下的
         yield temporary
         if durable:
@@ -98,37 +92,6 @@ def flush(path: Path) -> None:
         if file.is_file():
             with file.open("r+b") as opened:  # Windows 要能写的才让 fsync
                 os.fsync(opened.fileno())
-
-
-@cache  # 一个进程里，一个文件夹看一次就够
-def remove_orphans(folder: Path) -> None:
-    """删掉 folder 里写到一半就被强行结束的进程留下的临时文件；还在运行的进程的不碰"""
-    for path in folder.iterdir():
-        found = TEMPORARY.fullmatch(path.name)
-        if found and not is_running(int(found[1])):
-            with suppress(OSError):  # 删不掉也不碍事
-                remove(path)
-
-
-def is_running(process: int) -> bool:
-    """有没有这个号码的进程；说不准时当它有"""
-    if os.name == "nt":
-        import ctypes
-
-        kernel = ctypes.windll.kernel32
-        handle = kernel.OpenProcess(0x00100000, False, process)  # SYNCHRONIZE
-        if not handle:
-            return kernel.GetLastError() != 87  # ERROR_INVALID_PARAMETER：没有这个号码
-        ended = kernel.WaitForSingleObject(handle, 0) == 0
-        kernel.CloseHandle(handle)
-        return not ended
-    try:
-        os.kill(process, 0)  # 信号 0 什么也不发，只问在不在
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 不是一课。demo02 的 backstage/checkpoint.py、10_pictures.py 和 docs/tools/draw_pictures.py 用。
 """
 
-from course.errors import CourseError
-
 import importlib.util
 from pathlib import Path
+
+from course.errors import CourseError
 
 
 def chinese_font() -> str:

@@ -4,6 +4,20 @@
 from_pretrained(名字, cache_dir="models") 认得；魔搭的放在 models/组织/名字。
 """
 
+import argparse
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import pandas as pd
+import requests
+from safetensors import SafetensorError, safe_open
+
 from course.cli import Parser, above
 from course.download import (
     RemoteFile,
@@ -28,20 +42,6 @@ from course.models import (
 from course.network import ignore_netrc, unreachable, within, without_password
 from course.paths import DATA, MODELS
 from course.reviews import CHNSENTICORP, LABEL_NAMES, check, save, to_dataset
-
-import argparse
-import json
-import os
-import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlencode, urljoin, urlsplit
-
-import pandas as pd
-import requests
-from safetensors import SafetensorError, safe_open
 
 SOURCES = {  # 国内先试 modelscope；hf-mirror 有时只是把请求转回 huggingface.co
     "hf": "https://huggingface.co",

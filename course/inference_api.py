@@ -4,6 +4,29 @@
 `serve_until_stopped` 一直服务到 Ctrl-C。模型要会什么、每个请求怎么答，见 course/answers.py。
 """
 
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import anyio.to_thread
+import h11
+import uvicorn
+from fastapi import FastAPI, HTTPException, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from course.answer_types import (
     ChatAnswer,
     Health,
@@ -27,29 +50,6 @@ from course.answers import (
 from course.errors import CourseError, InputError
 from course.gatekeeper import MAX_REQUESTS, Guard, describe, error_json
 from course.network import bypass_proxy_for_loopback
-
-import asyncio
-import ctypes
-import os
-import signal
-import socket
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NoReturn
-
-import anyio.to_thread
-import h11
-import uvicorn
-from fastapi import FastAPI, HTTPException, Security
-from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPBearer
-from fastapi_offline import FastAPIOffline
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException as StarletteHTTPException
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
 HEAD_SECONDS = 10  # 连上之后，请求头多少秒内要发完

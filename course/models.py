@@ -1,8 +1,5 @@
 """找模型、读模型和分词器：只看本地文件夹，从不联网"""
 
-from course.errors import CourseError
-from course.paths import MODELS, ROOT, command
-
 import hashlib
 import inspect
 import json
@@ -24,6 +21,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
+
+from course.errors import CourseError
+from course.paths import MODELS, ROOT, command
 
 AGAIN = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
 M = TypeVar("M", bound=nn.Module)

@@ -10,6 +10,16 @@
 自带的评论还要求没有 20 个相同的字连着，那是为了几万条网上抄来抄去的评论；短评论太多的数据受不了。
 """
 
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow
+
 from course.cleaning import normalize
 from course.columns import (
     HEADLESS,
@@ -27,16 +37,6 @@ from course.dataset_folder import open_folder
 from course.errors import CourseError
 from course.paths import command
 from course.table_files import FORMATS, cell, encoding_of, read_rows
-
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
-
-import pyarrow
 
 PARTS = 10  # 要切的时候：一份验证、一份测试，其余训练
 SHOWN = 10  # 报告里最多列几类

@@ -11,9 +11,6 @@
 和别的库比有多快在 benchmarks/README.md。
 """
 
-from course.long_text import opening
-from course.models import first_position
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +24,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
+
+from course.long_text import opening
+from course.models import first_position
 
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用

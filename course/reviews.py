@@ -7,13 +7,6 @@
 怎么清洗、为什么没有一段话同时在训练集和测试集里：见 data/build_reviews.py。
 """
 
-from course.columns import LABEL_NAMES, DataSource
-from course.dataset_folder import open_folder, write_sums
-from course.errors import CourseError
-from course.files import atomic_write
-from course.own_data import load_own
-from course.paths import DATA, ROOT
-
 import hashlib
 import json
 import subprocess
@@ -22,6 +15,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from course.columns import LABEL_NAMES, DataSource
+from course.dataset_folder import open_folder, write_sums
+from course.errors import CourseError
+from course.files import atomic_write
+from course.own_data import load_own
+from course.paths import DATA, ROOT
 
 if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
     from datasets import DatasetDict

@@ -5,14 +5,14 @@ ModernBERT 这些，和显卡上的，走这里。补齐的位置有 attention_m
 （只差浮点误差）。
 """
 
-from course.errors import CourseError, is_out_of_memory
-from course.packed_bert import token_rows
-
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
+
+from course.errors import CourseError, is_out_of_memory
+from course.packed_bert import token_rows
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}  # 一批最多多少个 token，补齐的也算
 

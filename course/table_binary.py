@@ -3,9 +3,6 @@
 它们都是压缩的，几百 KB 可以展开成几个 GB，所以展开之前先看写着的大小。
 """
 
-from course.errors import CourseError
-from course.table_text import BLOCK, LIMIT, MAX_COLUMNS, Found, fit, name_columns, too_long
-
 import io
 import re
 import warnings
@@ -18,6 +15,9 @@ from typing import BinaryIO
 
 import pyarrow
 from pyarrow import compute, parquet, types
+
+from course.errors import CourseError
+from course.table_text import BLOCK, LIMIT, MAX_COLUMNS, Found, fit, name_columns, too_long
 
 ROWS = 1000  # parquet 一次读、写多少行
 MAX_SHEETS = 100_000_000  # xlsx 里的 XML 展开一共最多多少字节

@@ -5,6 +5,19 @@
 训练数据（course/reviews.py）、08_predict.py --file、网页上选的文件，都从这里读。
 """
 
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import pyarrow
+from pyarrow import parquet
+
 from course.errors import CourseError
 from course.table_binary import ROWS, read_parquet, read_xlsx
 from course.table_text import (
@@ -18,19 +31,6 @@ from course.table_text import (
     read_json_lines,
     read_txt,
 )
-
-import csv
-import io
-import json
-import re
-import zipfile
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from pathlib import Path
-from typing import BinaryIO, TypeVar
-
-import pyarrow
-from pyarrow import parquet
 
 T = TypeVar("T")
 

@@ -4,8 +4,6 @@
 训练照样能跑完。
 """
 
-from course.errors import CourseError
-
 import codecs
 import csv
 import json
@@ -14,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO, TextIO
+
+from course.errors import CourseError
 
 BLOCK = 1 << 20  # 一次读 1 MB
 LIMIT = 10_000_000  # 一行、一格最多多少个字：内存由它决定，和文件多大无关；《红楼梦》不到一百万字

@@ -3,10 +3,6 @@
 `Generator` 一个字一个字地写，每写一个就交出来，所以既能一次给全文，也能边写边给（流式）。
 """
 
-from course.errors import InputError
-from course.gatekeeper import LEFT
-from course.models import load_model, load_tokenizer
-
 import re
 import threading
 from collections.abc import Iterator
@@ -23,6 +19,10 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+
+from course.errors import InputError
+from course.gatekeeper import LEFT
+from course.models import load_model, load_tokenizer
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
 

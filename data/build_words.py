@@ -6,17 +6,16 @@
     40599 个词，存为 …words.csv
 """
 
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.files import atomic_write
-from course.paths import DATA
-
 import csv
 import importlib.util
 import random
 from pathlib import Path
 
 from build_reviews import newspaper, pretraining_reviews
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.paths import DATA
 
 WORDS = DATA / "words" / "words.csv"
 LENGTHS = (2, 3, 4)  # 几个字的词才要

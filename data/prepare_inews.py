@@ -18,17 +18,16 @@ build_reviews.py 的规则清洗：任何两条没有连续 20 个相同的字�
 许可证：包里的 LICENSE 文件是 MIT（DeepDialog，2019）；新闻的文字是各网站的，不要再传到别处。
 """
 
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.paths import DATA, command
-from course.reviews import save, to_dataset
-
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from build_reviews import OVERLAP, clean
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.paths import DATA, command
+from course.reviews import save, to_dataset
 
 FOLDER = DATA / "inews"
 FILES = {"train": "train.pkl", "validation": "dev.pkl", "test": "test.pkl"}

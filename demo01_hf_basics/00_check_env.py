@@ -208,7 +208,8 @@ def findings(check) -> list:
 
 
 def main() -> int:
-    sys.stdout.reconfigure(errors="replace")  # 全部的话都打印在这里
+    if hasattr(sys.stdout, "reconfigure"):  # IDLE、Jupyter 的没有，也不用
+        sys.stdout.reconfigure(errors="replace")  # 控制台没有的字打成问号，而不是崩溃
     if Path.cwd() != ROOT:
         # Windows 的 cd 不换盘，pushd 换
         print(f'下面的命令都在仓库根目录运行，先敲  {"pushd" if WINDOWS else "cd"} "{ROOT}"\n')

@@ -47,13 +47,12 @@ PyCharm 里的红字不一定是报错：凡是写到"标准错误"的都是红�
 exit code 0 就是顺利跑完，红字读一遍即可。
 """
 
-from course.cli import Parser, run
-
 import json
 
 import requests
 
 from api_client import Api, add_arguments, explain_failure, hub_or_local, patient, show
+from course.cli import Parser, run
 
 HUB = "https://router.huggingface.co/hf-inference"  # 旧地址 api-inference.huggingface.co 已停用
 LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，这一课故意不带，看它怎么拒绝

@@ -47,8 +47,6 @@ Authorization: Bearer …。它等于密码：不写进代码，不打印，不�
     结果    …
 """
 
-from course.cli import Parser, run
-
 import json
 import secrets
 
@@ -66,6 +64,7 @@ from api_client import (
     read_token,
     show,
 )
+from course.cli import Parser, run
 
 HUB = "https://router.huggingface.co/hf-inference"
 HUB_CHAT = "https://router.huggingface.co/v1"

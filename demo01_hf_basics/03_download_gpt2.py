@@ -24,15 +24,14 @@ pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才
     没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：python …04_generate_text.py
 """
 
-from course.cli import Parser, run
-from course.hub import add_arguments, obtain_model
-from course.models import quiet
-from course.paths import MODELS, command
-
 import sys
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from course.cli import Parser, run
+from course.hub import add_arguments, obtain_model
+from course.models import quiet
+from course.paths import MODELS, command
 from folder_tour import tour
 
 # 名字要写全：组织/模型名。下载之前先读它的模型卡（网页 https://huggingface.co/名字 的第一页，

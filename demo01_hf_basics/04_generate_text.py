@@ -29,13 +29,13 @@ r"""第 4 课  本地离线续写：同一句话，不同的参数
           4.8% 但	██
 """
 
+import torch
+from transformers import AutoModelForCausalLM, pipeline, set_seed
+
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model, load_tokenizer, quiet
 from course.text_models import tidy
-
-import torch
-from transformers import AutoModelForCausalLM, pipeline, set_seed
 
 MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没下载时用随仓库的 tiny-gpt2-chinese
 PROMPT = "你好，我是一款语言模型，"

@@ -26,15 +26,14 @@ BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第
     没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：python …06_classify_text.py
 """
 
-from course.cli import Parser, run
-from course.hub import add_arguments, obtain_model
-from course.models import quiet
-from course.paths import MODELS, command
-
 import sys
 
 from transformers import BertForSequenceClassification, BertTokenizer
 
+from course.cli import Parser, run
+from course.hub import add_arguments, obtain_model
+from course.models import quiet
+from course.paths import MODELS, command
 from folder_tour import tour
 
 # 直接搜 bert-base-chinese 会出来一大串改过的：认准组织名。它原来没有组织，后来官方把它挪到了

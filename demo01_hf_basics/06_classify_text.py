@@ -25,12 +25,12 @@
       classifier…(1, 2)           两个分数（logits），softmax 之后是概率
 """
 
+import torch
+from transformers import BertForSequenceClassification, pipeline
+
 from course.cli import Parser, run
 from course.models import find_model, load_tokenizer, quiet
 from course.paths import command
-
-import torch
-from transformers import BertForSequenceClassification, pipeline
 
 MODEL = "bert-base-chinese"  # 没下载时用随仓库的 tiny-bert-chinese，结构相同，小一些
 GOOD = "房间很干净，服务也好，下次还来"

@@ -27,15 +27,14 @@
     python demo01_hf_basics/02_api_token.py --endpoint http://127.0.0.1:8000
 """
 
+import json
+
+from api_client import read_secret
 from course.cli import Parser, at_least, run
 from course.gatekeeper import MAX_BYTES
 from course.inference_api import make_app, serve_until_stopped
 from course.models import find_model
 from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
-
-import json
-
-from api_client import read_secret
 
 PORT = 8000
 GPT = "uer/gpt2-chinese-cluecorpussmall"

@@ -4,14 +4,6 @@
 自己的 API 接着问；`explain_failure` 说一个失败的回答是什么意思。token 从不写进任何一句话里。
 """
 
-from course.cli import Parser, above
-from course.errors import CourseError
-from course.inference_api import make_app, serving
-from course.models import find_model
-from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable, within
-from course.paths import command
-from course.text_models import Generator
-
 import argparse
 import json
 import os
@@ -26,6 +18,14 @@ import httpx2
 import requests
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+
+from course.cli import Parser, above
+from course.errors import CourseError
+from course.inference_api import make_app, serving
+from course.models import find_model
+from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable, within
+from course.paths import command
+from course.text_models import Generator
 
 MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没有指定 --model 时问它；本机的 API 只有它
 PROBE_SECONDS = 5  # 探路最多等几秒；国内直连 Hub 常常一直没有回音

@@ -334,10 +334,12 @@ def check_chinese():
     utf8 = shells("chcp 65001", "chcp 65001", "export PYTHONIOENCODING=utf-8")
     if page not in (None, 0, 936, 65001):
         yield warn(f"终端的代码页是 {page}，显示不了汉字", utf8)
-    elif not re.match("utf|gb|cp936", sys.stdout.encoding.lower()):
-        yield warn(f"输出的编码是 {sys.stdout.encoding}，显示不了汉字", utf8)
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # pythonw 没有标准输出
+    if re.match("utf|gb|cp936", encoding.lower()):
+        yield good(f"输出的编码 {encoding}，能显示汉字")
     else:
-        yield good(f"输出的编码 {sys.stdout.encoding}，能显示汉字")
+        yield warn(f"输出的编码是 {encoding}，显示不了汉字", utf8)
 
 
 def check_files():

@@ -1,10 +1,10 @@
 """不是一课：03 和 05 用它带着看一个模型文件夹：每个文件是做什么的，config.json 里的数字什么意思"""
 
-from course.models import load_tokenizer
-
 import json
 import re
 from pathlib import Path
+
+from course.models import load_tokenizer
 
 FILES = {  # 文件名的样子 → 它是做什么的
     r"config\.json": "结构：几层、多宽、字典多大；没有它就不知道怎么搭模型",

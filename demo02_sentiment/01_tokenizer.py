@@ -19,13 +19,13 @@
     单个汉字 7321 个，每个都有带 ## 的一份： True
 """
 
-from course.cli import Parser, run
-from course.models import find_model, load_tokenizer
-from course.paths import ROOT, command
-
 import inspect
 
 from transformers import BertTokenizer
+
+from course.cli import Parser, run
+from course.models import find_model, load_tokenizer
+from course.paths import ROOT, command
 
 MODEL = "bert-base-chinese"  # 没下载也没关系：随仓库的小模型用的是同一本字典
 

@@ -18,19 +18,18 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
     …
 """
 
-from course.cleaning import normalize
-from course.cli import Parser, run
-from course.columns import add_data_arguments
-from course.files import atomic_write
-from course.paths import DATA
-from course.reviews import load_reviews
-
 import codecs
 from collections import Counter
 from itertools import pairwise
 
 from datasets import Dataset, disable_progress_bars, load_dataset, load_from_disk
 
+from course.cleaning import normalize
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.files import atomic_write
+from course.paths import DATA
+from course.reviews import load_reviews
 from my_dataset import MAX_LENGTH
 
 ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读

@@ -24,18 +24,17 @@
     第 0 条：特征 (256,)，标签 …
 """
 
+import time
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.encoding import half
 from course.feature_cache import FeatureDataset, cached_features
 from course.models import find_model, load_encoder, load_tokenizer
 from course.packed_bert import encode, fits
-
-import time
-
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
 

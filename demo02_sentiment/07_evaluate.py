@@ -13,7 +13,7 @@
         600/1200   50.0%   [47.2%, 52.8%]   全猜一类（负向）
        1002/1200   83.5%   [81.3%, 85.5%]   TF-IDF + 逻辑回归
         986/1200   82.2%   [79.9%, 84.2%]   冻结的 BERT + Linear（models/tiny-bert-chinese）
-    同样的题，只有 TF-IDF 答对的 71 条，只有 BERT 答对的 55 条：本来不分高下时，也有 15% 的机会…
+    同样的题，只有 TF-IDF 答对的 71 条，只有 BERT 答对的 55 条：本来不分高下时，也有 18% 的机会…
     …
     混淆矩阵（行是真标签，列是模型说的）：
     …
@@ -25,38 +25,30 @@
 测试集只在最后考，只看成绩：看着它的错题回去改设置，再考多少分都不算数，所以错题从验证集里读。
 """
 
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score
+
+from backstage.checkpoint import WEIGHTS, recorded_data
+from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
+from backstage.classifier import Exam, SentimentClassifier
 from course.baseline import tfidf_baseline
 from course.cleaning import normalize
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.paths import command
-
-from pathlib import Path
-
-import numpy as np
-from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
-
-from backstage.checkpoint import WEIGHTS, recorded_data
-from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
-from backstage.classifier import Exam, SentimentClassifier
 from my_dataset import MyDataset
 
-Z = 1.96  # 标准正态分布里，中间的 95 % 落在 ±1.96 之间
 MISTAKES = 10  # 列出几条错得最自信的评论
-
-
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """精度 correct / total 的 95 % 置信区间（Wilson 1927 的公式，接近 0 和 1 时也靠得住）"""
-    p, n = correct / total, total
-    center = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return center - half, center + half
 
 
 def print_row(name: str, predicted: np.ndarray, labels: np.ndarray, macro: bool = False) -> None:
     """成绩表的一行：答对几条、精度、95 % 置信区间，要的话加上 macro-F1"""
     correct, total = int((predicted == labels).sum()), len(labels)
-    low, high = wilson(correct, total)
+    # Wilson 的公式：接近 0 和 1 时也靠得住
+    low, high = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     f1 = f1_score(labels, predicted, average="macro", zero_division=0)
     print(
         f"  {correct:>5}/{total:<5} {correct / total:6.1%}   [{low:.1%}, {high:.1%}]   "
@@ -127,12 +119,10 @@ def main() -> None:
     print_leak(seen, guesses, labels)
 
     # 5. 每一类分开看。precision：说是这一类的，有多少真是；recall：真是这一类的，找回了多少
-    #    f1：两者的调和平均，一个低它就低；support：这一类真有几条；accuracy：全部的精度
+    #    f1-score：两者的调和平均，一个低它就低；support：这一类真有几条；accuracy：全部的精度
     #    macro avg：各类一样重地取平均，条数少的类也算数；weighted avg：按条数加权
-    classes = list(range(len(names)))
-    scores = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
-    print_report(names, *scores, accuracy=exam.accuracy)
-    print_confusion(confusion_matrix(labels, predicted, labels=classes), names)
+    print_report(labels, predicted, names)
+    print_confusion(labels, predicted, names)
 
     # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读。读了就会想改，改了就不再是
     #    "没见过的"，所以读验证集的，不读测试集的

@@ -29,11 +29,6 @@
 几个字的短句要当心：训练用的评论都在 20 个字以上，短句它没见过，小 BERT 会说“这本书真好”是负向。
 """
 
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.paths import command
-from course.table_files import FORMATS, OUTPUTS
-
 import sys
 from functools import partial
 from pathlib import Path
@@ -43,6 +38,10 @@ import torch
 from backstage.checkpoint import WEIGHTS
 from backstage.classifier import EXAMPLE, SentimentClassifier
 from backstage.predict_file import predict_file
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.paths import command
+from course.table_files import FORMATS, OUTPUTS
 
 SCRIPT = "demo02_sentiment/08_predict.py"
 COLUMN = "text"  # --file：评论在哪一列；txt 没有列名，就叫 text
@@ -104,14 +103,15 @@ def print_predictions(classifier: SentimentClassifier, texts: list[str]) -> None
 
 def ask_and_answer(classifier: SentimentClassifier) -> None:
     """一行一句，直到空行或文件结尾；别的程序用管道送进来的也行"""
-    if sys.stdin is None:  # pythonw 没有标准输入
-        return
-    sys.stdin.reconfigure(errors="replace")
     show("输入一句话，按回车；空行结束")
-    for line in sys.stdin:
-        if not line.strip():
+    while True:
+        try:
+            line = input().strip()
+        except (EOFError, RuntimeError):  # 读完了；pythonw、有的 Jupyter 没有地方输入
             return
-        print_predictions(classifier, [line.strip()])
+        if not line:
+            return
+        print_predictions(classifier, [line])
 
 
 def main() -> None:

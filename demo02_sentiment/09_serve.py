@@ -35,15 +35,14 @@ C# 和别的语言也一样：
 网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
 """
 
-from course.cli import Parser, at_least, require, run
-from course.inference_api import serve_until_stopped
-
 from pathlib import Path
 
 from backstage.batching import BatchingClassifier
 from backstage.checkpoint import WEIGHTS
 from backstage.classifier import EXPORTED
 from backstage.page_routes import NAME, make_sentiment_app
+from course.cli import Parser, at_least, require, run
+from course.inference_api import serve_until_stopped
 
 PORT = 8000
 # 后两句不是评论：讲课时拿它们试的是商用的情感 API。这里的模型没有学过这样的话，说的数当不得真

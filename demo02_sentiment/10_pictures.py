@@ -17,11 +17,6 @@
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
 """
 
-from course.cli import Parser, run
-from course.columns import add_data_arguments
-from course.files import atomic_write
-from course.fonts import chinese_font
-
 from pathlib import Path
 
 import matplotlib
@@ -34,6 +29,10 @@ from sklearn.metrics import confusion_matrix
 from backstage.checkpoint import WEIGHTS
 from backstage.class_tables import reliability
 from backstage.classifier import EXAMPLE, SentimentClassifier
+from course.cli import Parser, run
+from course.columns import add_data_arguments
+from course.files import atomic_write
+from course.fonts import chinese_font
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt

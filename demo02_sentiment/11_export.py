@@ -26,12 +26,6 @@ BertForSequenceClassification 加分词器和模型卡，任何人一行 pipelin
 Hub 的网页就是按它显示任务、语言和成绩的。
 """
 
-from course.cli import Parser, require, run
-from course.columns import add_data_arguments
-from course.errors import CourseError
-from course.files import atomic_write
-from course.models import quiet
-
 import copy
 from pathlib import Path
 
@@ -46,6 +40,11 @@ from backstage.checkpoint import TRAIN, WEIGHTS, recorded_data
 from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier
 from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
+from course.cli import Parser, require, run
+from course.columns import add_data_arguments
+from course.errors import CourseError
+from course.files import atomic_write
+from course.models import quiet
 from my_dataset import MyDataset
 from net import DEVICE
 

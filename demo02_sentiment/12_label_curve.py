@@ -27,13 +27,6 @@
 自己的数据，看到的才是你的曲线。
 """
 
-from course import baseline
-from course.cli import Parser, at_least, run
-from course.columns import add_data_arguments
-from course.files import write_json
-from course.models import find_model
-from course.paths import PARAMS
-
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +35,12 @@ from sklearn.metrics import f1_score
 from backstage.checkpoint import check_writable
 from backstage.curves import MIN_STEPS, cells, draw, finetuned, read_notes
 from backstage.probe import C, frozen_features, linear_head, random_model, subset
+from course import baseline
+from course.cli import Parser, at_least, run
+from course.columns import add_data_arguments
+from course.files import write_json
+from course.models import find_model
+from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
 

@@ -13,13 +13,6 @@
 看什么：先看比"全猜一类"和 TF-IDF 高多少，再看相邻两行差多少、差得比 ± 大不大。
 """
 
-from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
-from course.columns import DataSource, add_data_arguments
-from course.errors import CourseError
-from course.models import find_model, fingerprint, load_encoder, load_tokenizer
-from course.paths import PARAMS
-
 import json
 import statistics
 import subprocess
@@ -31,6 +24,12 @@ import numpy as np
 
 from backstage.classifier import SentimentClassifier
 from backstage.probe import random_model
+from course.baseline import tfidf_baseline
+from course.cli import Parser, at_least, run
+from course.columns import DataSource, add_data_arguments
+from course.errors import CourseError
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer
+from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
 

@@ -22,11 +22,6 @@
 环境变量 ACCELERATE_MIXED_PRECISION=bf16（或 accelerate launch --mixed_precision bf16），代码不用改
 """
 
-from course.cli import require, run
-from course.errors import CourseError
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
-
 from contextlib import nullcontext
 from functools import partial
 
@@ -47,6 +42,10 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
+from course.cli import require, run
+from course.errors import CourseError
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
 from my_dataset import MyDataset, collate_fn
 from net import DEVICE
 

@@ -29,9 +29,6 @@
 推动加起来正好是结果，重复的好话不会一分功劳都没有。
 """
 
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-
 import itertools
 import random
 import time
@@ -45,6 +42,8 @@ from snownlp import seg
 from backstage.checkpoint import WEIGHTS
 from backstage.classifier import SentimentClassifier
 from backstage.explain import explain
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
 
 REVIEWS = 200
 LONGEST = 300  # 一条最多多少字：太长的评论每种做法都慢

@@ -24,13 +24,6 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
 看什么：多学了八百多万个数，成绩和冻结的却差不多，为什么？见 demo02_sentiment/README.md 的消融。
 """
 
-from course.accumulation import Accumulation
-from course.cli import above, at_least, run
-from course.encoding import encode, has_bf16
-from course.feature_cache import FeatureDataset, keep_batch
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
-
 from functools import partial
 
 import torch
@@ -53,6 +46,12 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
+from course.accumulation import Accumulation
+from course.cli import above, at_least, run
+from course.encoding import encode, has_bf16
+from course.feature_cache import FeatureDataset, keep_batch
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
 from my_dataset import MyDataset, class_weights, collate_fn
 from net import DEVICE
 

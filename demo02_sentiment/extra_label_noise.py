@@ -30,14 +30,13 @@
 它说明什么，见 demo02_sentiment/README.md 的"标签本身错了多少"。
 """
 
-from course.cli import Parser, run
-from course.errors import CourseError
-from course.models import find_model
-
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from backstage.probe import frozen_features, linear_head
+from course.cli import Parser, run
+from course.errors import CourseError
+from course.models import find_model
 from my_dataset import MyDataset
 from net import MODEL
 

@@ -19,11 +19,6 @@
 看什么：Ray 打印的进度里，读、算、写三步同时在走，后一步不等前一步做完
 """
 
-from course.cli import Parser, at_least, require, run
-from course.errors import CourseError
-from course.files import atomic_write
-from course.table_files import cell
-
 import os
 from pathlib import Path
 
@@ -33,6 +28,10 @@ from pyarrow import parquet
 from backstage.checkpoint import WEIGHTS
 from backstage.classifier import SentimentClassifier
 from backstage.predict_file import CHUNK
+from course.cli import Parser, at_least, require, run
+from course.errors import CourseError
+from course.files import atomic_write
+from course.table_files import cell
 
 WORKERS = 2  # 几个 actor：CPU 上一个核一个，显卡一张一个
 

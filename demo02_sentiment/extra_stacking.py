@@ -17,17 +17,16 @@
 它不用你挑。最后一列：标签少它信 BERT，标签多了 TF-IDF 的分量就上来了。
 """
 
-from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-from course.models import find_model
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from backstage.curves import mean_and_spread
 from backstage.probe import frozen_features, linear_head, subset
+from course.baseline import tfidf_baseline
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+from course.models import find_model
 from my_dataset import MyDataset
 from net import MODEL
 

@@ -31,11 +31,6 @@
 看什么：Trainer 打印的 loss 是最近 20 批的平均，extra_finetune.py 打印的是那一批的，所以两边的数不同
 """
 
-from course.cli import require, run
-from course.encoding import has_bf16
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
-
 from functools import partial
 
 import torch
@@ -55,6 +50,10 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
+from course.cli import require, run
+from course.encoding import has_bf16
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import DEVICE
 

@@ -14,13 +14,13 @@
       …
 """
 
+import torch
+from torch.utils.data import Dataset
+
 from course.cli import Parser, run
 from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
 from course.reviews import open_reviews
-
-import torch
-from torch.utils.data import Dataset
 
 DATA = None  # None = 自带的评论；也可以是文件夹或表格文件的路径，见 02_load_dataset.py
 MAX_LENGTH = 500  # 一条评论编码后最多多少个 token，超出的截断；BERT 的上限是 512

@@ -18,14 +18,14 @@
     logits             (2, 2)
 """
 
-from course.cli import Parser, run
-from course.models import find_model, load_encoder, load_tokenizer
-from course.sorted_batches import mean_vector
-
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from course.cli import Parser, run
+from course.models import find_model, load_encoder, load_tokenizer
+from course.sorted_batches import mean_vector
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
 

@@ -23,13 +23,6 @@
 让 BERT 也跟着学，见 extra_finetune.py：同一个循环，多几行。
 """
 
-from course.cli import run
-from course.encoding import half
-from course.errors import CourseError
-from course.feature_cache import FeatureDataset, cached_features, keep_batch
-from course.models import find_model, load_tokenizer
-from course.paths import PARAMS
-
 from functools import partial
 
 import torch
@@ -40,6 +33,12 @@ from transformers import PreTrainedTokenizerBase
 
 from backstage.checkpoint import Checkpoints, check_writable, describe
 from backstage.training import accuracy, count_batches, make_parser
+from course.cli import run
+from course.encoding import half
+from course.errors import CourseError
+from course.feature_cache import FeatureDataset, cached_features, keep_batch
+from course.models import find_model, load_tokenizer
+from course.paths import PARAMS
 from my_dataset import MyDataset, class_weights, collate_fn
 from net import DEVICE, Model
 

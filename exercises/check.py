@@ -18,10 +18,6 @@
     对 1，不对 1，没做 1
 """
 
-from course.cli import Parser, above, run
-from course.errors import CourseError
-from course.paths import command
-
 import ast
 import multiprocessing
 import re
@@ -36,6 +32,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from judging import Exercise, Unsolved, Wrong
+
+from course.cli import Parser, above, forgive_missing_characters, run
+from course.errors import CourseError
+from course.paths import command
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = "exercises/check.py"
@@ -238,7 +238,7 @@ def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict | None, bool]]:
 def work(send: Connection, jobs: list[Job]) -> None:
     """另一个进程里做的事：判题，每一步都告诉父进程"""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C 由父进程来管
-    sys.stdout.reconfigure(errors="replace")
+    forgive_missing_characters(sys.stdout)
     for step in steps(jobs):
         sys.stdout.flush()
         send.send(step)

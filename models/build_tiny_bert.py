@@ -20,10 +20,6 @@
     → models/tiny-bert-chinese
 """
 
-from course.cli import run
-from course.errors import CourseError
-from course.files import atomic_write
-
 import hashlib
 import importlib.util
 import itertools
@@ -41,6 +37,9 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tqdm import tqdm
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from course.cli import run
+from course.errors import CourseError
+from course.files import atomic_write
 from training import BF16, Training, make_parser, pretraining_text, replace_model
 
 VOCAB_MD5 = "3b5b76c4aef48ecf8cb3abaafe960f09"  # bert-base-chinese 的字典，21,128 项

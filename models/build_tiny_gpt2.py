@@ -20,12 +20,6 @@
     今天，国务院总理｜、中央政治局委员、中央军委员、国务院副总理李长李瑞环、张振东、李岚清等等会见了会议。
 """
 
-from course.cli import run
-from course.errors import CourseError
-from course.models import load_tokenizer
-from course.paths import MODELS, command
-from course.text_models import GenerationParameters, Generator
-
 import itertools
 import math
 import random
@@ -39,6 +33,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import BertTokenizer, GPT2Config, GPT2LMHeadModel
 
+from course.cli import run
+from course.errors import CourseError
+from course.models import load_tokenizer
+from course.paths import MODELS, command
+from course.text_models import GenerationParameters, Generator
 from training import BF16, Training, make_parser, pretraining_text, replace_model
 
 SEED = 0

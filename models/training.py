@@ -3,12 +3,6 @@
 见 build_tiny_bert.py、build_tiny_gpt2.py。
 """
 
-from course.cli import Parser, above
-from course.encoding import has_bf16
-from course.files import atomic_write
-from course.paths import DATA, MODELS
-from course.reviews import make_data
-
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +12,12 @@ from pathlib import Path
 import torch
 from torch import nn
 from tqdm import tqdm
+
+from course.cli import Parser, above
+from course.encoding import has_bf16
+from course.files import atomic_write
+from course.paths import DATA, MODELS
+from course.reviews import make_data
 
 # 没有 bf16 单元的处理器（多数笔记本）上，bf16 的乘法比 fp32 慢三十倍
 BF16 = has_bf16(torch.device("cpu"))

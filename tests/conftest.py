@@ -7,7 +7,6 @@ are never touched.
 
 import csv
 import functools
-import gc
 import importlib.util
 import json
 import os
@@ -25,16 +24,15 @@ from types import ModuleType
 # they bring. Set before torch is imported; the scripts that the tests start inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from course.files import write_json
-from course.models import load_tokenizer
-from course.paths import ROOT
-
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
 from backstage.checkpoint import describe, save_weights
 from build_reviews import build_splits
+from course.files import write_json
+from course.models import load_tokenizer
+from course.paths import ROOT
 from my_dataset import MyDataset
 from net import DEVICE, Model
 
@@ -128,8 +126,6 @@ def run_here(monkeypatch, capsys, script: str, *args: object) -> tuple[object, s
         runpy.run_path(str(ROOT / script), run_name="__main__")
     except SystemExit as stop:
         code = stop.code
-    finally:
-        gc.unfreeze()  # course.cli.run freezes at the end of a script, but this process goes on
     printed = capsys.readouterr()
     return code, printed.out + printed.err + str(code)
 

@@ -1,7 +1,5 @@
 """For the tests of lesson 1: run scripts that reach only 127.0.0.1, and a server that misbehaves"""
 
-from course.paths import ROOT
-
 import os
 import subprocess
 import threading
@@ -12,6 +10,8 @@ from pathlib import Path
 import torch
 from conftest import TINY, environment, run_python
 from transformers import GPT2Config, GPT2LMHeadModel
+
+from course.paths import ROOT
 
 TOKEN = "hf_ThisIsTheSecretOfTheTests0123456789"  # must never be seen in any output
 

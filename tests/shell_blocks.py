@@ -1,12 +1,12 @@
 """The shell blocks of the documents: where they stand, for which shell, and their commands"""
 
-from course.paths import ROOT
-
 import re
 import shlex
 from dataclasses import dataclass, field
 
 from test_house import tracked
+
+from course.paths import ROOT
 
 FENCE = re.compile(r"^( *)```([\w+-]*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`(python3? [^`\n]+)`(?!`)")

@@ -1,9 +1,5 @@
 """Every failure of a request becomes one Chinese sentence with a next step; no token is shown"""
 
-from course.errors import CourseError
-from course.network import unreachable
-from course.paths import ROOT
-
 import json
 import re
 import runpy
@@ -18,6 +14,9 @@ from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
 from shown import assert_shown
 
 from api_client import MAX_WAIT, RETRIES, clip, read_token
+from course.errors import CourseError
+from course.network import unreachable
+from course.paths import ROOT
 
 LESSONS = "demo01_hf_basics"
 JSON = {"Content-Type": "application/json"}

@@ -5,10 +5,6 @@ The clients: huggingface_hub, openai, and @huggingface/inference in node. The la
 COURSE_NODE; without it those rows are skipped.
 """
 
-from course.inference_api import make_app, serving
-from course.paths import ROOT
-from course.text_models import Classifier, GenerationParameters, Generator
-
 import json
 import os
 import re
@@ -21,6 +17,10 @@ from conftest import SMALL, make_bert
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import make_gpt2
+
+from course.inference_api import make_app, serving
+from course.paths import ROOT
+from course.text_models import Classifier, GenerationParameters, Generator
 
 PROMPT = "你好，我是一款语言模型，"
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"

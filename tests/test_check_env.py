@@ -1,7 +1,5 @@
 """The doctor: healthy, bare, broken, with a card, behind a dead proxy; a token is never shown"""
 
-from course.paths import ROOT
-
 import ast
 import os
 import re
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, run_script
+
+from course.paths import ROOT
 
 SCRIPT = "demo01_hf_basics/00_check_env.py"
 MACHINERY = "demo01_hf_basics/env_checks.py"
@@ -59,9 +59,7 @@ def check(repo: Path, python: str = sys.executable, **env: str) -> subprocess.Co
 
 
 def test_a_healthy_machine_without_network(repo):
-    start = time.monotonic()
     done = run_script(repo, SCRIPT)
-    assert time.monotonic() - start < 30  # loaded machines; alone it takes three seconds
     assert done.returncode == 0 and done.stderr == ""
     out = done.stdout
     assert f"[OK] Python {sys.version.split()[0]}：{sys.executable}" in out

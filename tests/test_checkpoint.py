@@ -1,10 +1,5 @@
 """params/: what is written is read back, another data set is refused, old folders say so"""
 
-from course.errors import CourseError
-from course.files import file_sha256, only_one
-from course.paths import portable
-from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
-
 import json
 import shutil
 
@@ -22,6 +17,10 @@ from backstage.checkpoint import (
     save_weights,
 )
 from backstage.tuning import TunableModel
+from course.errors import CourseError
+from course.files import file_sha256, only_one
+from course.paths import portable
+from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
 from net import DEVICE, Model
 
 

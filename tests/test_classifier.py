@@ -1,15 +1,14 @@
 """The one path of probabilities: against plain transformers, one by one and batched"""
 
-from course.errors import InputError
-from course.models import load_tokenizer
-from course.reviews import load_reviews, to_splits
-
 import pytest
 import torch
 from transformers import BertModel
 
 from backstage.classifier import SentimentClassifier
 from backstage.explain import explain
+from course.errors import InputError
+from course.models import load_tokenizer
+from course.reviews import load_reviews, to_splits
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,6 @@
 """The ground floor: error sentences, flags, atomic writes, commands that can be copied"""
 
-from course.cli import Parser, above, at_least, run
-from course.errors import CourseError
-from course.files import atomic_write, read_json, write_json
-from course.paths import ROOT, command
-
 import argparse
-import gc
 import os
 import shutil
 import subprocess
@@ -15,6 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import environment, run_python
+
+from course.cli import Parser, above, at_least, run
+from course.errors import CourseError
+from course.files import atomic_write, read_json, write_json
+from course.paths import ROOT, command
 
 
 def names(folder: Path) -> list[str]:
@@ -114,20 +114,6 @@ def test_atomic_write_keeps_the_old_file_when_writing_fails(tmp_path):
     assert names(tmp_path) == ["file.txt"]
 
 
-def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_not(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / f".folder.{dead.pid}.course.tmp").mkdir()
-    (tmp_path / f".a.txt.{dead.pid}.course.tmp").touch()
-    kept = [f".b.{os.getppid()}.course.tmp", f".c.{dead.pid}.tmp", "course.tmp"]
-    for name in kept:
-        (tmp_path / name).touch()
-    (tmp_path / f".x.{os.getpid()}.course.tmp").mkdir()  # of an earlier process of our number
-    with atomic_write(tmp_path / "x") as temporary:
-        temporary.touch()
-    assert names(tmp_path) == sorted([*kept, "x"])
-
-
 def test_atomic_write_reaches_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     done = []
     real = {name: getattr(os, name) for name in ("fsync", "replace")}
@@ -221,7 +207,46 @@ print(sorted(late & set(sys.modules)))
 
 
 def test_python_does_not_look_through_every_object_before_it_leaves():
-    run(lambda: None)
-    frozen = gc.get_freeze_count()
-    gc.unfreeze()  # this process goes on
-    assert frozen > 10_000
+    """That takes a second after `import torch`; IDLE and Jupyter go on: nothing is frozen there"""
+    code = """
+import atexit, gc
+from course.cli import run
+run(lambda: None)
+running = gc.get_freeze_count()
+atexit._run_exitfuncs()
+print(running, gc.get_freeze_count() > 10_000)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "0 True\n", done.stderr
+
+
+@pytest.mark.parametrize("stream", ["Console()", "None"])
+def test_a_console_that_is_no_terminal(repo, stream):
+    """IDLE's and Jupyter's stdout is a TextIOBase without reconfigure; under pythonw it is None"""
+    code = f"""
+import io, runpy, sys
+
+class Console(io.TextIOBase):
+    encoding = "utf-8"
+    write = sys.__stdout__.write
+
+sys.stdin = sys.stdout = sys.stderr = {stream}
+for script in sys.argv[1:]:
+    sys.argv, sys.path[0] = [script], script.rpartition("/")[0]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as stop:
+        assert not stop.code, (script, stop.code)
+sys.__stdout__.write("the end")
+"""
+    scripts = ["demo01_hf_basics/00_check_env.py", "demo02_sentiment/01_tokenizer.py"]
+    done = run_python(["-c", code, *scripts], repo, environment(repo), warm=False)
+    assert done.returncode == 0 and done.stdout.endswith("the end"), done.stderr
+    assert ("8024, 102]" in done.stdout) == (stream != "None")
+
+
+def test_an_old_python_is_refused_in_a_sentence():
+    code = "import sys; sys.version_info = (3, 10, 13); import course.cli"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "要 Python 3.11 以上" in done.stderr
+    assert "下一步：" in done.stderr and "Traceback" not in done.stderr

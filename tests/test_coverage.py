@@ -4,8 +4,6 @@ An item whose explanation is rewritten needs its phrase in the list changed with
 explanation is lost fails here.
 """
 
-from course.paths import ROOT
-
 import csv
 import io
 import re
@@ -14,6 +12,8 @@ from collections import Counter
 from functools import cache
 
 import pytest
+
+from course.paths import ROOT
 
 WANTED = [f"1.{i}" for i in range(1, 73)] + [f"2.{i}" for i in range(1, 81)]
 

@@ -1,9 +1,9 @@
 """Data folders: what we saved is compared with its SHA-256, what others saved is validated"""
 
+import pytest
+
 from course.dataset_folder import SUMS, open_folder
 from course.reviews import LABEL_NAMES, save, to_dataset, to_splits
-
-import pytest
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Lessons 03 to 06 of demo01: what they promise at the top is what they print"""
 
-from course.paths import ROOT
-
 import pytest
 from conftest import run_here, run_script
 from loopback_tools import run_loopback
 from shown import assert_shown, promised
+
+from course.paths import ROOT
 
 GENERATE = "demo01_hf_basics/04_generate_text.py"
 CLASSIFY = "demo01_hf_basics/06_classify_text.py"

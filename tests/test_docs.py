@@ -1,7 +1,5 @@
 """docs/: the pages are in the index, the pictures are shown, small, and what the script draws"""
 
-from course.paths import ROOT
-
 import re
 import warnings
 
@@ -10,6 +8,8 @@ import numpy as np
 import pytest
 from conftest import run_here
 from matplotlib import image
+
+from course.paths import ROOT
 
 DOCS = ROOT / "docs"
 PICTURES = sorted((DOCS / "pictures").glob("*.png"))

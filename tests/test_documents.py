@@ -4,8 +4,6 @@ A new kind of command fails test_every_command_fits_a_class until CLASSES knows 
 runs or checks it. A block that shows output, not commands, is tagged ```text.
 """
 
-from course.paths import ROOT
-
 import argparse
 import ast
 import io
@@ -26,6 +24,8 @@ from packaging.requirements import Requirement
 from pip._internal.commands import create_command
 from shell_blocks import BLOCKS, COMMANDS, INLINE_COMMANDS, NO_SHELL, SHELLS, Command
 from standin_hub import StandIn
+
+from course.paths import ROOT
 
 CLASSES = {
     "pip": r"(?:python3? -m )?pip3? (?:install|download|config|cache|list|show|--version)\b",

@@ -1,18 +1,5 @@
 """Downloads from a stand-in Hub on 127.0.0.1: the real client, and the faults of a real network"""
 
-from course import hub as hub_module
-from course import models
-from course.errors import CourseError
-from course.hub import (
-    LIST_SECONDS,
-    PROBE_SECONDS,
-    download_model,
-    download_reviews,
-    make_source,
-    name_for_cache_dir,
-)
-from course.models import find_model
-
 import shutil
 import subprocess
 import sys
@@ -34,6 +21,18 @@ from standin_hub import (
     reviews_repo,
 )
 
+from course import hub as hub_module
+from course import models
+from course.errors import CourseError
+from course.hub import (
+    LIST_SECONDS,
+    PROBE_SECONDS,
+    download_model,
+    download_reviews,
+    make_source,
+    name_for_cache_dir,
+)
+from course.models import find_model
 from folder_tour import tour
 
 

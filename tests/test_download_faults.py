@@ -5,14 +5,6 @@ tests/test_download.py.
 """
 # ruff: noqa: F811  (fixtures of another file)
 
-from course import download
-from course.cli import Parser
-from course.errors import CourseError
-from course.hub import Obtained, add_arguments, download_model, download_reviews, obtain_model
-from course.models import cache_folder, find_model
-from course.network import without_password
-from course.paths import ROOT
-
 import json
 import os
 import shutil
@@ -30,6 +22,14 @@ from loopback_tools import Rude, loopback_environment
 from safetensors.torch import save_file
 from standin_hub import COMMIT, GPT, REVIEWS, StandIn, etag, reviews_repo
 from test_download import folders, gpt2_files, hub, parquet_files, repos, source  # noqa: F401
+
+from course import download
+from course.cli import Parser
+from course.errors import CourseError
+from course.hub import Obtained, add_arguments, download_model, download_reviews, obtain_model
+from course.models import cache_folder, find_model
+from course.network import without_password
+from course.paths import ROOT
 
 NEXT = "fedcba9876543210fedcba9876543210fedcba98"
 SECRET = "ThisMustNeverBeSeen0123456789"

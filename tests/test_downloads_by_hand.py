@@ -1,9 +1,5 @@
 """The commands that models/README.md and data/README.md give: the real tools, the stand-in Hub"""
 
-from course import models
-from course.models import find_model, load_tokenizer
-from course.paths import ROOT
-
 import re
 import shlex
 import shutil
@@ -15,6 +11,10 @@ import pytest
 from datasets import load_from_disk
 from loopback_tools import loopback_environment
 from standin_hub import BERT, GPT, REVIEWS, StandIn, folder_bytes, gpt2_repo, only_bin, reviews_repo
+
+from course import models
+from course.models import find_model, load_tokenizer
+from course.paths import ROOT
 
 
 def blocks(readme: str, language: str = "") -> list[str]:

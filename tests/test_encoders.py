@@ -1,12 +1,5 @@
 """Other encoders through the one door `--model`: every architecture is equal to padding by hand"""
 
-from course import encoding, packed_bert, sorted_batches
-from course.accumulation import Accumulation
-from course.errors import CourseError, is_out_of_memory
-from course.feature_cache import cache_key
-from course.models import ENCODERS, load_encoder, load_tokenizer
-from course.paths import ROOT
-
 import functools
 import json
 import re
@@ -32,6 +25,12 @@ from transformers import (
 
 from backstage.classifier import SentimentClassifier
 from backstage.tuning import TunableModel
+from course import encoding, packed_bert, sorted_batches
+from course.accumulation import Accumulation
+from course.errors import CourseError, is_out_of_memory
+from course.feature_cache import cache_key
+from course.models import ENCODERS, load_encoder, load_tokenizer
+from course.paths import ROOT
 
 POSITIVE = ["房间很干净，下次还来", "very clean room, will come again", "味道好极了", "great value"]
 NEGATIVE = ["太差了，再也不来", "dirty and noisy, never again", "等了一个小时", "broken on arrival"]

@@ -1,8 +1,5 @@
 """The exercises: unsolved ones say so, the answers pass, the usual mistakes are named"""
 
-from course.errors import CourseError
-from course.paths import ROOT
-
 import ast
 import re
 import shutil
@@ -10,6 +7,9 @@ import shutil
 import pytest
 from conftest import run_script
 from shown import assert_shown
+
+from course.errors import CourseError
+from course.paths import ROOT
 
 EXERCISES = ROOT / "exercises"
 FILES = sorted(

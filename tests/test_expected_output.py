@@ -5,8 +5,6 @@ What differs from machine to machine (seconds, ports, rounding errors) is not co
 the lesson runs on small data, no number is.
 """
 
-from course.paths import ROOT
-
 import ast
 import re
 import shutil
@@ -21,6 +19,8 @@ import pytest
 from conftest import environment, run_python, run_script
 from loopback_tools import loopback_environment
 from shell_blocks import BLOCKS
+
+from course.paths import ROOT
 
 FOLDERS = ("demo01_hf_basics", "demo02_sentiment", "data", "models", "docs/tools")
 SERVER_SECONDS = 60  # a server that has not printed everything by then never will

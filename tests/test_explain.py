@@ -1,8 +1,5 @@
 """The explanation of one sentence: Shapley values, against their definition and against captum"""
 
-from course.errors import InputError
-from course.models import fingerprint, load_tokenizer
-
 import itertools
 import json
 import math
@@ -16,6 +13,8 @@ from conftest import ROOT, TINY, run_script
 import extra_explain
 from backstage.classifier import SentimentClassifier
 from backstage.explain import MAX_PIECES, MIN_PIECES, explain, orders_of
+from course.errors import InputError
+from course.models import fingerprint, load_tokenizer
 from net import Model
 
 

@@ -1,9 +1,5 @@
 """11_export.py: the folder, read by transformers alone, says what 08_predict.py says"""
 
-from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
-from course.text_models import Classifier
-
 import importlib.util
 import json
 import os
@@ -21,6 +17,9 @@ from transformers import AutoConfig, AutoTokenizer, pipeline
 from backstage.classifier import SentimentClassifier
 from backstage.model_card import write_card
 from backstage.onnx_model import INPUTS, PACKAGES
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
+from course.text_models import Classifier
 
 EXPORT = "demo02_sentiment/11_export.py"
 check_out, compare = lesson("11_export").check_out, lesson("11_export").compare

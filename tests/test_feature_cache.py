@@ -1,10 +1,5 @@
 """Cached features: read the second time, never from a damaged file, under a key that covers all"""
 
-from course import feature_cache
-from course.feature_cache import cached_features, meaning
-from course.models import load_encoder, load_tokenizer
-from course.paths import ROOT
-
 import copy
 import shutil
 import sys
@@ -13,6 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from transformers import BertTokenizer
+
+from course import feature_cache
+from course.feature_cache import cached_features, meaning
+from course.models import load_encoder, load_tokenizer
+from course.paths import ROOT
 
 
 @pytest.fixture(scope="module")

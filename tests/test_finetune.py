@@ -1,8 +1,5 @@
 """extra_finetune.py: the chosen layers learn and no other, 07_evaluate.py reads what it saved"""
 
-from course.paths import ROOT
-from course.reviews import load_reviews, to_splits
-
 import copy
 import difflib
 import itertools
@@ -16,6 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from backstage.tuning import LengthBatches, TunableModel
+from course.paths import ROOT
+from course.reviews import load_reviews, to_splits
 from net import DEVICE
 
 FINETUNE = "demo02_sentiment/extra_finetune.py"

@@ -1,7 +1,5 @@
 """Rules of the house: imports run one way, code is formatted, the READMEs fit the repo"""
 
-from course.paths import ROOT
-
 import ast
 import re
 import subprocess
@@ -11,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from course.paths import ROOT
 
 BACKSTAGE = "demo02_sentiment/backstage"
 ALLOWED = {  # folder → what of ours its files may import
@@ -174,6 +175,18 @@ def test_requirements_are_pinned_and_complete():
                         used.add(distribution.get(top, top))
     assert used <= pinned.keys() | optional
     assert pinned.keys() - {"zhplot", "jieba"} <= used  # of these only the font, the dictionary
+
+
+def test_an_old_python_stops_before_anything_is_downloaded():
+    """pip takes the files of a list before it asks an index: one that is not there stops it"""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    first = Requirement(next(line for line in lines if line and not line.startswith("#")))
+    assert not Path(first.url.removeprefix("file://")).exists()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    oldest = SpecifierSet(project["requires-python"])
+    for version in ("3.9", "3.10", "3.11", "3.14"):
+        refused = first.marker.evaluate({"python_version": version})
+        assert refused != oldest.contains(version), version
 
 
 def test_pyproject_and_the_lock_agree_with_the_requirements():

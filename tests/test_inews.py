@@ -1,9 +1,5 @@
 """prepare_inews.py: pickles that carry code are refused; clean splits that every script takes"""
 
-from course.cleaning import normalize
-from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
-
 import importlib.util
 import pickle
 
@@ -12,6 +8,9 @@ from conftest import run_here
 
 import prepare_inews
 from build_reviews import OVERLAP, windows
+from course.cleaning import normalize
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
 
 INEWS = "data/prepare_inews.py"
 

@@ -1,10 +1,5 @@
 """The learner's own inference API: the protocol, with the real InferenceClient and curl"""
 
-from course import gatekeeper
-from course.gatekeeper import MAX_BYTES
-from course.inference_api import make_app, serving
-from course.text_models import Classifier, Generator, Token
-
 import json
 import os
 import re
@@ -25,6 +20,11 @@ from huggingface_hub.errors import HfHubHTTPError
 from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
 from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
+
+from course import gatekeeper
+from course.gatekeeper import MAX_BYTES
+from course.inference_api import make_app, serving
+from course.text_models import Classifier, Generator, Token
 
 PROMPT = "你好，我是一款语言模型，"
 GPT, BERT = "someone/tiny-gpt", "tiny-bert"

@@ -1,8 +1,5 @@
 """12_label_curve.py: proportional, nested subsets; scores that resume; the printed lead"""
 
-from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
-
 import json
 import re
 
@@ -13,6 +10,8 @@ from matplotlib import image
 
 from backstage.curves import finetuned, read_notes
 from backstage.probe import subset
+from course.baseline import tfidf_baseline
+from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
 CURVE = "demo02_sentiment/12_label_curve.py"

@@ -1,9 +1,5 @@
 """The lessons, run from the repo root and from their own folder, with no arguments needed"""
 
-from course.errors import CourseError
-from course.models import load_tokenizer
-from course.reviews import load_reviews, to_splits
-
 import csv
 import re
 import shutil
@@ -13,6 +9,9 @@ from conftest import TINY, run_here, run_script
 from datasets import load_dataset, load_from_disk
 from shown import assert_shown, promised
 
+from course.errors import CourseError
+from course.models import load_tokenizer
+from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
 

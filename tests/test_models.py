@@ -1,21 +1,5 @@
 """Finding models offline, and what the shipped tiny BERT must be"""
 
-from course import models
-from course.cleaning import normalize
-from course.errors import CourseError
-from course.models import (
-    REAL_MODELS,
-    find_model,
-    fingerprint,
-    licence_of,
-    load_encoder,
-    load_model,
-    load_tokenizer,
-    model_name,
-)
-from course.packed_bert import encode
-from course.paths import ROOT
-
 import copy
 import hashlib
 import json
@@ -35,6 +19,21 @@ from transformers.utils import logging
 
 from build_reviews import windows
 from build_tiny_bert import newspaper_pieces
+from course import models
+from course.cleaning import normalize
+from course.errors import CourseError
+from course.models import (
+    REAL_MODELS,
+    find_model,
+    fingerprint,
+    licence_of,
+    load_encoder,
+    load_model,
+    load_tokenizer,
+    model_name,
+)
+from course.packed_bert import encode
+from course.paths import ROOT
 from training import pretraining_text
 
 

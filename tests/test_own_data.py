@@ -1,10 +1,5 @@
 """A learner's own data: tables and folders of every shape, and the report that is printed first"""
 
-from course.cleaning import normalize
-from course.columns import DataSource, find_columns, label_name, order_of
-from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
-
 import json
 import re
 import shutil
@@ -16,6 +11,11 @@ import pytest
 from conftest import write_csv
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from pyarrow import parquet
+
+from course.cleaning import normalize
+from course.columns import DataSource, find_columns, label_name, order_of
+from course.errors import CourseError
+from course.reviews import load_reviews, to_splits
 
 SIZES = ("train", "validation", "test")
 REVIEWS = [(f"第{i}条评论{'好' * (i % 7)}", i % 2) for i in range(200)]

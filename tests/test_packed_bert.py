@@ -1,10 +1,5 @@
 """The fast pass: equal to the lecture's, whatever the lengths, the batches and the activation"""
 
-from course import packed_bert
-from course.errors import CourseError
-from course.models import load_encoder, load_tokenizer
-from course.packed_bert import encode, make_batches, packed_features, prepare
-
 import copy
 
 import numpy as np
@@ -12,6 +7,11 @@ import pytest
 import torch
 from conftest import lesson
 from transformers.activations import ACT2FN
+
+from course import packed_bert
+from course.errors import CourseError
+from course.models import load_encoder, load_tokenizer
+from course.packed_bert import encode, make_batches, packed_features, prepare
 
 
 @pytest.fixture(scope="module")

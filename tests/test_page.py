@@ -3,9 +3,6 @@
 Needs Chromium, Chrome or Edge and its driver; on Debian: apt-get install chromium chromium-driver
 """
 
-from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
-
 import csv
 import json
 import shutil
@@ -23,6 +20,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from backstage.batching import BatchingClassifier
 from backstage.classifier import SentimentClassifier
 from backstage.page_routes import MAX_FILE, make_sentiment_app
+from course.inference_api import serving
+from course.reviews import load_reviews, to_splits
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (

@@ -1,8 +1,5 @@
 """10_pictures.py: five pictures, no empty boxes, and the calibration figures"""
 
-from course.fonts import chinese_font
-from course.paths import ROOT
-
 import importlib.util
 import shutil
 import sys
@@ -15,6 +12,8 @@ from matplotlib import image
 from matplotlib.ft2font import FT2Font
 
 from backstage.class_tables import reliability
+from course.fonts import chinese_font
+from course.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,5 @@
 """08_predict.py: sentences, a dialogue, files of every kind, interruption, refusals"""
 
-from course.errors import CourseError
-from course.files import file_sha256
-from course.reviews import load_reviews, to_splits
-from course.table_files import encoding_of, read_rows, survey
-
 import csv
 import datetime
 import itertools
@@ -24,6 +19,10 @@ from pyarrow import parquet
 
 from backstage.classifier import EXAMPLE, SentimentClassifier
 from backstage.predict_file import CHUNK, DIGEST, Progress, predict_file, sections
+from course.errors import CourseError
+from course.files import file_sha256
+from course.reviews import load_reviews, to_splits
+from course.table_files import encoding_of, read_rows, survey
 
 PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]

@@ -1,7 +1,5 @@
 """The quizzes: every question is complete, every predicted output is what Python prints"""
 
-from course.paths import ROOT
-
 import contextlib
 import io
 import re
@@ -12,6 +10,8 @@ import sys
 
 import pytest
 from conftest import environment, run_here
+
+from course.paths import ROOT
 
 SCRIPT = "docs/tools/quiz.py"
 QUIZ = runpy.run_path(str(ROOT / SCRIPT), run_name="quiz")

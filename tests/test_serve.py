@@ -1,10 +1,5 @@
 """09_serve.py: the API with the real InferenceClient, batching, page headers, refusals"""
 
-from course.errors import CourseError
-from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
-from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
-
 import io
 import json
 import os
@@ -34,6 +29,10 @@ from backstage.onnx_model import write_onnx
 from backstage.page_routes import MAX_FILE, MAX_ROWS, MAX_TEXTS, make_sentiment_app
 from bench_clients import ask_for
 from bench_common import memory
+from course.errors import CourseError
+from course.gatekeeper import MAX_BYTES, MAX_LARGE, STOPPING
+from course.inference_api import serving
+from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
 

@@ -1,13 +1,12 @@
 """extra_stacking.py: the third model learns from judgements by models that never saw the review"""
 
-from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
-
 import re
 
 import numpy as np
 from conftest import run_here, run_script, write_csv
 
+from course.baseline import tfidf_baseline
+from course.reviews import load_reviews, to_splits
 from extra_stacking import stack
 
 STACKING = "demo02_sentiment/extra_stacking.py"

@@ -3,14 +3,6 @@
 The property tests draw a few cases; HYPOTHESIS_EXAMPLES=20000 draws that many new ones.
 """
 
-from course import long_text, table_binary, table_text
-from course.errors import CourseError
-from course.long_text import opening
-from course.models import load_tokenizer
-from course.paths import ROOT
-from course.table_files import FORMATS, harmless, read_rows, read_stream, survey, write_rows
-from course.table_text import Found
-
 import datetime
 import gzip
 import io
@@ -29,6 +21,14 @@ from conftest import environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+
+from course import long_text, table_binary, table_text
+from course.errors import CourseError
+from course.long_text import opening
+from course.models import load_tokenizer
+from course.paths import ROOT
+from course.table_files import FORMATS, harmless, read_rows, read_stream, survey, write_rows
+from course.table_text import Found
 
 ASKED = int(os.environ.get("HYPOTHESIS_EXAMPLES", 0))
 # the short form draws the same cases every time; a failure prints how to draw it again

@@ -4,8 +4,6 @@ Its teacher is an optional package; a teacher that anybody can imitate stands in
 it never read a review of validation or test: tests/test_models.py.
 """
 
-from course.paths import ROOT
-
 import random
 
 import torch
@@ -13,6 +11,7 @@ from transformers import BertTokenizer
 
 import build_tiny_bert as build
 import training
+from course.paths import ROOT
 
 FOLDER = ROOT / "models" / "tiny-bert-chinese"
 

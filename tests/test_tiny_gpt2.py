@@ -1,13 +1,13 @@
 """What the shipped tiny GPT-2 must be: small, complete, trained, and blind to the exam's reviews"""
 
-from course.paths import ROOT
-
 import runpy
 
 import pytest
 import torch
 from conftest import run_here
 from transformers import AutoTokenizer, GPT2LMHeadModel
+
+from course.paths import ROOT
 
 FOLDER = ROOT / "models" / "tiny-gpt2-chinese"
 

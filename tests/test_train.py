@@ -1,7 +1,5 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
-from course.columns import DataSource
-
 import csv
 import json
 import os
@@ -20,6 +18,7 @@ from conftest import environment, load, read_log, run_here, run_script, write_cs
 from sklearn.utils.class_weight import compute_class_weight
 
 from backstage.checkpoint import RESUME, Checkpoints
+from course.columns import DataSource
 from my_dataset import MyDataset, class_weights
 
 TRAIN = "demo02_sentiment/train.py"
@@ -208,7 +207,6 @@ def test_a_new_training_leaves_nothing_of_the_one_before(
     monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
 ):
     params = shutil.copytree(trained, tmp_path / "params")
-    (params / ".best.pth.4000000.course.tmp").write_bytes(b"of a process that was killed")
     with monkeypatch.context() as interruption:
         interruption.setattr(Checkpoints, "report", lambda self: 1 / 0)  # dies before log and curve
         with pytest.raises(ZeroDivisionError):

@@ -4,8 +4,6 @@ and in two; a killed process ends the others
 fp32 on both sides and no dropout: dropout draws other random numbers in each of them.
 """
 
-from course import accumulation
-
 import re
 import threading
 
@@ -14,6 +12,8 @@ import torch
 from conftest import SMALL, load, make_bert, read_log, run_here, run_script
 from launching import TORCHRUN, children, launch
 from test_expected_output import not_printed, promised
+
+from course import accumulation
 
 pytest.importorskip("accelerate", reason="pip install accelerate")
 

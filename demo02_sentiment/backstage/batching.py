@@ -1,10 +1,5 @@
 """不是一课：同时来的请求凑成一批一起算，09_serve.py 用"""
 
-from course.errors import CourseError, InputError
-from course.gatekeeper import LEFT
-from course.packed_bert import BATCH_TOKENS
-from course.paths import command
-
 import itertools
 import queue
 import threading
@@ -17,6 +12,10 @@ import torch
 
 from backstage.classifier import TOLERANCE, SentimentClassifier, readable
 from backstage.onnx_model import FILE, OnnxModel
+from course.errors import CourseError, InputError
+from course.gatekeeper import LEFT
+from course.packed_bert import BATCH_TOKENS
+from course.paths import command
 
 CHECKED = ["很好", "等了一个小时才上菜，鱼还是凉的。" * 5]  # 换引擎之前，两个引擎都算一遍
 

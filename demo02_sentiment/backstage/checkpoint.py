@@ -7,14 +7,6 @@ best.pth 和 run.json 是一对，换它们分三步：新的权重先写成 bes
 挑出和它配对的那一个：不是旧的一对，就是新的一对。
 """
 
-from course.columns import DataSource
-from course.encoding import POOLINGS
-from course.errors import CourseError
-from course.files import atomic_write, only_one, read_json, remove, rename, write_json
-from course.fonts import chinese_font
-from course.models import find_model, fingerprint, load_tokenizer
-from course.paths import PARAMS, command, portable
-
 import hashlib
 import io
 import math
@@ -26,6 +18,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from course.columns import DataSource
+from course.encoding import POOLINGS
+from course.errors import CourseError
+from course.files import atomic_write, only_one, read_json, remove, rename, write_json
+from course.fonts import chinese_font
+from course.models import find_model, fingerprint, load_tokenizer
+from course.paths import PARAMS, command, portable
 from my_dataset import MyDataset
 from net import DEVICE, Model
 

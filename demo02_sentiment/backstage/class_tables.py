@@ -1,15 +1,13 @@
-"""不是一课：07_evaluate.py 打印的两张表，每一类的成绩和混淆矩阵，两类、二十类都对得齐、看得清"""
-
-import math
-import unicodedata
+"""不是一课：07_evaluate.py 打印的成绩（每一类的、混淆矩阵、两个模型谁好），10_pictures.py 的校准"""
 
 import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn.metrics import classification_report, confusion_matrix
 
 UNEVEN = 1.5  # 最多的一类是最少的几倍，就算条数悬殊
-NAMED = 3  # 几类以内，混淆矩阵的列写名字；再多写编号
 WHOLE = 12  # 几类以内打印整个混淆矩阵；再多，只打印最常见的错
 WORST = 10  # 最常见的错打印几种
-LONGEST = 24  # 名字最多占多宽，再长就截断
 BINS = 10  # 校准图把概率分成几档
 
 
@@ -19,76 +17,45 @@ def is_uneven(labels: np.ndarray, classes: int) -> bool:
     return classes > 2 or counts.max() > UNEVEN * counts.min()
 
 
-def width(text: str) -> int:
-    """在终端里占几格：汉字和全角的标点占两格"""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def print_table(table: pd.DataFrame, **how) -> None:
+    """按终端里的宽度对齐：一个汉字占两格"""
+    with pd.option_context("display.unicode.east_asian_width", True):
+        print(table.to_string(na_rep="", **how))
 
 
-def pad(text: str, size: int) -> str:
-    """右边补空格到 size 格，太长的截断"""
-    while width(text) > size:
-        text = text.rstrip("…")[:-1] + "…"
-    return text + " " * (size - width(text))
+def print_report(labels: np.ndarray, predicted: np.ndarray, names: list[str]) -> None:
+    """每一类的成绩、全部的精度、两种平均；labels、predicted (N,)"""
+    classes = list(range(len(names)))
+    report = classification_report(
+        labels, predicted, labels=classes, target_names=names, output_dict=True, zero_division=0
+    )
+    report["accuracy"] = {"f1-score": report["accuracy"], "support": len(labels)}
+    print()
+    whole = {"support": "{:.0f}".format}
+    print_table(pd.DataFrame(report).T, float_format="{:.3f}".format, formatters=whole)
 
 
-def numbered(names: list[str]) -> list[str]:
-    """["0 负向", …]：每一类的编号和名字，补齐到一样宽"""
-    rows = [f"{i:>{len(str(len(names) - 1))}} {name}" for i, name in enumerate(names)]
-    size = min(LONGEST, max(map(width, rows)))
-    return [pad(row, size) for row in rows]
-
-
-def print_report(
-    names: list[str],
-    precision: np.ndarray,
-    recall: np.ndarray,
-    f1: np.ndarray,
-    support: np.ndarray,
-    accuracy: float,
-) -> None:
-    """每一类的成绩，各个数组都是 (类别数,)；最后是全部的精度和两种平均"""
-    rows = dict(zip(names, zip(precision, recall, f1, strict=True), strict=True))
-    rows["macro avg"] = tuple(np.mean(column) for column in (precision, recall, f1))
-    weights = support / support.sum()
-    rows["weighted avg"] = tuple((column * weights).sum() for column in (precision, recall, f1))
-    size = min(LONGEST, max(map(width, rows)))
-    counts = [*support, support.sum(), support.sum()]
-    print(f"\n  {' ' * size}  precision    recall        f1   support")
-    for i, (name, count) in enumerate(zip(rows, counts, strict=True)):
-        if i == len(names):
-            print(f"\n  {pad('accuracy', size)}  {accuracy:>29.3f}{support.sum():>10}")
-        scores = "".join(f"{score:>10.3f}" for score in rows[name])
-        print(f"  {pad(name, size)} {scores}{count:>10}")
-
-
-def print_confusion(counts: np.ndarray, names: list[str]) -> None:
-    """混淆矩阵 (类别数, 类别数)；类别太多时只列最常见的错"""
+def print_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str]) -> None:
+    """混淆矩阵；类别太多时只列最常见的错；labels、predicted (N,)"""
+    counts = confusion_matrix(labels, predicted, labels=range(len(names)))
     if len(names) <= WHOLE:
         print("\n混淆矩阵（行是真标签，列是模型说的）：")
-        rows = [f"{name}" for name in names] if len(names) <= NAMED else numbered(names)
-        heads = names if len(names) <= NAMED else [str(i) for i in range(len(names))]
-        size = max(map(width, rows))
-        cell = max(6, *(width(head) + 2 for head in heads), len(str(counts.max())) + 2)
-        print(f"  {' ' * size}" + "".join(" " * (cell - width(head)) + head for head in heads))
-        for row, line in zip(rows, counts, strict=True):
-            print(f"  {pad(row, size)}" + "".join(f"{n:>{cell}}" for n in line))
-    if len(names) > NAMED:
-        wrong = counts * (1 - np.eye(len(names), dtype=int))
+        print_table(pd.DataFrame(counts, names, names))
+    if len(names) > 2:
+        wrong = pd.DataFrame(counts * (1 - np.eye(len(names), dtype=int)), names, names).stack()
         print("\n最常见的错（占这一类的多少）：")
-        for cell in np.argsort(-wrong, axis=None, kind="stable")[:WORST]:
-            i, j = divmod(int(cell), len(names))
-            if wrong[i, j]:
-                share = wrong[i, j] / counts[i].sum()
-                print(f"  {wrong[i, j]:>5} 条（{share:.0%}）  真 {names[i]}，说成 {names[j]}")
+        for (true, said), count in wrong[wrong > 0].nlargest(WORST).items():
+            share = count / counts[names.index(true)].sum()
+            print(f"  {count:>5} 条（{share:.0%}）  真 {true}，说成 {said}")
 
 
 def print_pair(ours: np.ndarray, theirs: np.ndarray) -> None:
     """两种做法考同样的题，各题答对没有 (N,)：只有一边答对的各几条，差得这么多是不是碰巧
 
-    McNemar 检验（1947）：不分高下时，只有一边答对的题，两边该各占一半，像抛硬币。
+    McNemar 检验（1947），精确的：不分高下时，只有一边答对的题，两边该各占一半，像抛硬币。
     """
     one, other = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
-    chance = math.erfc(abs(one - other) / math.sqrt(2 * (one + other))) if one + other else 1.0
+    chance = binomtest(one, one + other).pvalue if one + other else 1.0
     often = f"也有 {chance:.0%}" if chance >= 0.01 else "只有不到 1%"
     print(
         f"  同样的题，只有 TF-IDF 答对的 {one} 条，只有 BERT 答对的 {other} 条："

@@ -4,11 +4,6 @@
 算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
 """
 
-from course.encoding import encode, prepare
-from course.errors import CourseError, InputError
-from course.feature_cache import cached_features
-from course.long_text import opening
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +11,10 @@ import numpy as np
 import torch
 
 from backstage.checkpoint import TRAIN, load_trained, same_data
+from course.encoding import encode, prepare
+from course.errors import CourseError, InputError
+from course.feature_cache import cached_features
+from course.long_text import opening
 from my_dataset import MyDataset
 
 EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边

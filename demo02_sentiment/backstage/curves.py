@@ -1,10 +1,5 @@
 """不是一课：12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
 
-from course.encoding import encode, has_bf16
-from course.files import atomic_write, read_json
-from course.fonts import chinese_font
-from course.models import load_tokenizer
-
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -27,6 +22,10 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
+from course.encoding import encode, has_bf16
+from course.files import atomic_write, read_json
+from course.fonts import chinese_font
+from course.models import load_tokenizer
 from my_dataset import MAX_LENGTH, MyDataset, collate_fn
 from net import DEVICE
 

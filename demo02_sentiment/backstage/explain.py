@@ -8,8 +8,6 @@
 extra_explain.py。
 """
 
-from course.errors import InputError
-
 import itertools
 import math
 import random
@@ -17,6 +15,7 @@ import random
 import torch
 
 from backstage.classifier import SentimentClassifier, check_not_empty, readable
+from course.errors import InputError
 
 MAX_PIECES = 64  # 最多分成几段
 MIN_PIECES = 8  # 再长的评论也至少分成这么多段

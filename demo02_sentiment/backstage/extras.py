@@ -1,9 +1,5 @@
 """不是一课：最后几课选学（Trainer、几个进程、Ray）共用的几行"""
 
-from course.cli import Parser, at_least
-from course.columns import add_data_arguments
-from course.errors import CourseError
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +7,9 @@ from pathlib import Path
 
 from backstage.checkpoint import Checkpoints, learned, to_bytes
 from backstage.tuning import BATCH_SIZE, EPOCH, SEED
+from course.cli import Parser, at_least
+from course.columns import add_data_arguments
+from course.errors import CourseError
 from my_dataset import MAX_LENGTH
 from net import MODEL, Model
 

@@ -3,13 +3,12 @@
 最前面的 YAML 给 Hub 看：网页按它显示任务、语言、底座、数据集和成绩，搜索也靠它。后面给人看。
 """
 
-from course.models import licence_of, model_name, real_model
-from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP
-
 from huggingface_hub import EvalResult, ModelCardData
 
 from backstage.classifier import SentimentClassifier
+from course.models import licence_of, model_name, real_model
+from course.paths import portable
+from course.reviews import BUILT, CHNSENTICORP
 
 CARD = """---
 {metadata}

@@ -1,13 +1,5 @@
 """不是一课：09_serve.py 的地址和函数，/classify，和网页要用的 page/、/info、/table、/explain"""
 
-from course.answer_types import Answer
-from course.columns import SAMPLED, check_header
-from course.errors import CourseError
-from course.inference_api import make_app
-from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP, find_reviews, read_once
-from course.table_files import cell, read_stream
-
 import io
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -21,6 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from backstage.checkpoint import same_data
 from backstage.classifier import SentimentClassifier, readable
 from backstage.explain import explain
+from course.answer_types import Answer
+from course.columns import SAMPLED, check_header
+from course.errors import CourseError
+from course.inference_api import make_app
+from course.paths import portable
+from course.reviews import BUILT, CHNSENTICORP, find_reviews, read_once
+from course.table_files import cell, read_stream
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 NAME = "sentiment"  # API 里的模型名：POST /models/sentiment

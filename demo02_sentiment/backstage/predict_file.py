@@ -3,6 +3,20 @@
 一段一段地算，多大的文件内存都够；每段算完就记到 .progress 里，断电、Ctrl-C 之后接着算。
 """
 
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow
+from tqdm import tqdm
+
+from backstage.classifier import NOTES, SentimentClassifier
 from course.columns import SAMPLED, check_header
 from course.errors import CourseError
 from course.files import atomic_write, file_sha256, remove
@@ -19,21 +33,6 @@ from course.table_files import (
     write_rows,
 )
 from course.table_text import Found
-
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-import pyarrow
-from tqdm import tqdm
-
-from backstage.classifier import NOTES, SentimentClassifier
 
 CHUNK = 1024  # 一次算多少条：多了占内存，少了凑不齐一样长的评论，慢
 CHARACTERS = 2_000_000  # 一次最多算多少个字：都是长文章时，一次就少算几条

@@ -1,10 +1,5 @@
 """不是一课：冻结的特征上学一个分类头，12_label_curve、extra_label_noise、extra_stacking 都用"""
 
-from course.feature_cache import cached_features
-from course.files import atomic_write
-from course.models import fingerprint, load_encoder, load_tokenizer, quiet
-from course.paths import PARAMS
-
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +9,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoConfig, AutoModel
 
+from course.feature_cache import cached_features
+from course.files import atomic_write
+from course.models import fingerprint, load_encoder, load_tokenizer, quiet
+from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
 

@@ -1,17 +1,16 @@
 """不是一课：train.py 和 extra_finetune.py 共用的精度、批数和命令行参数"""
 
-from course.cli import Parser, above, at_least
-from course.columns import add_data_arguments
-from course.encoding import POOLINGS
-from course.errors import CourseError
-from course.paths import portable
-
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
+from course.cli import Parser, above, at_least
+from course.columns import add_data_arguments
+from course.encoding import POOLINGS
+from course.errors import CourseError
+from course.paths import portable
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
 

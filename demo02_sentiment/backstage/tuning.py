@@ -3,9 +3,6 @@
 extra_finetune、extra_trainer、extra_accelerate 和 12_label_curve.py --finetune 用同一份。
 """
 
-from course.errors import CourseError
-from course.models import encoder_layers
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import Sampler
 
+from course.errors import CourseError
+from course.models import encoder_layers
 from net import Model
 
 EPOCH = 2  # 两轮就够，再多就开始背训练集

@@ -6,12 +6,6 @@
 会看到：每张图存在哪里。同样的包版本画出来逐字节相同；温度那张的概率是随仓库的小 GPT-2 现算的。
 """
 
-from course.cli import Parser, run
-from course.files import atomic_write
-from course.fonts import chinese_font
-from course.models import load_model, load_tokenizer
-from course.paths import ROOT
-
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +15,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import AutoModelForCausalLM
+
+from course.cli import Parser, run
+from course.files import atomic_write
+from course.fonts import chinese_font
+from course.models import load_model, load_tokenizer
+from course.paths import ROOT
 
 matplotlib.use("Agg")  # 只存文件，不开窗口
 from matplotlib import pyplot as plt

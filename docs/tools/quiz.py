@@ -7,15 +7,14 @@
 题目在 docs/quiz1.md、docs/quiz2.md 里，同一份，也可以在网页上直接读。
 """
 
-from course.cli import Parser, at_least, run
-from course.errors import CourseError
-from course.paths import command
-
 import re
-import sys
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+
+from course.cli import Parser, at_least, run
+from course.errors import CourseError
+from course.paths import command
 
 FOLDER = Path(__file__).resolve().parent.parent
 SCRIPT = "docs/tools/quiz.py"
@@ -123,7 +122,6 @@ def main() -> None:
             print(f"{question.number:>3}. {question.title}")
         return
 
-    sys.stdin.reconfigure(errors="replace")
     print(f"第 {args.lecture} 讲，{len(questions)} 题。输入字母，按回车；Ctrl-C 随时结束")
     answered, wrong = 0, []
     try:

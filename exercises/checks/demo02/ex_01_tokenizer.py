@@ -1,9 +1,9 @@
 """判题  第二个 demo 的第 1 课：和随仓库的小 BERT 的分词器比"""
 
+from judging import ask, compare, exercise
+
 from course.models import load_tokenizer
 from course.paths import MODELS
-
-from judging import ask, compare, exercise
 
 TOKENIZER = load_tokenizer(MODELS / "tiny-bert-chinese")
 VOCAB = TOKENIZER.get_vocab()

@@ -1,14 +1,14 @@
 """判题  第二个 demo 的第 5 课：一步一步和真的训练比"""
 
-from course.models import load_tokenizer
-from course.paths import MODELS
-
 import copy
 from itertools import pairwise
 
 import torch
 from judging import Wrong, ask, compare, exercise
 from torch import nn
+
+from course.models import load_tokenizer
+from course.paths import MODELS
 
 TOKENIZER = load_tokenizer(MODELS / "tiny-bert-chinese")
 
