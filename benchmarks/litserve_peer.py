@@ -1,4 +1,4 @@
-"""serve_peers.py 的 LitServe 那一个，不能单独运行：它的每个进程装好模型，收几句，回几句"""
+"""不是一课  serve_peers.py 的 LitServe 那一个：它的每个进程装好模型，收几句，回几句"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""bench_serve.py 的对手，不能单独运行：同一个导出的文件夹，别人的部署办法
+"""不是一课  bench_serve.py 的对手：同一个导出的文件夹，别人的部署办法
 
 说同样的话：POST /models/sentiment，{"inputs": 一句话} → [[{label, score}, …]]。
 除了 pipeline 都凑批：同时来的请求一起算，最多 BATCH 条。

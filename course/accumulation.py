@@ -1,6 +1,6 @@
-"""一批分成几份算，梯度攒在一起：内存（显存）装不下时自己分，而不是停下来报错
+"""不是一课  一批分成几份算，梯度攒在一起：内存（显存）装不下时自己分，而不是停下来报错
 
-不是一课。extra_finetune.py 用。
+extra_finetune.py 用。
 """
 
 from collections.abc import Callable

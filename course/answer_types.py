@@ -1,4 +1,4 @@
-"""不是一课：推理 API 的回答长什么样；/docs 照着写，送出去之前也照着查一遍，两边就不会不一样"""
+"""不是一课  推理 API 的回答长什么样；/docs 照着写，送出去之前也照着查一遍，两边就不会不一样"""
 
 from pydantic import BaseModel, ConfigDict
 

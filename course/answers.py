@@ -1,4 +1,4 @@
-"""请求 → 回答：推理 API 的三种回答，续写、分类、对话，格式都是通行的
+"""不是一课  请求 → 回答：推理 API 的三种回答，续写、分类、对话，格式都是通行的
 
 `generate` 和 `classify` 是 Hugging Face 的格式（{"inputs": …}），`chat` 是 OpenAI 的格式
 （{"messages": […]}），今天多数对话服务说的都是它。模型要会什么，见 Writer 和 Judge。

@@ -1,6 +1,6 @@
-"""不用神经网络的对手：字的 TF-IDF + 逻辑回归，全课只有这一种设置
+"""不是一课  不用神经网络的对手：字的 TF-IDF + 逻辑回归，全课只有这一种设置
 
-不是一课。demo02 的 07_evaluate.py、extra_ablation.py 都拿它当基线，所以同一件事只有一个数。
+demo02 的 07_evaluate.py、extra_ablation.py 都拿它当基线，所以同一件事只有一个数。
 """
 
 from sklearn.feature_extraction.text import TfidfVectorizer

@@ -1,4 +1,4 @@
-"""命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
+"""不是一课  命令行的共同约定：参数写错、文件缺失，都用一句中文说清楚，不甩 traceback"""
 
 import argparse
 import atexit

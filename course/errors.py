@@ -1,4 +1,4 @@
-"""两种说得清楚的错误：学员能改好的 CourseError，和请求里的内容不合要求的 InputError"""
+"""不是一课  两种说得清楚的错误：学员能改好的 CourseError，和请求里的内容不合要求的 InputError"""
 
 import re
 

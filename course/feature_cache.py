@@ -1,6 +1,6 @@
-"""算过的特征存在 data/features/，下次直接读；凡是会改变特征的东西变了，就重新算
+"""不是一课  算过的特征存在 data/features/，下次直接读；凡是会改变特征的东西变了，就重新算
 
-不是一课。存成 safetensors 而不是 pickle：打开它不会执行任何代码。
+存成 safetensors 而不是 pickle：打开它不会执行任何代码。
 """
 
 import ast

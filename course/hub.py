@@ -1,4 +1,4 @@
-"""下什么、从哪里下、放在哪里：Hub、镜像站和魔搭；一个文件怎么下在 course/download.py
+"""不是一课  下什么、从哪里下、放在哪里：Hub、镜像站和魔搭；一个文件怎么下在 course/download.py
 
 从 Hub 和镜像站下的模型放成官方 cache_dir 的样子（models/models--组织--名字/…），所以
 from_pretrained(名字, cache_dir="models") 认得；魔搭的放在 models/组织/名字。

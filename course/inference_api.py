@@ -1,4 +1,4 @@
-"""自己的推理 API：协议与 Hugging Face 的相同，只听 127.0.0.1
+"""不是一课  自己的推理 API：协议与 Hugging Face 的相同，只听 127.0.0.1
 
 `make_app({模型名: 模型}, token)` 造一个 FastAPI 应用，`serving(app, port)` 在后台把它跑起来，
 `serve_until_stopped` 一直服务到 Ctrl-C。模型要会什么、每个请求怎么答，见 course/answers.py。

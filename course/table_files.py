@@ -1,4 +1,4 @@
-"""不是一课：读写一切表格文件，一行一行地来，文件多大内存都一样
+"""不是一课  读写一切表格文件，一行一行地来，文件多大内存都一样
 
 读得了 csv、tsv、txt、json、jsonl、xlsx、parquet。读出来的每一行是一个 dict {列名: 值}；CSV 里的格子
 都是文字，"NA""null" 也是。文字的读法在 table_text.py，xlsx、parquet 的在 table_binary.py。

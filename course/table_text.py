@@ -1,4 +1,4 @@
-"""不是一课：文字写成的表格怎么读，CSV、TSV、TXT、JSON、JSONL；手里只拿着一行，一行最多 LIMIT 个字
+"""不是一课  文字写成的表格怎么读，CSV、TSV、TXT、JSON、JSONL；手里只拿着一行，一行最多 LIMIT 个字
 
 编码自己认：UTF-8（带不带 BOM 都行）、带 BOM 的 UTF-16、GBK。别的说出来，不猜：猜错了是满篇乱码，
 训练照样能跑完。

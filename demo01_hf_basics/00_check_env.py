@@ -210,8 +210,7 @@ def findings(check) -> list:
 def main() -> int:
     if hasattr(sys.stdout, "reconfigure"):  # IDLE、Jupyter 的没有，也不用
         sys.stdout.reconfigure(errors="replace")  # 控制台没有的字打成问号，而不是崩溃
-    if Path.cwd() != ROOT:
-        # Windows 的 cd 不换盘，pushd 换
+    if Path.cwd() != ROOT:  # Windows 的 cd 不换盘，pushd 换
         print(f'下面的命令都在仓库根目录运行，先敲  {"pushd" if WINDOWS else "cd"} "{ROOT}"\n')
     # 一起查，按顺序打印：慢的是等网站和 import torch。同样的命令连着几条都要，只写一次
     counts, steps = {"OK": 0, "!": 0, "X": 0}, []

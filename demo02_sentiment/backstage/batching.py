@@ -1,4 +1,4 @@
-"""不是一课：同时来的请求凑成一批一起算，09_serve.py 用"""
+"""不是一课  同时来的请求凑成一批一起算，09_serve.py 用"""
 
 import itertools
 import queue

@@ -1,4 +1,4 @@
-"""不是一课：07_evaluate.py 打印的成绩（每一类的、混淆矩阵、两个模型谁好），10_pictures.py 的校准"""
+"""不是一课  07_evaluate.py 打印的成绩（每一类的、混淆矩阵、两个模型谁好），10_pictures.py 的校准"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""不是一课：12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
+"""不是一课  12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
 
 import math
 from collections.abc import Sequence

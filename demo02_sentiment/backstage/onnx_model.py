@@ -1,4 +1,4 @@
-"""不是一课：分类器的 ONNX 文件，在这里写，在这里读；11_export.py --onnx、09_serve.py --onnx 用
+"""不是一课  分类器的 ONNX 文件，在这里写，在这里读；11_export.py --onnx、09_serve.py --onnx 用
 
 ONNX 是一张算式的图加上权重，不要 Python、不要 PyTorch 也能算：ONNX Runtime（C++、C#、Java、手机）、
 浏览器里的 transformers.js 都读它。optimum 和 transformers.js 都到 FILE 这个位置找它。

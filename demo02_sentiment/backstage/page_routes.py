@@ -1,4 +1,4 @@
-"""不是一课：09_serve.py 的地址和函数，/classify，和网页要用的 page/、/info、/table、/explain"""
+"""不是一课  09_serve.py 的地址和函数，/classify，和网页要用的 page/、/info、/table、/explain"""
 
 import io
 from contextlib import redirect_stdout

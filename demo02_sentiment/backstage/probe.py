@@ -1,4 +1,4 @@
-"""不是一课：冻结的特征上学一个分类头，12_label_curve、extra_label_noise、extra_stacking 都用"""
+"""不是一课  冻结的特征上学一个分类头，12_label_curve、extra_label_noise、extra_stacking 都用"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""不是一课：微调的设置、放开了几层的模型、按长短凑批
+"""不是一课  微调的设置、放开了几层的模型、按长短凑批
 
 extra_finetune、extra_trainer、extra_accelerate 和 12_label_curve.py --finetune 用同一份。
 """
