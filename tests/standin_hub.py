@@ -3,20 +3,14 @@
 `StandIn(repos)` serves {("model" | "dataset", "org/name"): {path: bytes}} over real HTTP, to the
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
-bytes of a file, `cuts` times; `lie` is added to every Content-Length; `before_file` and
+bytes of a file, `cuts` times; `before_file` and
 `after_file` are called with the bytes of a file around its sending; `redirect` sends every API
-request on to that address (308), `redirect_files` every file. ModelScope alone: `as_list` gives the
-listing without {"Files": …}, `page` gives so many entries a page, `failure` is the message of a 200
-that is none. `log` holds (method, path, headers) of every request.
+request on to that address (308), `redirect_files` every file. `log` holds (method, path, headers)
+of every request.
 
-What a Hub must not do, and some do: `about` changes every entry of a listing (given the entry,
-returns another); `etag` is the ETag of every file; `portal` answers everything with a login page
-(status 200); `range_fault` is "ignored" (the whole file with 200), "wrong" (other bytes than asked
-for) or "untold" (206 without Content-Range); `drip` is how many seconds each byte of a file takes,
-`drip_head` each byte of the headers before it; `retry_after` goes with `status`, for the next
-`refusals` requests. `commit` is what main points to; `pinned` holds the repos of other commits;
-`kind` is the Content-Type of every file; `mangle` is given the bytes of every file or listing, and
-returns what is sent. `heal()` ends every fault.
+What a Hub must not do, and some do: `portal` answers everything with a login page (status 200);
+`retry_after` goes with `status`, for the next `refusals` requests. `commit` is what main points to;
+`pinned` holds the repos of other commits. `heal()` ends every fault.
 """
 
 import hashlib
@@ -105,16 +99,12 @@ class StandIn:
         self.gated = False
         self.silent: bool | str = False
         self.cut, self.cuts = 0, 0
-        self.lie = 0
         self.corrupt = False
         self.before_file = self.after_file = None
         self.redirect = self.redirect_files = ""
-        self.as_list, self.page, self.failure = False, 0, ""
-        self.about, self.etag, self.range_fault = None, "", ""
-        self.portal, self.drip, self.drip_head = False, 0.0, 0.0
+        self.portal = False
         self.retry_after, self.refusals = "", 10**9
-        self.commit, self.pinned, self.kind = COMMIT, {}, ""
-        self.mangle = None
+        self.commit, self.pinned = COMMIT, {}
 
     def __enter__(self) -> "StandIn":
         return self
@@ -130,7 +120,6 @@ class StandIn:
 
     def send(self, handler, status: int, value: object = None, **headers: str) -> None:
         body = b"" if value is None else json.dumps(value).encode()
-        body = self.mangle(body) if self.mangle else body
         handler.send_response(status)
         for name, text in headers.items():
             handler.send_header(name.replace("_", "-"), text)
@@ -179,9 +168,6 @@ class StandIn:
             files = self.repos.get((kind, repo))
             if files is None:
                 self.send(handler, 404, {"Code": 404})
-            elif self.failure:
-                body = {"Code": 10010205001, "Message": self.failure, "Success": False}
-                self.send(handler, 200, body | {"Data": None})
             elif rest in (["repo", "files"], ["repo", "tree"]):
                 listing = [
                     {
@@ -192,12 +178,8 @@ class StandIn:
                     }
                     for name, data in files.items()
                 ]
-                listing = [self.about(entry) if self.about else entry for entry in listing]
                 listing.append({"Path": "a-folder", "Type": "tree", "Size": 0})
-                if self.page:
-                    start = (int(query["PageNumber"]) - 1) * self.page
-                    listing = listing[start : start + self.page]
-                data = listing if self.as_list else {"Files": listing}
+                data = {"Files": listing}
                 self.send(handler, 200, {"Code": 200, "Success": True, "Data": data})
             else:
                 self.send_file(handler, files[query["FilePath"]])
@@ -223,7 +205,7 @@ class StandIn:
         if name not in files:
             self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
         else:
-            number = self.etag or f'"{etag(files[name])}"'
+            number = f'"{etag(files[name])}"'
             self.send_file(handler, files[name], X_Repo_Commit=self.commit, ETag=number)
 
     def at(self, revision: str) -> dict[tuple[str, str], dict[str, bytes]]:
@@ -247,28 +229,22 @@ class StandIn:
         entry = {"type": "file", "oid": etag(data), "size": len(data), "path": name}
         if len(data) >= LFS_FROM:
             entry["lfs"] = {"oid": etag(data), "size": len(data), "pointerSize": 134}
-        return self.about(entry) if self.about else entry
+        return entry
 
     def send_file(self, handler, data: bytes, **headers: str) -> None:
         start = 0
         if "Range" in handler.headers:
             start = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
-            start = {"ignored": 0, "wrong": start + 7}.get(self.range_fault, start)
         if start and start >= len(data):
             self.send(handler, 416)
             return
         handler.send_response(206 if start else 200)
         for name, text in headers.items():
             handler.send_header(name.replace("_", "-"), text)
-        if self.kind:
-            handler.send_header("Content-Type", self.kind)
-        if start and self.range_fault != "untold":
+        if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        body = self.mangle(data[start:]) if self.mangle else data[start:]
-        handler.send_header("Content-Length", str(len(body) + self.lie))
-        if self.drip_head:
-            handler.flush_headers()
-            self.slowly(handler, b"X-Slow: " + b"." * 10_000, self.drip_head)
+        body = data[start:]
+        handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         if handler.command == "HEAD":
             return
@@ -280,22 +256,6 @@ class StandIn:
             self.cuts -= 1
             body = body[: self.cut]
             handler.close_connection = True
-        if self.lie:
-            handler.close_connection = True
-        if self.drip:
-            self.slowly(handler, body, self.drip)
-        else:
-            handler.wfile.write(body)
+        handler.wfile.write(body)
         if self.after_file:
             self.after_file(data)
-
-    def slowly(self, handler, body: bytes, seconds: float) -> None:
-        """One byte after the other, until the other side has had enough"""
-        try:
-            for byte in body:
-                handler.wfile.write(bytes([byte]))
-                if self.release.wait(seconds):
-                    break
-        except OSError:
-            pass
-        handler.close_connection = True

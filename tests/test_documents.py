@@ -7,7 +7,6 @@ runs or checks it. A block that shows output, not commands, is tagged ```text.
 import argparse
 import ast
 import io
-import os
 import re
 import runpy
 import shutil
@@ -344,23 +343,3 @@ def test_curl_talks_to_this_machine(command):
     assert command.shell == "sh" or '\\"' in command.text or "{" not in command.text, (
         f"{command.where}: cmd and PowerShell do not know '…' as quotes; tag the block ```bash"
     )
-
-
-def test_the_reader_of_blocks_sees_what_it_should():
-    """The rules above are only as good as what shell_blocks finds"""
-    from shell_blocks import Block
-
-    def block(text: str, language: str = "", before: str = "") -> Block:
-        return Block("README.md", 1, language, before, text)
-
-    assert block("hf download x").is_shell and block("ollama run x\n").is_shell
-    assert not block("设备 cpu\nREADME.md  x\ncourse/   底座\n").is_shell
-    assert not block("loss 0.5\n", "text").is_shell
-    two = block("$ cd x && python y.py  # why\n# note\npip install \\\n  z\n", "bash").commands()
-    assert [c.text for c in two] == ["cd x", "python y.py", "pip install z"]
-    assert block("a && b", before="PowerShell 里：").for_powershell
-    assert not block("a && b", "cmd", before="不是 PowerShell：").for_powershell
-    (one,) = block(r"set X=C:\new", "cmd").commands()
-    assert one.words == ("set", r"X=C:\new") and kind(one) == "variable"
-    assert kind(block("ollama run x").commands()[0]) is None
-    assert os.sep not in "".join(command.where for command in COMMANDS).replace("/", "")

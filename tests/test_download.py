@@ -142,21 +142,6 @@ def test_modelscope(hub, folders, gpt2_files):
     assert all("Authorization" not in headers for _, _, headers in hub.log)
 
 
-def test_a_modelscope_listing_in_pages_and_as_a_plain_list(hub, folders, gpt2_files):
-    hub.page, hub.as_list = 2, True
-    folder = download_model(GPT, source(hub, "modelscope"))
-    assert {path.name for path in folder.iterdir()} == set(gpt2_files) - {"tf_model.h5"}
-    pages = [path for _, path, _ in hub.log if "PageNumber" in path]
-    assert len(pages) == len(gpt2_files) // 2 + 2  # one entry is a folder; the last page is empty
-
-
-def test_a_modelscope_failure_with_status_200(hub, folders):
-    hub.failure = "record not found"
-    with pytest.raises(CourseError, match=f"上的 {GPT} 打不开：record not found") as caught:
-        download_model(GPT, source(hub, "modelscope"))
-    assert "--source hf" in caught.value.next_step
-
-
 def test_a_mirror_that_sends_us_back_to_the_blocked_hub(hub, folders, gpt2_files):
     with StandIn(hub.repos) as blocked:
         hub.redirect = blocked.url
@@ -227,14 +212,6 @@ def test_a_silent_server_is_given_up_within_the_stated_bound(hub, folders):
     with pytest.raises(CourseError, match=r"1 秒没有新数据，试了 3 次"):
         download_model(GPT, source(hub, "modelscope", patience=1))
     assert time.perf_counter() - start < 60
-
-
-@pytest.mark.parametrize("lie", [1000, -50])
-def test_wrong_content_length(hub, folders, lie):
-    hub.lie = lie
-    with pytest.raises(CourseError, match=r"下到 \d+ / \d+ 字节|SHA 不符"):
-        download_model(GPT, source(hub, "modelscope"))
-    assert not list(folders.rglob("model.safetensors"))
 
 
 def test_corrupt_content_is_thrown_away(hub, folders):

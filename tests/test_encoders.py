@@ -18,7 +18,6 @@ from transformers import (
     AutoConfig,
     AutoModel,
     BertModel,
-    BertTokenizer,
     DistilBertModel,
     PreTrainedTokenizerFast,
 )
@@ -27,8 +26,7 @@ from backstage.classifier import SentimentClassifier
 from backstage.tuning import TunableModel
 from course import encoding, packed_bert, sorted_batches
 from course.accumulation import Accumulation
-from course.errors import CourseError, is_out_of_memory
-from course.feature_cache import cache_key
+from course.errors import CourseError
 from course.models import ENCODERS, load_encoder, load_tokenizer
 from course.paths import ROOT
 
@@ -296,74 +294,6 @@ def test_vocabulary_must_fit_the_config_and_may_be_a_little_short_of_a_round_num
         (tmp_path / "tokenizer.json").rename(folders["roberta"] / "tokenizer.json")
 
 
-def test_the_tokenizer_is_that_of_the_folder(folders, tmp_path):
-    assert isinstance(load_tokenizer(folders["albert"]), BertTokenizer)  # by vocab.txt
-    assert load_tokenizer(folders["xlm-roberta"])("好").tokens()[0] == "<s>"
-    # multilingual-e5-small: BERT's architecture, the tokenizer of XLM-R, and no vocab.txt
-    folder = tmp_path / "e5"
-    folder.mkdir()
-    size = sentencepiece(folder, ROBERTA_NAMES)
-    config = AutoConfig.for_model("bert", vocab_size=size, pad_token_id=1, **SHAPE)
-    AutoModel.from_config(config).save_pretrained(folder)
-    tokenizer = load_tokenizer(folder, 40)
-    assert tokenizer("好").tokens()[0] == "<s>"
-    encoder = load_encoder(folder)
-    assert packed_bert.fits(encoder)
-    ours = encoding.encode(encoder, tokenizer, TEXTS, progress=False, pooling="mean")
-    torch.testing.assert_close(ours, by_hand(folder, TEXTS, 40, "mean"), atol=2e-5, rtol=0)
-
-
-def test_positions_of_roberta_start_later_so_two_fewer_tokens_fit(folders):
-    assert load_tokenizer(folders["roberta"]).model_max_length == 512
-    assert load_tokenizer(folders["bert"]).model_max_length == SHAPE["max_position_embeddings"]
-    longest = load_tokenizer(folders["roberta"], 512)
-    features = encoding.encode(load_encoder(folders["roberta"]), longest, ["好 坏" * 200])
-    expected = by_hand(folders["roberta"], ["好 坏" * 200], 512, "cls")
-    torch.testing.assert_close(features, expected, atol=2e-5, rtol=0)
-    with pytest.raises(CourseError, match="上限 512"):
-        load_tokenizer(folders["roberta"], 513)
-
-
-def test_a_tokenizer_without_a_pad_token_borrows_one(folders, tmp_path):
-    folder = shutil.copytree(folders["xlm-roberta"], tmp_path / "no-pad")
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    del settings["pad_token"]
-    path.write_text(json.dumps(settings), encoding="utf-8")
-    tokenizer = load_tokenizer(folder, 40)
-    assert tokenizer.pad_token == "</s>"
-    encoder = load_encoder(folder)
-    expected = by_hand(folders["xlm-roberta"], TEXTS, 40, "cls")
-    for way in (encoding.encode, sorted_batches.encode):
-        ours = way(encoder, tokenizer, TEXTS, progress=False)
-        torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
-
-
-def test_the_cache_tells_cls_from_mean(folders):
-    encoder, tokenizer = load_encoder(folders["bert"]), load_tokenizer(folders["bert"])
-    keys = {
-        cache_key(encoder, tokenizer, TEXTS, torch.float32, pooling) for pooling in ("cls", "mean")
-    }
-    assert len(keys) == 2
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_lower_precision_is_close(folders, dtype):
-    for kind in ("distilbert", "bert"):
-        encoder, tokenizer = load_encoder(folders[kind]), load_tokenizer(folders[kind], 40)
-        exact = sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
-        near = sorted_batches.encode(encoder, tokenizer, TEXTS, dtype, progress=False)
-        assert near.dtype == torch.float32 and 0 < (near - exact).abs().max() < 0.1
-
-
-def test_half_is_what_the_device_can_multiply(monkeypatch):
-    assert encoding.half(torch.device("cpu")) == torch.bfloat16
-    gpu = torch.device("cuda")
-    for has, expected in ((True, torch.bfloat16), (False, torch.float16)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, has=has, **__: has)
-        assert encoding.half(gpu) == expected
-
-
 # memory that does not fit
 
 
@@ -392,15 +322,6 @@ def test_features_that_do_not_fit_are_computed_in_smaller_batches(folders, monke
     )
     with pytest.raises(RuntimeError, match="size"):  # any other error stays what it is
         sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
-
-
-def test_what_memory_errors_look_like():
-    with pytest.raises(RuntimeError) as real:  # the CPU's own words, whatever they are
-        torch.empty(2**60, dtype=torch.uint8)
-    assert is_out_of_memory(real.value)
-    assert is_out_of_memory(torch.OutOfMemoryError(""))
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory"))
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 @pytest.mark.parametrize("weight", [None, [0.3, 5.0]])

@@ -74,12 +74,6 @@ MISTAKES = [
         "data= 发的是表单",
     ),
     (
-        *("demo01/02", "ask"),
-        "def ask(url, headers, payload, timeout):\n"
-        "    return requests.post(url, headers=headers, json=payload)",
-        "没有写 timeout=timeout",
-    ),
-    (
         *("demo01/03", "find_model_folder"),
         "def find_model_folder(c):\n"
         "    return next((p.parent for p in sorted(c.rglob('config.json'))), None)",
@@ -218,12 +212,6 @@ MISTAKES = [
         "把 [SEP] 截掉了",
     ),
     (
-        *("demo02/01", "encode"),
-        "_right = encode\n"
-        "def encode(text, vocab, n): return _right(text, vocab, n) | {'attention_mask': [1] * n}",
-        "attention_mask 要是 0",
-    ),
-    (
         *("demo02/01", "decode"),
         "def decode(ids, vocab):\n"
         "    tokens = {i: t for t, i in vocab.items()}\n"
@@ -285,11 +273,6 @@ MISTAKES = [
         "一个一个地关才有用",
     ),
     (
-        *("demo02/net", "freeze"),
-        "def freeze(encoder): return encoder.requires_grad_(False)",
-        "没有 encoder.eval()",
-    ),
-    (
         *("demo02/net", "Classifier"),
         "class Classifier(Classifier):\n"
         "    def forward(self, i, m): return super().forward(i, m).softmax(1)",
@@ -302,12 +285,6 @@ MISTAKES = [
         "        super().__init__(e, n)\n"
         "        self.fc = nn.Linear(768, n)",
         "768 是 bert-base 的宽度",
-    ),
-    (
-        *("demo02/net", "Classifier"),
-        "class Classifier(Classifier):\n"
-        "    def forward(self, i, m): return self.fc(self.encoder(i).last_hidden_state[:, 0])",
-        "attention_mask 没有交给 encoder",
     ),
     (
         *("demo02/net", "count_trained"),
@@ -366,25 +343,6 @@ MISTAKES = [
         "    optimizer.step()\n"
         "    return loss.item()",
         "又做了一次 softmax",
-    ),
-    (
-        *("demo02/train", "training_step"),
-        "def training_step(model, loss_fn, optimizer, x, y):\n"
-        "    loss = loss_fn(model(x), y)\n"
-        "    loss.backward()\n"
-        "    optimizer.zero_grad()\n"
-        "    optimizer.step()\n"
-        "    return loss.item()",
-        "把刚算出来的梯度清掉了",
-    ),
-    (
-        *("demo02/train", "training_step"),
-        "def training_step(model, loss_fn, optimizer, x, y):\n"
-        "    loss = loss_fn(model(x), y)\n"
-        "    optimizer.zero_grad()\n"
-        "    loss.backward()\n"
-        "    return loss.item()",
-        "没有 optimizer.step()",
     ),
     (
         *("demo02/train", "accuracy"),
@@ -524,13 +482,6 @@ MISTAKES = [
         "一类拿完再拿下一类",
     ),
     (
-        *("demo02/12", "take_balanced"),
-        "def take_balanced(labels, order, size):\n"
-        "    queues = [[i for i in order if labels[i] == c] for c in sorted(set(labels))]\n"
-        "    return [queues[n % len(queues)][n // len(queues)] for n in range(size)]",
-        "一类拿完了还在拿",
-    ),
-    (
         *("demo02/12", "labels_needed"),
         "def labels_needed(curve, target):\n"
         "    return next((n for n, score in curve.items() if score >= target), None)",
@@ -544,12 +495,6 @@ MISTAKES = [
         "    if _right(c, t) is None: return None\n"
         "    return float(np.interp(t, np.maximum.accumulate([*c.values()]), [*c]))",
         "横轴是对数",
-    ),
-    (
-        *("demo02/12", "labels_needed"),
-        "_right = labels_needed\n"
-        "def labels_needed(curve, target): return _right(curve, target) or max(curve)",
-        "曲线外面的不能猜",
     ),
     (
         *("demo02/extra_finetune", "parameter_groups"),

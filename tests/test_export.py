@@ -178,21 +178,6 @@ def test_onnxruntime_says_what_predict_says(exported, trained, mini_data):
         assert theirs.numpy() == pytest.approx(classifier.probabilities(batch).numpy(), abs=1e-5)
 
 
-def test_sentence_transformers_reads_the_features_of_the_classifier(exported, trained):
-    pytest.importorskip("sentence_transformers")
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    bert = Transformer(str(exported[0]))
-    modules = [bert, Pooling(bert.get_embedding_dimension(), pooling_mode="cls")]
-    theirs = SentenceTransformer(modules=modules, device="cpu").encode(["房间很干净", LONG])
-    classifier = SentimentClassifier(trained / "best.pth")
-    ours = classifier.logits(["房间很干净", LONG])
-    assert classifier.head(torch.from_numpy(theirs)).numpy() == pytest.approx(
-        ours.numpy(), abs=1e-4
-    )
-
-
 def test_without_the_optional_packages_a_sentence_says_what_to_install(
     monkeypatch, capsys, trained, tmp_path
 ):

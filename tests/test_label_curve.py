@@ -106,6 +106,7 @@ def test_fine_tuning_sees_few_labels_often_enough(monkeypatch, tmp_path):
         write_csv(tmp_path / "data" / f"{name}.csv", rows)
     train = MyDataset("train", tmp_path / "data")
     small = make_bert(tmp_path / "bert", **SMALL | {"num_hidden_layers": 1})
-    monkeypatch.setattr("curves.encoder_lr", lambda hidden: 3e-3)  # random weights: far to go
+    far_to_go = 3e-3  # from random weights
+    monkeypatch.setattr("backstage.curves.encoder_lr", lambda hidden: far_to_go)
     guess = finetuned(small, train, np.arange(40), train.texts[40:], seed=0)
     assert (guess == train.labels[40:]).all()

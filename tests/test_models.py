@@ -17,8 +17,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
+import build_reviews
+import build_tiny_bert
 from build_reviews import windows
-from build_tiny_bert import newspaper_pieces
 from course import models
 from course.cleaning import normalize
 from course.errors import CourseError
@@ -34,7 +35,6 @@ from course.models import (
 )
 from course.packed_bert import encode
 from course.paths import ROOT
-from training import pretraining_text
 
 
 @pytest.fixture
@@ -221,8 +221,10 @@ def test_tiny_bert_is_a_complete_standard_bert_folder():
     assert card.startswith("---\n") and "license:" in card
 
 
-def test_validation_and_test_reviews_were_never_pretrained_on(splits):
-    texts = pretraining_text("train") + pretraining_text("unused") + newspaper_pieces()
+def test_validation_and_test_reviews_were_never_pretrained_on(monkeypatch, splits):
+    papers = {"newspaper": build_reviews.newspaper()}
+    monkeypatch.setattr(build_tiny_bert, "pretraining_text", papers.get)
+    texts = build_reviews.pretraining_reviews() + build_tiny_bert.newspaper_pieces()
     corpus = [normalize(text) for text in texts]
     assert len(corpus) > 9600 + 17_000
     held_out = [normalize(t) for name in ("validation", "test") for t, _ in splits[name]]

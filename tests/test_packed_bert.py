@@ -75,23 +75,6 @@ def test_packed_sequences_do_not_see_each_other(encoder, onednn, activation, mon
             torch.testing.assert_close(rows, expected, atol=5e-6, rtol=0)
 
 
-def test_few_shapes_reach_onednn(encoder, monkeypatch):
-    shapes = set()
-    embed = encoder.embeddings.forward
-
-    def spy(input_ids, position_ids):
-        shapes.add(tuple(input_ids.shape))
-        return embed(input_ids=input_ids, position_ids=position_ids)
-
-    monkeypatch.setattr(encoder.embeddings, "forward", spy)
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.randint(5, 300, (200,), generator=generator).tolist()
-    sequences = [np.full(n, 100, np.int32) for n in lengths]
-    batches = [[sequences[i] for i in batch] for batch in make_batches(lengths)]
-    packed_features(encoder, batches, prepare(encoder))
-    assert len(shapes) <= 3 and all(n % packed_bert.SHAPE == 0 for _, n in shapes)
-
-
 def test_batches_are_full_within_the_budget_and_hold_every_row_once():
     lengths = [3, 5, 3, 500, 5, 3, packed_bert.BATCH_TOKENS + 1, *[7] * 1000, *range(20, 400)]
     batches = make_batches(lengths)
@@ -106,12 +89,6 @@ def test_batches_are_full_within_the_budget_and_hold_every_row_once():
 
 def test_an_empty_batch_of_texts_gives_no_rows(encoder, tokenizer):
     assert encode(encoder, tokenizer, [], progress=False).shape == (0, 32)
-
-
-def test_encoding_restores_the_number_of_threads(encoder, tokenizer):
-    before = torch.get_num_threads()
-    encode(encoder, tokenizer, ["好", "坏"], progress=False)
-    assert torch.get_num_threads() == before
 
 
 def test_train_mode_is_refused(encoder, tokenizer):

@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-import itertools
 import json
 import shutil
 import signal
@@ -18,11 +17,10 @@ from conftest import environment, run_script
 from pyarrow import parquet
 
 from backstage.classifier import EXAMPLE, SentimentClassifier
-from backstage.predict_file import CHUNK, DIGEST, Progress, predict_file, sections
+from backstage.predict_file import CHUNK, DIGEST, predict_file
 from course.errors import CourseError
 from course.files import file_sha256
 from course.reviews import load_reviews, to_splits
-from course.table_files import encoding_of, read_rows, survey
 
 PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -237,59 +235,6 @@ def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
     assert not progress.exists()
 
 
-def test_damage_to_the_progress_is_noticed(tmp_path, capsys):
-    record = np.dtype([("p", "<f4", (2,)), ("note", "u1")])
-    progress = Progress(tmp_path / "out.csv.progress", {"column": "评论"}, record)
-    written = []
-    file, start = progress.open()
-    with file:
-        for rows in (3, 1, 4):
-            part = np.frombuffer(np.random.default_rng(rows).bytes(9 * rows), record)
-            progress.add(file, start, part)
-            written.append(part.tobytes())
-            start += rows
-    sound = progress.path.read_bytes()
-    starts = [len(progress.header)]
-    for part in written:
-        starts.append(starts[-1] + 4 + DIGEST + len(part))
-    assert starts[-1] == len(sound)
-
-    def reopened(content: bytes) -> list[bytes]:
-        progress.path.write_bytes(content)
-        file, done = progress.open()
-        file.close()
-        kept = [section.tobytes() for section in progress.read()]
-        assert sum(map(len, kept)) == 9 * done
-        return kept
-
-    assert reopened(sound) == written and capsys.readouterr().out == ""
-    for at in range(len(sound)):
-        whole = sum(at >= start for start in starts[1:])  # sections before the damaged byte
-        whole = whole if at >= starts[0] else 0
-        flipped = sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :]
-        assert reopened(flipped) == written[:whole], at
-        assert "重算" in capsys.readouterr().out
-        assert reopened(sound[:at]) == written[:whole], at
-    parts = [sound[a:b] for a, b in itertools.pairwise(starts)]
-    for order in ((0, 0, 1), (0, 2, 1), (2,), (1, 0)):  # a section at another's place
-        kept = written[:1] if order[0] == 0 else []
-        assert reopened(progress.header + b"".join(parts[i] for i in order)) == kept
-    # another task, undamaged: not to be mixed
-    progress.path.write_bytes(sound)
-    with pytest.raises(CourseError, match="不能接着算"):
-        Progress(progress.path, {"column": "text"}, record).open()
-    assert progress.path.read_bytes() == sound
-
-
-def test_long_reviews_come_in_small_sections():
-    texts = ["好" * 10_000_000, "短", "", " " * 300_000 + "好"] + ["中" * 150_000] * 40
-    parts = list(sections(texts))
-    together = list(itertools.chain.from_iterable(parts))
-    assert together[1:4] == ["短", "", "好"] and len(together) == len(texts)
-    assert max(sum(map(len, part)) for part in parts) < 2_300_000
-    assert [len(part) for part in sections(["好"] * (CHUNK + 1))] == [CHUNK, 1]
-
-
 def bad(tmp_path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
     return tmp_path / name
@@ -336,18 +281,3 @@ def test_refusals_of_the_script(repo):
 def test_a_missing_file_is_named(tmp_path, weights):
     with pytest.raises(CourseError, match=r"找不到文件 .*nothing\.csv"):
         predict_file(weights, tmp_path / "nothing.csv", "text", tmp_path / "out.csv")
-
-
-def test_encodings_are_told_apart(tmp_path):
-    for encoding, found in (
-        ("utf-8", "utf-8-sig"),
-        ("utf-8-sig", "utf-8-sig"),
-        ("gb18030", "gb18030"),
-        ("utf-16", "utf-16"),
-    ):
-        # the only Chinese character comes after the first block of 1 MB
-        path = bad(tmp_path, "in.txt", ("x" * (1 << 20) + "\n很好\n").encode(encoding))
-        with path.open("rb") as file:
-            assert encoding_of(file) == found and file.tell() == 0
-        assert list(read_rows(path))[-1] == {"text": "很好"}
-        assert survey(path) == (2, ["text"])
