@@ -32,6 +32,7 @@ from filelock import FileLock
 from transformers import BertConfig, BertModel
 
 from backstage.checkpoint import describe, save_weights
+from backstage.classifier import EXPORTED
 from course.files import write_json
 from course.models import load_tokenizer
 from course.paths import ROOT
@@ -179,9 +180,9 @@ def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     with FileLock(root / f"{name}.lock"):
-        if not (root / name).exists():
-            make(root / f"{name}.new")
-            (root / f"{name}.new").rename(root / name)
+        if not (root / f"{name}.done").exists():
+            make(root / name)
+            (root / f"{name}.done").touch()
     return root / name
 
 
@@ -191,7 +192,8 @@ def built(tmp_path_factory) -> Path:
 
     def build(folder: Path) -> None:
         script = str(ROOT / "data" / "build_reviews.py")
-        subprocess.run([sys.executable, script, "--out", str(folder)], check=True)
+        other = os.environ | {"PYTHONHASHSEED": "12345"}  # no set, no hash may decide the order
+        subprocess.run([sys.executable, script, "--out", str(folder)], check=True, env=other)
 
     return once(tmp_path_factory, "built", build)
 
@@ -257,6 +259,22 @@ def trained(repo, mini_bert, mini_data, tmp_path_factory) -> Path:
         assert done.returncode == 0, done.stderr
 
     return once(tmp_path_factory, "trained", train)
+
+
+@pytest.fixture(scope="session")
+def exported(repo, trained, tmp_path_factory) -> Path:
+    """A copy of the trained weights, what 11_export.py --onnx puts beside them, what it printed"""
+    for name in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
+
+    def export(folder: Path) -> None:
+        shutil.copytree(trained, folder)
+        weights = ("--weights", folder / "best.pth", "--out", folder / EXPORTED)
+        done = run_script(repo, "demo02_sentiment/11_export.py", "--onnx", *weights)
+        assert done.returncode == 0, done.stderr
+        (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
+
+    return once(tmp_path_factory, "exported", export)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ request on to that address (308), `redirect_files` every file. `log` holds (meth
 of every request.
 
 What a Hub must not do, and some do: `portal` answers everything with a login page (status 200);
-`retry_after` goes with `status`, for the next `refusals` requests. `commit` is what main points to;
-`pinned` holds the repos of other commits. `heal()` ends every fault.
+`retry_after` goes with `status`, for the next `refusals` requests. `heal()` ends every fault.
 """
 
 import hashlib
@@ -104,7 +103,6 @@ class StandIn:
         self.redirect = self.redirect_files = ""
         self.portal = False
         self.retry_after, self.refusals = "", 10**9
-        self.commit, self.pinned = COMMIT, {}
 
     def __enter__(self) -> "StandIn":
         return self
@@ -186,7 +184,7 @@ class StandIn:
             return
         if parts[0] == "api":  # api/models/org/name/tree/main
             kind, repo, rest = parts[1][:-1], "/".join(parts[2:4]), parts[4:]
-            files = self.at(rest[1] if len(rest) > 1 else "main").get((kind, repo))
+            files = self.repos.get((kind, repo))
             if files is None:
                 self.send(handler, 404, {"error": "none"}, X_Error_Code="RepoNotFound")
             elif rest[:1] == ["tree"]:
@@ -195,21 +193,18 @@ class StandIn:
                 self.send(handler, 200, self.tree(files, below, recursive))
             else:
                 siblings = [{"rfilename": name} for name in files]
-                self.send(handler, 200, {"id": repo, "sha": self.commit, "siblings": siblings})
+                self.send(handler, 200, {"id": repo, "sha": COMMIT, "siblings": siblings})
             return
         kind = "model"
         if parts[0] == "datasets":
             kind, parts = "dataset", parts[1:]
-        files = self.at(parts[3]).get((kind, "/".join(parts[:2])), {})
+        files = self.repos.get((kind, "/".join(parts[:2])), {})
         name = "/".join(parts[4:])
         if name not in files:
             self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
         else:
             number = f'"{etag(files[name])}"'
-            self.send_file(handler, files[name], X_Repo_Commit=self.commit, ETag=number)
-
-    def at(self, revision: str) -> dict[tuple[str, str], dict[str, bytes]]:
-        return self.pinned.get(revision, self.repos)
+            self.send_file(handler, files[name], X_Repo_Commit=COMMIT, ETag=number)
 
     def tree(self, files: dict[str, bytes], below: str, recursive: bool) -> list[dict]:
         """The entries of the folder `below` ("" or "data/"): folders too, unless recursive"""

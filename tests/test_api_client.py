@@ -3,14 +3,13 @@
 import json
 import re
 import runpy
-import subprocess
 import sys
 import time
 
 import pytest
 import requests
 from conftest import run_here
-from loopback_tools import TOKEN, Rude, loopback_environment, run_loopback
+from loopback_tools import TOKEN, Rude, run_loopback
 from shown import assert_shown
 
 from api_client import MAX_WAIT, RETRIES, read_token
@@ -300,20 +299,3 @@ def test_01_and_02_without_network_ask_the_local_api(repo):
     assert TOKEN not in first.stdout + second.stdout + first.stderr + second.stderr
     shown = second.stdout.replace(f"token：找到了，共 {len(TOKEN)} 个字符", "token：没有找到")
     assert_shown(lessons / "02_api_token.py", shown)
-
-
-def test_an_import_changes_nothing_and_loading_is_silent(repo):
-    code = """
-from transformers.utils import logging
-before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-import course.inference_api, course.text_models
-from course.models import find_model
-course.text_models.Generator(find_model("uer/gpt2-chinese-cluecorpussmall"))
-course.text_models.Classifier(find_model("bert-base-chinese"))
-assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before == (30, True)
-"""
-    environment = loopback_environment(repo)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8"
-    )
-    assert done.returncode == 0 and done.stderr == "", done.stderr

@@ -2,8 +2,6 @@
 
 import pytest
 from conftest import run_here, run_script
-from loopback_tools import run_loopback
-from shown import assert_shown, promised
 
 from course.paths import ROOT
 
@@ -11,29 +9,13 @@ GENERATE = "demo01_hf_basics/04_generate_text.py"
 CLASSIFY = "demo01_hf_basics/06_classify_text.py"
 
 
-@pytest.mark.parametrize("script", ["03_download_gpt2", "05_download_bert"])
-def test_download_lessons_without_network(repo, script):
-    script = f"demo01_hf_basics/{script}.py"
-    done = run_loopback(repo, script)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert len(promised(ROOT / script)) > 8
-    assert_shown(ROOT / script, done.stdout)
-    for word in (".locks/", "refs/", "blobs/", "snapshots/"):  # shown, though the folder is flat
-        assert word in done.stdout
-    assert "Loading weights" not in done.stderr and "LOAD REPORT" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("script", [GENERATE, CLASSIFY])
-def test_model_lessons_offline(repo, script):
-    done = run_script(repo, script)
+def test_an_untrained_head_says_something_else_with_every_seed(repo):
+    done = run_script(repo, CLASSIFY)
     assert done.returncode == 0, done.stderr
-    assert len(promised(ROOT / script)) > 8
-    assert_shown(ROOT / script, done.stdout)
     assert "Loading weights" not in done.stderr and "LOAD REPORT" not in done.stdout + done.stderr
-    if script == CLASSIFY:  # an untrained head: every seed says something else
-        rows = [row.split("→")[1] for row in done.stdout.splitlines() if "→ LABEL_0" in row]
-        assert len(rows) == len(set(rows)) == 4
-        assert "自己加的三个向量和模型里的一样：True" in done.stdout
+    rows = [row.split("→")[1] for row in done.stdout.splitlines() if "→ LABEL_0" in row]
+    assert len(rows) == len(set(rows)) == 4
+    assert "自己加的三个向量和模型里的一样：True" in done.stdout
 
 
 def test_04_two_sequences_and_typed_paths(monkeypatch, capsys, tmp_path):

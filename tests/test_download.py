@@ -182,12 +182,6 @@ def test_refusals_are_one_sentence(hub, folders, name, status, word):
     assert TOKEN not in str(caught.value)
 
 
-def test_a_503_during_the_download_gives_up_after_a_few_tries(hub, folders):
-    hub.before_file = lambda data: setattr(hub, "status", 503)
-    with pytest.raises(CourseError, match=r"试了 3 次"):
-        download_model(GPT, source(hub, "modelscope"))
-
-
 def test_gated_and_unknown_repositories(hub, folders):
     with pytest.raises(CourseError, match=r"404：.*上没有 nobody/nothing"):
         download_model("nobody/nothing", source(hub))

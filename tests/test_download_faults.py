@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 import pytest
 from loopback_tools import loopback_environment
-from standin_hub import COMMIT, GPT, REVIEWS, StandIn
+from standin_hub import GPT, REVIEWS, StandIn
 from test_download import folders, gpt2_files, hub, parquet_files, repos, source  # noqa: F401
 
 from course.cli import Parser
@@ -26,7 +26,6 @@ from course.models import cache_folder, find_model
 from course.network import without_password
 from course.paths import ROOT
 
-NEXT = "fedcba9876543210fedcba9876543210fedcba98"
 SECRET = "ThisMustNeverBeSeen0123456789"
 
 
@@ -94,19 +93,6 @@ def test_downloaded_already_means_every_file_is_whole(hub, folders, gpt2_files, 
 
 
 # 2. What the server says
-
-
-def test_a_commit_in_the_middle_of_a_download(hub, folders, repos, gpt2_files):
-    """main moves on after the first file: what comes is the commit of the listing, all of it"""
-    moved = {name: data[::-1] for name, data in gpt2_files.items()}
-    hub.pinned[COMMIT] = dict(repos)
-
-    def push(data):
-        hub.commit, hub.repos = NEXT, repos | {("model", GPT): moved}
-
-    hub.after_file = push
-    folder = download_model(GPT, source(hub))
-    assert folder.name == COMMIT and same(folder, gpt2_files)
 
 
 # 3. What comes instead of the file

@@ -728,11 +728,6 @@ def test_every_numbered_lesson_has_exercises(check):
     assert sorted(listed) == FILES
 
 
-def test_a_chinese_windows_terminal_can_show_every_character():
-    for path in EXERCISES.rglob("*.py"):
-        path.read_text(encoding="utf-8").encode("gbk")
-
-
 def test_a_lesson_can_be_named_in_several_ways(check):
     path = "exercises\\demo02\\ex_01_tokenizer.py"
     for text in ("demo02/01", "demo02/01_tokenizer", "demo02/tokenizer", path):

@@ -40,15 +40,12 @@ class Run:
 
 SMALL = {"numbers": False}
 RUNS = {
-    "demo01_hf_basics/01_api_anonymous.py": Run(loopback=True),
-    "demo01_hf_basics/02_api_token.py": Run(loopback=True),
     "demo01_hf_basics/03_download_gpt2.py": Run(loopback=True, code=1),
     "demo01_hf_basics/05_download_bert.py": Run(loopback=True, code=1),
-    "demo01_hf_basics/07_local_api.py": Run("--port 0", loopback=True, server=True),
     "demo02_sentiment/06_features.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/train.py": Run("--data {data} --params {folder}", **SMALL),
     "demo02_sentiment/extra_finetune.py": Run(
-        "--data {data} --params {folder} --epochs 1", **SMALL
+        "--data {data} --params {folder} --epochs 1 --max-length 50", **SMALL
     ),
     "demo02_sentiment/07_evaluate.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/08_predict.py": [
@@ -64,7 +61,10 @@ RUNS = {
     "demo02_sentiment/11_export.py": Run("--weights {weights}", **SMALL),
 }
 EXEMPT = {
-    "demo02_sentiment/12_label_curve.py": "test_default_job.py runs it after the training",
+    "demo01_hf_basics/01_api_anonymous.py": "tests/test_api_client.py",
+    "demo01_hf_basics/02_api_token.py": "tests/test_api_client.py",
+    "demo01_hf_basics/07_local_api.py": "tests/test_inference_api.py",
+    "demo02_sentiment/12_label_curve.py": "minutes; tests/test_label_curve.py runs it small",
     "models/build_tiny_bert.py": "trains for two hours",
     "models/build_tiny_gpt2.py": "trains for two hours",
     "demo02_sentiment/extra_explain.py": "minutes; tests/test_explain.py runs it small",
@@ -192,7 +192,15 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
     return seen + running.communicate(timeout=600)[0]
 
 
-@pytest.mark.parametrize("name", [name for name in PROMISING if name not in EXEMPT])
+SLOW = {"demo02_sentiment/extra_finetune.py", "demo02_sentiment/extra_many_classes.py"}
+SHOWN = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in PROMISING
+    if name not in EXEMPT
+]
+
+
+@pytest.mark.parametrize("name", SHOWN)
 def test_the_output_is_what_the_lesson_promises(request, repo, mini_data, tmp_path, name):
     runs = RUNS.get(name, Run())
     runs = runs if isinstance(runs, list) else [runs]

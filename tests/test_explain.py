@@ -145,8 +145,9 @@ def test_words_are_kept_whole_and_clauses_apart(three):
         explain(three, "很好", ["很", "坏"])
 
 
+@pytest.mark.slow
 def test_the_comparison_of_explanations(trained):
-    arguments = ("--weights", trained / "best.pth", "--reviews", 3)
+    arguments = ("--weights", trained / "best.pth", "--reviews", 1)
     done = run_script(ROOT, "demo02_sentiment/extra_explain.py", *arguments)
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [row[0].strip("| ") for row in rows[2:]] == (

@@ -188,7 +188,7 @@ def test_parquet_keeps_its_types(tmp_path, weights, classifier, texts):
 
 
 def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
-    rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(4 * CHUNK + 100))]
+    rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(2 * CHUNK + 100))]
     source = write_table(tmp_path / "in.csv", rows)
     whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
     predict_file(weights, source, "text", whole)

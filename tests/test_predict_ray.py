@@ -122,10 +122,3 @@ def test_bad_input_is_one_sentence(monkeypatch, capsys, trained, tmp_path, case)
     code, text = run_here(monkeypatch, capsys, SCRIPT, tmp_path / name, *weights, *flags)
     assert isinstance(code, str) and message in code and "下一步：" in code
     assert "Traceback" not in text and not (tmp_path / "out").exists()
-
-
-def test_without_ray_it_is_one_sentence(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("course.cli.find_spec", lambda name: None)
-    out = ("--out", tmp_path / "out")
-    code, _ = run_here(monkeypatch, capsys, SCRIPT, tmp_path / "x.parquet", *out)
-    assert "ray 没有装" in code and "python -m pip install ray" in code

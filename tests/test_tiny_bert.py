@@ -6,6 +6,7 @@ it never read a review of validation or test: tests/test_models.py.
 
 import random
 
+import pytest
 import torch
 from transformers import BertTokenizer
 
@@ -45,6 +46,7 @@ def test_muon_in_fp32_is_the_one_of_torch():
     assert torch.linalg.svdvals(gradient).max() > 2 * torch.linalg.svdvals(gradient).min()
 
 
+@pytest.mark.slow
 def test_two_stages_learn_and_go_on_where_they_stopped(tmp_path):
     tokenizer = BertTokenizer.from_pretrained(FOLDER)
     rng = random.Random(0)
@@ -60,9 +62,9 @@ def test_two_stages_learn_and_go_on_where_they_stopped(tmp_path):
         arguments = (lessons, tokenizer, build.REVIEWS, minutes, tmp_path)
         return build.pretrain(student, *arguments)
 
-    first = learn(0.05).state
+    first = learn(0.02).state
     assert first["step"] > 0 and (tmp_path / "reviews.pt").is_file()
     assert any((value != start[name]).any() for name, value in student.state_dict().items())
-    again = learn(0.1).state
+    again = learn(0.04).state
     assert again["step"] > first["step"] and again["tokens"] > first["tokens"]
-    assert learn(0.1).state == again  # finished: nothing more to do
+    assert learn(0.04).state == again  # finished: nothing more to do

@@ -39,6 +39,7 @@ def test_it_never_saw_a_review_of_validation_or_test(texts, splits):
         assert not any(text in seen for text, _ in splits[name])
 
 
+@pytest.mark.slow
 def test_it_beats_the_bigram_on_text_it_never_saw(texts):
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
     model = GPT2LMHeadModel.from_pretrained(FOLDER).eval()

@@ -77,14 +77,11 @@ def test_recompute_gives_the_same_losses_and_weights(repo, mini_bert, mini_data,
 def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
     repo, trained, mini_bert, mini_data, tmp_path
 ):
+    arguments = ("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 2)
+    arguments += ("--patience", 0, "--lr", 0.01)
+    run_script(repo, TRAIN, *arguments)
     (tmp_path / "5bert.pth").write_bytes(b"left over from an earlier run")
-    done = run_script(
-        repo,
-        TRAIN,
-        *("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 2),
-        *("--patience", 0, "--lr", 0.01),
-        cwd=repo / "demo02_sentiment",
-    )
+    done = run_script(repo, TRAIN, *arguments, cwd=repo / "demo02_sentiment")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("用上次存下的") == 2 and "BERT 算特征" not in done.stderr
     assert not (tmp_path / "5bert.pth").exists()

@@ -99,20 +99,8 @@ def test_trainer_has_the_losses_of_finetune(monkeypatch, capfd, ours, flags, tmp
     assert code == 0 and "全量微调" in text
 
 
-LAUNCH = (
-    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1),
-    *(
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        0,
-    ),  # accelerate finds a free one
-)
-
-
-@pytest.mark.parametrize("program", [None, TORCHRUN, LAUNCH], ids=["alone", "torchrun", "launch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [None, TORCHRUN], ids=["alone", "torchrun"])
 def test_one_process_or_two_have_the_losses_of_finetune(repo, ours, flags, tmp_path, program):
     params = tmp_path / "params"
     words = (repo / ACCELERATE, *flags, "--params", params)
@@ -138,6 +126,7 @@ def test_one_process_or_two_have_the_losses_of_finetune(repo, ours, flags, tmp_p
     assert all(torch.allclose(state[name], theirs[name], atol=1e-4) for name in state)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other(repo, flags, tmp_path):
     words = (repo / ACCELERATE, *flags, "--params", tmp_path / "params", "--epochs", 10_000)
     with launch(repo, *TORCHRUN, *words) as running:

@@ -82,7 +82,7 @@ def draw_stages() -> plt.Figure:
             "1  需求和数据",
             TEAL,
             "要解决什么\n收集、清洗、标注",
-            "02_load_dataset\nmy_dataset\ncleaning",
+            "02_load_dataset\nmy_dataset\nbuild_reviews",
         ),
         (
             "2  选模型",
@@ -90,9 +90,9 @@ def draw_stages() -> plt.Figure:
             "选现成的底座\n设计接在后面的头",
             "05_download_bert\n01_tokenizer\nnet",
         ),
-        ("3  训练", ORANGE, "一批一批地学\n存下权重", "features\ntrain\nfinetune"),
-        ("4  评估", PINK, "没见过的数据上\n考一次", "evaluate\npictures\nablation"),
-        ("5  部署", GREEN, "给人用、给程序用\n看真实的反馈", "predict\nserve\nexport"),
+        ("3  训练", ORANGE, "一批一批地学\n存下权重", "train\n06_features\nextra_finetune"),
+        ("4  评估", PINK, "没见过的数据上\n考一次", "07_evaluate\n10_pictures\nextra_ablation"),
+        ("5  部署", GREEN, "给人用、给程序用\n看真实的反馈", "08_predict\n09_serve\n11_export"),
     )
     width, gap = 1.76, 0.28
     for i, (title, colour, what, files) in enumerate(stages):
