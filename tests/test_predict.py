@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow
 import pytest
 import torch
-from conftest import environment, run_script
+from conftest import environment, run_python, run_script
 from pyarrow import parquet
 
 from backstage.classifier import EXAMPLE, SentimentClassifier
@@ -228,7 +228,7 @@ def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
     with pytest.raises(CourseError, match="不能接着算"):
         predict_file(changed / "best.pth", source, "text", out)
 
-    again = subprocess.run(command, env=environment(repo), capture_output=True, encoding="utf-8")
+    again = run_python(command[1:], repo, environment(repo))
     assert again.returncode == 0, again.stderr
     assert f"前 {done} 条已经算好" in again.stdout
     assert out.read_bytes() == whole.read_bytes()

@@ -152,7 +152,8 @@ def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
     assert torch.allclose(model.probabilities(half), plain.probabilities(half), atol=1e-5)
 
 
-def test_the_script_says_that_the_onnx_engine_answers(exported, repo):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_the_script_says_that_the_onnx_engine_answers_until_it_is_stopped(exported, repo):
     script, weights = repo / "demo02_sentiment/09_serve.py", exported / "best.pth"
     env = loopback_environment(repo)
     server, out = start(env, script, "--port", 0, "--onnx", "--weights", weights)
@@ -161,9 +162,11 @@ def test_the_script_says_that_the_onnx_engine_answers(exported, repo):
         url = re.search(r"网页  (http://\S+)", out)[1]
         answer = ask(url, "models/sentiment", {"inputs": "很好"})
         assert answer.status_code == 200 and len(answer.json()[0]) == 2
+        server.send_signal(signal.SIGTERM)
+        out += server.communicate(timeout=30)[0]
     finally:
         server.kill()
-        server.wait()
+    assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
 
 
 def test_the_onnx_engine_is_refused_when_missing_broken_or_of_other_weights(
@@ -367,20 +370,6 @@ def test_info_of_own_data(topics, tmp_path):
     with serving(make_sentiment_app(classifier, topics / "best.pth")) as url:
         info = requests.get(f"{url}/info", timeout=10).json()
     assert (info["examples"], info["short"], info["built_in"]) == ([], 0, False)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_the_script_serves_until_it_is_stopped(repo, trained):
-    script, weights = repo / "demo02_sentiment/09_serve.py", trained / "best.pth"
-    server, out = start(loopback_environment(repo), script, "--port", 0, "--weights", weights)
-    try:
-        url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
-        assert ask(url, "models/sentiment", {"inputs": "很好"}).status_code == 200
-        server.send_signal(signal.SIGTERM)
-        out += server.communicate(timeout=30)[0]
-    finally:
-        server.kill()
-    assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")

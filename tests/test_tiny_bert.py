@@ -62,9 +62,9 @@ def test_two_stages_learn_and_go_on_where_they_stopped(tmp_path):
         arguments = (lessons, tokenizer, build.REVIEWS, minutes, tmp_path)
         return build.pretrain(student, *arguments)
 
-    first = learn(0.02).state
+    first = learn(0.05).state
     assert first["step"] > 0 and (tmp_path / "reviews.pt").is_file()
     assert any((value != start[name]).any() for name, value in student.state_dict().items())
-    again = learn(0.04).state
+    again = learn(0.1).state
     assert again["step"] > first["step"] and again["tokens"] > first["tokens"]
-    assert learn(0.04).state == again  # finished: nothing more to do
+    assert learn(0.1).state == again  # finished: nothing more to do
