@@ -131,7 +131,7 @@ def ours(
     folder: Path, dtype: torch.dtype = torch.float32, engine: ModuleType = packed_bert
 ) -> Callable:
     model, tokenizer = load(folder), load_tokenizer(folder, MAX_LENGTH)
-    kept = list(engine.prepare(model, dtype))  # 只来一条时用，和 classifier.py 一样
+    kept = list(engine.prepare(model, dtype))  # 只来一条时用，和 backstage/classifier.py 一样
 
     def compute(texts: list[str]) -> np.ndarray:
         prepared = kept if len(texts) == 1 else None

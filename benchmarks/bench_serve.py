@@ -1,8 +1,8 @@
 """工具  部署有多快：09_serve.py 和别的部署办法比，1 到 128 个客户同时来问
 
 谁和谁比（轮流跑 A B C D A B C D …，取中位数）：
-    09_serve.py                同时来的请求凑成一批算
-    09_serve.py --onnx         同上，由 ONNX Runtime 一条一条地算
+    09_serve.py             同时来的请求凑成一批算
+    09_serve.py --onnx      同上，由 ONNX Runtime 一条一条地算
     pipeline                11_export.py 导出的文件夹装进 transformers 的 pipeline，来一条算一条
     sentence-transformers   FastAPI 后面放它，同样凑批
     LitServe                一个核一个进程，各自凑批；等几秒凑批由 --wait 定

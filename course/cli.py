@@ -68,13 +68,13 @@ def bounded(kind: type, bound: str, fits: Callable) -> Callable[[str], int | flo
     return parse
 
 
-def require(*packages: str, install: str | None = None) -> None:
-    """可选的包都装了没有；缺哪个就抛 CourseError。install 是装它们的命令，默认一起 pip install"""
+def require(*packages: str) -> None:
+    """可选的包都装了没有；缺哪个就抛 CourseError"""
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise CourseError(
             f"这里要用的 {'、'.join(missing)} 没有装（可选的，别处都不用它）",
-            install or f"python -m pip install {' '.join(packages)}",
+            f"python -m pip install {' '.join(packages)}",
         )
 
 

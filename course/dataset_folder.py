@@ -12,7 +12,7 @@ import pyarrow
 
 from course.files import file_sha256, read_json, write_json
 
-if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
+if TYPE_CHECKING:  # datasets 要读一秒，用到才读：08、09 用不到
     from datasets import Dataset, DatasetDict
 
 SUMS = "sha256.json"  # 文件夹里每个文件的 SHA-256

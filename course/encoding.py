@@ -1,6 +1,6 @@
 """不是一课  一批评论 → 特征：BERT 走首尾相接的快路，别的编码器长短排好、补齐着算，两条路的结果相等
 
-train、finetune、evaluate、predict、serve、export 都从这里要特征。
+train、extra_finetune、07 到 11 都从这里要特征。
 """
 
 from collections.abc import Callable

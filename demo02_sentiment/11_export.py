@@ -168,7 +168,7 @@ def main() -> None:
     path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了
     print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{path}", truncation=True)')
 
-    # 4. 传到 Hub 上，两行；不传也能用：07 换上它，就是一个会判断的 API
+    # 4. 传到 Hub 上，两行；不传也能用：07_local_api.py 换上它，就是一个会判断的 API
     #    在代码里传也行：model.push_to_hub("你的用户名/模型名")，tokenizer、模型卡也有 push_to_hub；
     #    文件夹已经有了，传文件夹最省事。国内传到魔搭：modelscope login，modelscope upload，参数一样
     print("传到 Hub（要先注册；换成你的用户名和模型名）：")

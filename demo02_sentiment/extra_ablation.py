@@ -23,18 +23,16 @@ from pathlib import Path
 import numpy as np
 
 from backstage.classifier import SentimentClassifier
-from backstage.probe import random_model
+from backstage.probe import ABLATION, random_model
 from course.baseline import tfidf_baseline
 from course.cli import Parser, at_least, run
 from course.columns import DataSource, add_data_arguments
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_encoder, load_tokenizer
-from course.paths import PARAMS
 from my_dataset import MyDataset
 from net import MODEL
 
 SEEDS = 3
-FOLDER = PARAMS / "ablation"
 ROWS = {  # 名字: (做法, 脚本和参数)
     "random": ("随机权重的 BERT，冻结", ["train.py"]),
     "frozen": ("预训练的 BERT，冻结", ["train.py"]),
@@ -52,7 +50,7 @@ def train(
 
     同样的命令、同样的 model（指纹 sha256）跑完过就不重跑。
     """
-    folder = FOLDER / f"{row}-{seed}"
+    folder = ABLATION / f"{row}-{seed}"
     if row == "random":
         model = str(random_model(find_model(model), seed))
     script, *flags = ROWS[row][1]

@@ -12,8 +12,8 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
     python demo02_sentiment/extra_finetune.py                                       全部放开
     python demo02_sentiment/extra_finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/07_evaluate.py --weights params/finetune/best.pth
-存在 params/finetune/，不盖掉 train.py 的 params/best.pth，predict、serve、export 也要加上这个
---weights。停在半路了，同样的命令加上 --resume 就从停下的那一轮接着来。
+存在 params/finetune/，不盖掉 train.py 的 params/best.pth，08、09、11 也要加上这个 --weights。
+停在半路了，同样的命令加上 --resume 就从停下的那一轮接着来。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批

@@ -3,7 +3,7 @@
 教什么：extra_finetune.py 的循环，transformers 里有一个现成的，叫 Trainer。同样的模型、数据、种子、
 批次的先后，每一步的 loss 和它一样（fp32、没有 dropout 时差不到 1e-5）：里面就是那个循环。
 我们的哪一行变成了它的哪个参数：
-    extra_finetune.py                               Trainer
+    extra_finetune.py                         Trainer
     BATCH_SIZE、EPOCH、args.seed              per_device_train_batch_size、num_train_epochs、seed
     AdamW(两组参数，两个学习率)               optimizers=(optimizer, …)，不给就是全部参数一个学习率
     get_linear_schedule_with_warmup           lr_scheduler_type="linear"、warmup_steps

@@ -4,7 +4,7 @@
 说第 i 条是什么。这里每条是 (评论文本, 标签)。不在这里分词：训练时由 DataLoader 一批一批地取（打乱、
 凑齐一批，都是它的事），凑齐了由 collate_fn 分，一次分一批更快，怎么补齐也由用的人定。
 06_features.py 首尾相接，不补齐；extra_finetune.py 补到一批里最长；只有 train.py --recompute 每条
-都补到 500。train.py 默认用 06_features.py 算好的特征，连分词都省了。
+都补到 500。train.py 默认把特征算一遍存下来（怎么算的：06_features.py），之后连分词都省了。
 
 怎么运行：python demo02_sentiment/my_dataset.py
 

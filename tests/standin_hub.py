@@ -3,13 +3,13 @@
 `StandIn(repos)` serves {("model" | "dataset", "org/name"): {path: bytes}} over real HTTP, to the
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
-bytes of a file, `cuts` times; `before_file` and
-`after_file` are called with the bytes of a file around its sending; `redirect` sends every API
-request on to that address (308), `redirect_files` every file. `log` holds (method, path, headers)
-of every request.
+bytes of a file, `cuts` times; `before_file` and `after_file` are called with the bytes of a file
+around its sending; `redirect` sends every API request on to that address (308), `redirect_files`
+every file. `log` holds (method, path, headers) of every request.
 
 What a Hub must not do, and some do: `portal` answers everything with a login page (status 200);
-`retry_after` goes with `status`, for the next `refusals` requests. `heal()` ends every fault.
+`gated` refuses without a token; `corrupt` changes the last byte of large files; `retry_after`
+goes with `status`, for the next `refusals` requests. `heal()` ends every fault.
 """
 
 import hashlib

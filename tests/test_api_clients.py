@@ -134,8 +134,6 @@ OPENAI = {
     "openai-responses": lambda c: c.responses.create(model=GPT, input=PROMPT),
 }
 
-# Prints {row: the text, or true, or {"refused": everything the error holds}}
-
 
 def agrees(row: str, answer: object, refusal: str | None, greedy: list[str]) -> None:
     """What the client got is what the page says in this row"""

@@ -1,4 +1,4 @@
-"""Lessons 03 to 06 of demo01: what they promise at the top is what they print"""
+"""Lessons 04 and 06 of demo01: an untrained head, typed paths, what does not fit"""
 
 import pytest
 from conftest import run_here, run_script

@@ -1,4 +1,4 @@
-"""docs/: the pages are in the index, the pictures are shown, small, and what the script draws"""
+"""docs/pictures: what the script draws, every character in it; small"""
 
 import warnings
 
@@ -12,7 +12,6 @@ from course.paths import ROOT
 
 DOCS = ROOT / "docs"
 PICTURES = sorted((DOCS / "pictures").glob("*.png"))
-PAGES = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +31,12 @@ def test_no_character_is_an_empty_box(drawn):
     assert [text for text in drawn[1] if "missing from" in text or "findfont" in text] == []
 
 
+def blocks(picture: np.ndarray, n: int = 16) -> np.ndarray:
+    """The mean brightness of every n × n pixels"""
+    height, width = (size // n * n for size in picture.shape[:2])
+    return picture[:height, :width].reshape(height // n, n, width // n, n, 3).mean((1, 3, 4))
+
+
 def test_the_pictures_in_the_repo_are_the_ones_the_script_draws(drawn):
     fresh = sorted(drawn[0].glob("*.png"))
     assert [picture.name for picture in fresh] == [picture.name for picture in PICTURES]
@@ -40,4 +45,5 @@ def test_the_pictures_in_the_repo_are_the_ones_the_script_draws(drawn):
         a, b = image.imread(new)[..., :3], image.imread(old)[..., :3]
         assert a.shape == b.shape, f"{old.name}: python docs/tools/draw_pictures.py"
         # not bit for bit: another system rounds the edges of letters in its own way
-        assert np.abs(a - b).mean() < 0.01, f"{old.name}: python docs/tools/draw_pictures.py"
+        worst = np.abs(blocks(a) - blocks(b)).max()  # one changed word is seen
+        assert worst < 0.05, f"{old.name}: python docs/tools/draw_pictures.py"

@@ -226,7 +226,7 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
         assert not (tmp_path / "exported").exists()
 
 
-def test_lessons_4_and_5_with_another_encoder(folders, rows, cache, monkeypatch, capsys):
+def test_lessons_4_and_6_with_another_encoder(folders, rows, cache, monkeypatch, capsys):
     code, text = run_here(
         monkeypatch, capsys, "demo02_sentiment/net.py", "--model", folders["modernbert"]
     )

@@ -164,7 +164,8 @@ def test_requirements_are_pinned_and_complete():
     optional = {requirement.name for requirement in extras}
     pinned = pins("requirements.txt")
     used = set()
-    for folder in ("course", "demo01_hf_basics", "demo02_sentiment", "demo02_sentiment/space"):
+    folders = ("course", "demo01_hf_basics", "demo02_sentiment", BACKSTAGE, "data")
+    for folder in (*folders, "demo02_sentiment/space"):
         for path in (ROOT / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):

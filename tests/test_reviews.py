@@ -63,14 +63,14 @@ def test_clean_drops_duplicates_fragments_double_labels_and_scraps():
         ("一般般", 0),
         ("一般般", 1),  # two labels
     ]
-    kept = clean(rows, progress=False)
+    kept = clean(rows)
     assert set(kept) == {rows[0], rows[2], rows[3]}
-    assert set(clean(rows, min_chars=OVERLAP, progress=False)) == {rows[0], rows[2]}
+    assert set(clean(rows, min_chars=OVERLAP)) == {rows[0], rows[2]}
 
 
 def test_clean_does_not_depend_on_the_order_of_its_input(splits):
     rows = splits["validation"]
-    assert clean(rows, progress=False) == clean(reversed(rows), progress=False)
+    assert clean(rows) == clean(reversed(rows))
 
 
 @pytest.fixture

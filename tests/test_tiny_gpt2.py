@@ -15,7 +15,7 @@ FOLDER = ROOT / "models" / "tiny-gpt2-chinese"
 @pytest.fixture
 def texts(monkeypatch) -> list[str]:
     """What it learnt from; the builder itself reads files that data/build_reviews.py writes"""
-    train = [text for text, _ in build_reviews.build_splits(progress=False)["train"]]
+    train = [text for text, _ in build_reviews.build_splits()["train"]]
     files = {"train": train, "unused": build_reviews.unused_reviews()}
     files["newspaper"] = build_reviews.newspaper()
     monkeypatch.setattr(build, "pretraining_text", files.get)

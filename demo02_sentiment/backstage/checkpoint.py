@@ -1,6 +1,6 @@
 """不是一课  params/ 里的每一个文件，都在这里写、在这里读
 
-train.py、extra_finetune.py 用 `Checkpoints` 存，别的脚本用 `load_trained` 读回来。
+train 和几课微调用 `Checkpoints` 存，别的脚本用 `load_trained` 读回来。
 文件都是先写成临时名字、写完才换上正式的名字，中途断电、Ctrl-C 不会留下半个文件。
 best.pth 和 run.json 是一对，换它们分三步：新的权重先写成 best.next.pth，再换 run.json（里面有新
 权重的 SHA-256），最后把 best.next.pth 改名成 best.pth。停在哪一步，读的人都按 run.json 里的 SHA-256

@@ -1,6 +1,6 @@
 """不是一课  训练好的分类器：句子 → 每一类的概率
 
-evaluate、predict、serve、export、pictures、ablation 都从这里拿概率：
+07 到 11、extra_ablation 都从这里拿概率：
 算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
 """
 

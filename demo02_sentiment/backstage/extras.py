@@ -1,4 +1,4 @@
-"""不是一课  最后几课选学（Trainer、几个进程、Ray）共用的几行"""
+"""不是一课  extra_trainer、extra_accelerate 的后台"""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""不是一课  冻结的特征上学一个分类头，12_label_curve、extra_label_noise、extra_stacking 都用"""
+"""不是一课  冻结的特征上学一个分类头，12_label_curve 和几课选学用"""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
 
+ABLATION = PARAMS / "ablation"  # extra_ablation 的每一次训练，和随机权重的 BERT
 C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签。和 TF-IDF 的一样，在训练集上交叉验证挑的
 
 
@@ -50,7 +51,7 @@ def frozen_features(
 
 def random_model(source: Path, seed: int) -> Path:
     """没有预训练的对照组：和 source 结构、字典都相同、权重随机的 BERT，存成一个文件夹"""
-    out = PARAMS / "ablation" / f"random-{source.name}-{seed}"
+    out = ABLATION / f"random-{source.name}-{seed}"
     if not out.exists():
         torch.manual_seed(seed)
         with quiet(), atomic_write(out) as folder:

@@ -1,4 +1,4 @@
-"""不是一课  train.py 和 extra_finetune.py 共用的精度、批数和命令行参数"""
+"""不是一课  train 和几课微调共用的精度、批数和命令行参数"""
 
 from collections.abc import Callable
 from pathlib import Path

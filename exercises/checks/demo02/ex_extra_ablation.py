@@ -1,4 +1,4 @@
-"""判题  第二个 demo 的选修课 ablation"""
+"""判题  第二个 demo 的选修课 extra_ablation"""
 
 import statistics
 

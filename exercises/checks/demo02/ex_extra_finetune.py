@@ -1,4 +1,4 @@
-"""判题  第二个 demo 的选修课 finetune：和 PyTorch、transformers 自己的比"""
+"""判题  第二个 demo 的选修课 extra_finetune：和 PyTorch、transformers 自己的比"""
 
 import copy
 
