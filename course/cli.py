@@ -4,10 +4,12 @@ import argparse
 import atexit
 import gc
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from course.errors import CourseError, is_out_of_memory
@@ -81,7 +83,7 @@ def require(*packages: str) -> None:
 def forgive_missing_characters(stream: TextIO | None) -> None:
     """Windows 的 cmd 可能是 GBK：遇到它没有的字符就打问号，而不是崩溃
 
-    IDLE、Jupyter、Spyder 的不是真的终端，没有 reconfigure，也没有这个毛病；pythonw 的是 None。
+    IDLE、Jupyter、Spyder 的不是真的终端，没有 reconfigure，也没有这个毛病。
     """
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
@@ -89,6 +91,9 @@ def forgive_missing_characters(stream: TextIO | None) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """运行一个脚本的 main()：学员能改好的错误只打印一句话，退出码 1；Ctrl-C 退出码 130"""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # pythonw 没有控制台，可是进度条总要有个地方写
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         forgive_missing_characters(stream)
     # Python 退出前要把几十万个对象查一遍，看哪些该回收：反正都要还了，省一两秒
