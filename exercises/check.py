@@ -313,7 +313,7 @@ def overview(seconds: float) -> bool:
         done = count(verdicts, RIGHT)
         bar = "".join({RIGHT: "█", WRONG: "×", UNSOLVED: "·"}[v.state] for v in verdicts)
         print(
-            f"  {job.lesson.key:19}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
+            f"  {job.lesson.key:22}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
         )
         right, total = right + done, total + len(verdicts)
         if mistakes := [verdict for verdict in verdicts if verdict.state == WRONG]:
