@@ -192,6 +192,7 @@ def test_gated_and_unknown_repositories(hub, folders):
         download_model(GPT, source(hub))
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up_within_the_stated_bound(hub, folders):
     hub.silent = True
     start = time.perf_counter()
@@ -266,6 +267,7 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
     assert done.returncode == 1 and "会用自带的评论" in done.stderr
 
 
+@pytest.mark.slow
 def test_download_then_everything_works_offline_with_the_very_files(clone, hub, repos, gpt2_files):
     hub.repos = repos | {("model", GPT): only_bin(gpt2_files)}  # as on the real Hub
     for script in (

@@ -69,8 +69,8 @@ EXEMPT = {
     "models/build_tiny_gpt2.py": "trains for two hours",
     "demo02_sentiment/extra_explain.py": "minutes; tests/test_explain.py runs it small",
     "demo02_sentiment/extra_ablation.py": "trains 15 times; tests/test_ablation.py runs it small",
-    "demo02_sentiment/extra_trainer.py": "wants accelerate, optional; tests/test_trainer.py",
-    "demo02_sentiment/extra_accelerate.py": "wants accelerate, optional; tests/test_trainer.py",
+    "demo02_sentiment/extra_trainer.py": "wants accelerate; tests/test_extra_trainer.py",
+    "demo02_sentiment/extra_accelerate.py": "wants accelerate; tests/test_extra_trainer.py",
     "demo02_sentiment/extra_ray.py": "wants ray, optional; tests/test_predict_ray.py",
     "data/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
     "data/build_reviews.py": "the reviews of the tests come from it; tests/test_reviews.py",
@@ -192,7 +192,10 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
     return seen + running.communicate(timeout=600)[0]
 
 
-SLOW = {"demo02_sentiment/extra_finetune.py", "demo02_sentiment/extra_many_classes.py"}
+SLOW = {
+    f"demo02_sentiment/extra_{name}.py"
+    for name in ("finetune", "label_noise", "many_classes", "stacking")
+}
 SHOWN = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in PROMISING

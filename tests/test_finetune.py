@@ -44,6 +44,7 @@ def test_unfreezing_trains_the_chosen_layers_and_no_other(mini_bert, unfreeze):
     assert not any(module.training for module in model.eval().modules())
 
 
+@pytest.mark.slow
 def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     repo, mini_bert, mini_data, tmp_path
 ):

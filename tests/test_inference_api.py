@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 import torch
+from conftest import run_here
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
-from loopback_tools import TOKEN, loopback_environment, make_gpt2, run_loopback
+from loopback_tools import TOKEN, loopback_environment, make_gpt2
 from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
@@ -472,12 +473,12 @@ def test_the_smallest_server_of_07_runs_as_it_stands_there(repo, tmp_path):
         server.communicate()
 
 
-def test_07_says_what_is_wrong(repo, mini_gpt2, mini_bert):
+def test_07_says_what_is_wrong(monkeypatch, capsys, mini_gpt2, mini_bert):
     script, small = "demo01_hf_basics/07_local_api.py", ("--gpt", mini_gpt2, "--bert", mini_bert)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_loopback(repo, script, "--port", port, *small)
-    assert done.returncode == 1 and f"端口 {port} 用不了" in done.stderr
-    done = run_loopback(repo, script, "--token-env", "MY_TOKEN", MY_TOKEN=f"{TOKEN}，")
-    assert done.returncode == 1 and "环境变量 MY_TOKEN" in done.stderr
-    assert TOKEN not in done.stdout + done.stderr and "Traceback" not in done.stderr
+        code, _ = run_here(monkeypatch, capsys, script, "--port", port, *small)
+    assert f"端口 {port} 用不了" in str(code)
+    monkeypatch.setenv("MY_TOKEN", f"{TOKEN}，")
+    code, said = run_here(monkeypatch, capsys, script, "--token-env", "MY_TOKEN")
+    assert "环境变量 MY_TOKEN" in str(code) and TOKEN not in said

@@ -31,6 +31,7 @@ def test_subsets_are_proportional_nested_and_different_from_seed_to_seed():
     assert sorted(subset(labels, 400, 3)) == list(range(400))
 
 
+@pytest.mark.slow
 def test_table_picture_and_resume(repo, mini_data, tmp_path):
     flags = ("--model", TINY, "--data", mini_data, "--params", tmp_path, "--subsets", 2)
     first = run_script(repo, CURVE, *flags)

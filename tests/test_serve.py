@@ -372,6 +372,7 @@ def test_info_of_own_data(topics, tmp_path):
     assert (info["examples"], info["short"], info["built_in"]) == ([], 0, False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_stopped_with_thirty_batches_in_flight(repo, trained, tmp_path):
     """More work than three seconds are enough for: every client gets an answer or one sentence"""

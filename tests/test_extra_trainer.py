@@ -145,6 +145,7 @@ def test_a_killed_process_ends_the_other(repo, flags, tmp_path):
         assert "Signal 9 (SIGKILL)" in text
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_one_sentence(repo, flags, tmp_path):
     params = tmp_path / "params"
     words = (repo / ACCELERATE, *flags, "--params", params, "--batch-size", 31)
