@@ -21,7 +21,7 @@ from course.reviews import load_reviews, to_splits
 from course.text_models import Classifier
 
 EXPORT = "demo02_sentiment/11_export.py"
-check_out, compare = lesson("11_export").check_out, lesson("11_export").compare
+export = lesson("11_export")
 LONG = "房间长" * 200  # more than the model reads
 
 
@@ -92,13 +92,13 @@ def test_the_model_card_of_finetuned_weights_says_so(trained, unfreeze, kind):
 
 
 def test_only_an_old_export_is_overwritten(exported, tmp_path):
-    check_out(exported[0])
-    check_out(tmp_path / "new")
-    check_out(tmp_path)  # an empty folder
+    export.check_out(exported[0])
+    export.check_out(tmp_path / "new")
+    export.check_out(tmp_path)  # an empty folder
     (tmp_path / "thesis.docx").write_text("years of work", encoding="utf-8")
     for out in (tmp_path, tmp_path / "thesis.docx"):
         with pytest.raises(CourseError, match="不能盖掉"):
-            check_out(out)
+            export.check_out(out)
 
 
 def test_files_are_for_others_to_read(exported):
@@ -184,6 +184,6 @@ def test_without_the_optional_packages_a_sentence_says_what_to_install(
 @pytest.mark.parametrize("wrong", [0.4999, np.nan])
 def test_another_answer_is_no_success(wrong):
     ours = np.array([[0.5, 0.5], [0.9, 0.1]])
-    compare("x", ours + 9e-6, ours)
+    export.compare("x", ours + 9e-6, ours)
     with pytest.raises(CourseError, match="不能用"):
-        compare("x", np.array([[wrong, 0.5], [0.9, 0.1]]), ours)
+        export.compare("x", np.array([[wrong, 0.5], [0.9, 0.1]]), ours)
