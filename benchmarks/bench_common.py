@@ -1,11 +1,14 @@
-"""不是一课  几个基准共用的：一个进程的内存、机器的说明、打印表格"""
+"""不是一课  几个基准共用的：一个进程的内存、机器的说明、读评论、打印表格"""
 
 import os
 import platform
 from pathlib import Path
 
+import pandas as pd
 import torch
 import transformers
+
+from course.reviews import REVIEWS
 
 
 def memory(field: str, pid: int | str = "self") -> float:
@@ -32,6 +35,11 @@ def machine() -> str:
         f"Python {platform.python_version()}，torch {torch.__version__}，"
         f"transformers {transformers.__version__}"
     )
+
+
+def reviews(split: str) -> pd.DataFrame:
+    """自带的评论的一份：列 text、label、label_text"""
+    return pd.read_csv(REVIEWS / f"{split}.csv", keep_default_na=False)
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

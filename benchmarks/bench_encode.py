@@ -46,7 +46,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from bench_common import machine, memory, print_table
+from bench_common import machine, memory, print_table, reviews
 from course import packed_bert
 from course.cli import Parser, at_least, run
 from course.encoding import has_bf16
@@ -54,7 +54,6 @@ from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 from course.packed_bert import multiplier
 from course.paths import MODELS
-from course.reviews import load_reviews
 
 MAX_LENGTH = 500  # 课上的长度
 LECTURE_BATCH = 16  # 课上的写法一批几条；每条都补到 500，快慢与内容、条数无关，所以只跑这么多条
@@ -69,7 +68,7 @@ def pick_reviews(count: int, lengths: str, duplicates: float) -> list[str]:
 
     lengths 是 "ours"（本课的评论）或 "chnsenticorp"（对数正态，把本课的评论接起来再截断）。
     """
-    texts = sorted(load_reviews()["train"]["text"][:], key=len)
+    texts = sorted(reviews("train")["text"], key=len)
     unique = count - round(count * duplicates)
     points = [(i + 0.5) / unique for i in range(unique)]
     if lengths == "ours":
@@ -566,8 +565,7 @@ def print_parts(timings: dict[str, list[dict]]) -> None:
 
 def accuracies(engines: dict[str, Engine]) -> list[list[str]]:
     """各种做法的特征各学一个分类头（训练集前 LABELS 条）：验证精度，几条预测和 ours fp32 的不同"""
-    splits = load_reviews()
-    train, validation = splits["train"][:LABELS], splits["validation"][:]
+    train, validation = reviews("train")[:LABELS], reviews("validation")
     answers, predicted = np.array(validation["label"]), {}
     for name, engine in engines.items():
         head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))

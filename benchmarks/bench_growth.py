@@ -25,13 +25,12 @@ from pathlib import Path
 
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from bench_common import machine, print_table
+from bench_common import machine, print_table, reviews
 from bench_encode import CHNSENTICORP
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model
 from course.paths import ROOT
-from course.reviews import load_reviews
 
 TINY = "tiny-bert-chinese"
 
@@ -41,7 +40,7 @@ def synthetic_reviews(count: int) -> Iterator[str]:
     rng = random.Random(0)
     parts = [
         part
-        for text in load_reviews()["train"]["text"][:]
+        for text in reviews("train")["text"]
         for part in re.findall(r"[^，。！？；]+[，。！？；]*", text)
     ]
     median, sigma = CHNSENTICORP

@@ -27,11 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from bench_clients import ask_for, memory_curve, started
-from bench_common import machine, print_table
+from bench_common import machine, print_table, reviews
 from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
 from course.paths import PARAMS, ROOT, command
-from course.reviews import load_reviews
 from serve_peers import PEERS
 
 TEXTS = 64  # 几条不同的评论：答案给错了客户，看得出来
@@ -116,12 +115,12 @@ def main() -> None:
         options = {"wait": args.wait} if args.peer == "LitServe" else {}
         PEERS[args.peer][0](args.folder, **options)
         return
-    parts = [args.weights, args.weights.parent / "run.json"]
+    parts = [args.weights]
     for path in parts:
         if not path.is_file():
             raise CourseError(f"没有 {path}", command("demo02_sentiment/train.py"))
 
-    texts = load_reviews()["test"]["text"][:TEXTS]
+    texts = list(reviews("test")["text"][:TEXTS])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for path in parts:

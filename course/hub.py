@@ -19,6 +19,7 @@ import requests
 from safetensors import SafetensorError, safe_open
 
 from course.cli import Parser, above
+from course.columns import LABEL_NAMES
 from course.download import (
     RemoteFile,
     Source,
@@ -41,7 +42,7 @@ from course.models import (
 )
 from course.network import ignore_netrc, unreachable, within, without_password
 from course.paths import DATA, MODELS
-from course.reviews import CHNSENTICORP, LABEL_NAMES, check, save, to_dataset
+from course.reviews import CHNSENTICORP, save, to_dataset
 
 SOURCES = {  # 国内先试 modelscope；hf-mirror 有时只是把请求转回 huggingface.co
     "hf": "https://huggingface.co",
@@ -382,10 +383,10 @@ def convert(files: dict[str, list[RemoteFile]], raw: Path, repo: str, source: So
             tables = [pd.read_parquet(raw / f.path) for f in some]
             table = pd.concat(tables)
             splits[name] = list(zip(table["text"], table["label"].astype(int), strict=True))
+        dataset = to_dataset(splits, LABEL_NAMES)
     except (OSError, ValueError, KeyError) as error:
         remove(raw)
         raise CourseError(
             f"{repo} 的内容读不懂（{type(error).__name__}），已经删掉", source.advice
         ) from error
-    dataset = check(to_dataset(splits, LABEL_NAMES), repo)
     save(dataset, CHNSENTICORP)

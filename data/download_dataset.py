@@ -7,10 +7,13 @@
 魔搭上没有查到它；都连不上就不用换，自带的评论够学完全部课程。
 """
 
+from datasets import load_from_disk
+
 from course.cli import Parser, run
+from course.dataset_folder import check_folder
 from course.errors import CourseError
 from course.hub import add_arguments, download_reviews, make_source
-from course.reviews import CHNSENTICORP, load_reviews
+from course.reviews import CHNSENTICORP
 
 REPO = "lansinuote/ChnSentiCorp"
 
@@ -32,7 +35,8 @@ def main() -> None:
                 f"没有下载成：{error.problem}",
                 f"{error.next_step}；不下载也能学，脚本会用自带的评论",
             ) from None
-    reviews = load_reviews(CHNSENTICORP)
+    check_folder(CHNSENTICORP)
+    reviews = load_from_disk(str(CHNSENTICORP))
     print("，".join(f"{name} {len(split)} 条" for name, split in reviews.items()))
     print("第 0 行：", reviews["train"][0])
 

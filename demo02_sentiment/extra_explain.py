@@ -11,6 +11,7 @@
     沙普利值    backstage/explain.py，网页用的
 
 怎么运行：先训练（train.py），再
+    python -m pip install snownlp==0.12.3
     python demo02_sentiment/extra_explain.py                200 条，十来分钟
     python demo02_sentiment/extra_explain.py --reviews 20   先看个大概
 
@@ -33,16 +34,14 @@ import itertools
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
-from snownlp import seg
 
-from backstage.checkpoint import WEIGHTS
+from backstage.checkpoint import add_weights_arguments
 from backstage.classifier import SentimentClassifier
 from backstage.explain import explain
-from course.cli import Parser, at_least, run
+from course.cli import Parser, at_least, require, run
 from course.errors import CourseError
 
 REVIEWS = 200
@@ -54,6 +53,8 @@ Spans = list[tuple[int, int]]
 
 def words_of(text: str) -> Spans:
     """评论切成的词：[(从第几个字, 到第几个字), …]，没有标点"""
+    from snownlp import seg  # 可选的包
+
     spans, at = [], 0
     for word in seg.seg(text):
         start = text.index(word, at)
@@ -113,7 +114,7 @@ class Judge:
         data = tokenizer(
             self.text, truncation=True, return_offsets_mapping=True, return_tensors="pt"
         )
-        device = model.fc.weight.device
+        device = model.encoder.device
         ids, offsets = data["input_ids"].to(device), data["offset_mapping"][0].tolist()
         masked = torch.full_like(ids, tokenizer.mask_token_id)
         masked[0, [0, -1]] = ids[0, [0, -1]]  # [CLS] 和 [SEP] 照旧
@@ -123,7 +124,7 @@ class Judge:
         steps = (torch.arange(STEPS, device=device) + 0.5) / STEPS
         path = (start + steps[:, None, None] * (end - start)).requires_grad_()
         hidden = model.encoder(inputs_embeds=path).last_hidden_state
-        logits = model.fc(model.pool(hidden, torch.ones(hidden.shape[:2], device=device)))
+        logits = model.head(model.pool(hidden, torch.ones(hidden.shape[:2], device=device)))
         odds = logits[:, self.best] - logits[:, 1 - self.best]
         (slope,) = torch.autograd.grad(odds.sum(), path)
         found = ((end - start)[0] * slope.mean(0)).sum(-1).tolist()
@@ -164,12 +165,13 @@ def most(spans: Spans, effects: np.ndarray, share: float) -> Spans:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     parser.add_argument(
         "--reviews", type=at_least(1), default=REVIEWS, help=f"几条，默认 {REVIEWS}"
     )
     args = parser.parse_args()
-    classifier = SentimentClassifier(args.weights)
+    require("snownlp==0.12.3")
+    classifier = SentimentClassifier(args.weights, args.labels)
     if len(classifier.labels) != 2:
         raise CourseError("这一课只比两类的模型", "--weights 换成两类的 .pth")
     texts = classifier.exam("validation").dataset.texts

@@ -7,10 +7,9 @@ macro-F1；混淆矩阵看的是谁和谁分不开。
 人名、地名还是成语？标签十种，一条只有两到四个字，和评论完全是两回事。小 BERT 预训练时读过的评论和
 报纸里出现过的词都去掉，所以这一份它没有读过。
 
-怎么运行：python demo02_sentiment/extra_many_classes.py    做好 data/words，再照它打印的命令训练
+怎么运行：python demo02_sentiment/extra_many_classes.py    看一遍数据，再照它打印的命令训练
 
 会看到：
-    40599 个词，存为 …words.csv
     数据：…words.csv
       列    评论在「text」，标签在「label」
       读到  40599 行
@@ -36,7 +35,7 @@ macro-F1；混淆矩阵看的是谁和谁分不开。
 
 from course.cli import Parser, run
 from course.paths import DATA, PARAMS, command
-from course.reviews import load_reviews, make_data
+from my_dataset import MyDataset
 
 WORDS = DATA / "words" / "words.csv"
 
@@ -44,14 +43,12 @@ WORDS = DATA / "words" / "words.csv"
 def main() -> None:
     Parser(__doc__).parse_args()
 
-    # 1. 做数据（怎么做的：data/build_words.py）：就是一个两列的 CSV，和你自己的数据没有两样
-    make_data("build_words.py")
-
-    # 2. 读进来，先看报告：几类，各有多少，丢了什么
+    # 1. 数据（怎么做的：data/build_words.py）就是一个两列的 CSV，和你自己的数据没有两样；读进来，
+    #    先看报告：几类，各有多少，丢了什么
     #    自带的评论两类各半，猜一类就是 50 分；这里猜一类不到 15 分，四个小类全认错却只丢一成的分
-    load_reviews(WORDS)
+    MyDataset("train", WORDS)
 
-    # 3. 训练、评估、看图、部署：还是那几个脚本，只是参数里多了 --data 和 --params
+    # 2. 训练、评估、看图、部署：还是那几个脚本，只是参数里多了 --data 和 --params
     data, params = f'--data "{WORDS}"', PARAMS / "words"
     weights = f'--weights "{params / "best.pth"}"'
     print("接着依次运行：")

@@ -14,16 +14,43 @@
       …
 """
 
+from functools import cache, cached_property
+
 import torch
 from torch.utils.data import Dataset
 
+from course import reviews
 from course.cli import Parser, run
 from course.columns import DataSource, add_data_arguments
+from course.dataset_folder import check_folder
 from course.errors import CourseError
-from course.reviews import open_reviews
+from course.own_data import load_own
 
 DATA = None  # None = 自带的评论；也可以是文件夹或表格文件的路径，见 02_load_dataset.py
 MAX_LENGTH = 500  # 一条评论编码后最多多少个 token，超出的截断；BERT 的上限是 512
+
+
+@cache  # 三份一起读，只读一次：train、validation、test 各建一个 MyDataset
+def read_reviews(source: DataSource):
+    """哪一份数据（`find_reviews` 找到的）→ DatasetDict：train、validation、test，绝不联网
+
+    列是 text（str）和 label（ClassLabel）。数据有毛病时抛 CourseError。
+    """
+    # datasets 要读一秒，用到才读：08、09 用不到
+    from datasets import disable_progress_bars, load_dataset, load_from_disk
+
+    disable_progress_bars()  # 库的英文进度条（Generating train split…）只闪一下
+    if source.path == reviews.REVIEWS:  # 自带的三个 CSV，一份一个
+        files = reviews.shipped_files()
+        # cache_dir：CSV 转成的 Arrow 文件放这里；keep_default_na=False：正好是 NA 的评论也是文字
+        cache_dir = str(reviews.CACHE)
+        dataset = load_dataset("csv", data_files=files, cache_dir=cache_dir, keep_default_na=False)
+    elif source.path == reviews.CHNSENTICORP:  # save_to_disk 存的，照原样，好和别人公布的成绩比
+        check_folder(source.path)
+        dataset = load_from_disk(str(source.path))
+    else:  # 你自己的：认得的样子很多，读完打印一份报告
+        dataset = load_own(source)
+    return reviews.with_names(dataset)
 
 
 class MyDataset(Dataset):
@@ -31,12 +58,12 @@ class MyDataset(Dataset):
 
     split：train、validation 或 test，写错时抛 CourseError 并列出能用的名字。
     data：文件夹或文件，None 表示自带的评论；要指定哪两列就给 DataSource。
-    origin 是三份合起来的那份数据：它的路径、全部内容的 SHA-256，见 course/reviews.py 的 Opened。
+    source 是实际用的路径和两列；sha256 是三份全部内容的 SHA-256，要用时才算。
     """
 
     def __init__(self, split: str, data: str | DataSource | None = DATA):
-        self.origin = open_reviews(data)
-        dataset = self.origin.splits  # 就是 load_from_disk(文件夹)，也认表格文件
+        self.source = reviews.find_reviews(data)
+        dataset = read_reviews(self.source)
         # 名字写错要当场说，否则要等到很久以后取数据时才冒出一个看不懂的 KeyError
         if split not in dataset:
             raise CourseError(
@@ -47,6 +74,10 @@ class MyDataset(Dataset):
         self.texts = dataset[split]["text"][:]
         self.labels = dataset[split]["label"][:]
         self.label_names = dataset[split].features["label"].names
+
+    @cached_property
+    def sha256(self) -> str:
+        return reviews.sha256(read_reviews(self.source))
 
     def __len__(self) -> int:
         return len(self.texts)

