@@ -25,13 +25,11 @@
 测试集只在最后考，只看成绩：看着它的错题回去改设置，再考多少分都不算数，所以错题从验证集里读。
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from backstage.checkpoint import WEIGHTS, recorded_data
+from backstage.checkpoint import add_weights_arguments, recorded_data
 from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
 from backstage.classifier import Exam, SentimentClassifier
 from course.baseline import tfidf_baseline
@@ -84,12 +82,12 @@ def print_mistakes(exam: Exam, names: list[str]) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     add_data_arguments(parser, "默认用训练时的那份")
     args = parser.parse_args()
 
     # 1. 读回训练好的分类器，考一次：特征 → fc → softmax → 概率 (条数, 类别数)
-    classifier = SentimentClassifier(args.weights)
+    classifier = SentimentClassifier(args.weights, args.labels)
     record, names = classifier.record, classifier.labels
     exam = classifier.exam("test", args.data)
     texts, labels, predicted = exam.dataset.texts, exam.labels, exam.predicted

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import torch
 
-from backstage.checkpoint import WEIGHTS
+from backstage.checkpoint import add_weights_arguments
 from backstage.classifier import EXAMPLE, SentimentClassifier
 from backstage.predict_file import predict_file
 from course.cli import Parser, run
@@ -58,7 +58,7 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
 
     # 1. 分词：和训练时同一个分词器、同样的 max_length。分词器不同，同一个字换了编号；max_length
     #    不同，截断的地方不同
-    batch = tokenizer(text, truncation=True, return_tensors="pt").to(model.fc.weight.device)
+    batch = tokenizer(text, truncation=True, return_tensors="pt").to(model.encoder.device)
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
     show(f"1. 分词     {' '.join(tokens)}")
     show(f"            input_ids {tuple(batch['input_ids'].shape)}")
@@ -72,8 +72,8 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
         f"2. BERT     last_hidden_state {tuple(hidden.shape)} → {name} 特征 {tuple(feature.shape)}"
     )
 
-    # 3. fc：训练出来的就是这一层，每一类一个分数；分数可正可负，只有相对大小有意义
-    logits = model.fc(feature)  # (1, 类别数)
+    # 3. fc（head 就是它）：训练出来的就是这一层，每一类一个分数；分数可正可负，只有相对大小有意义
+    logits = model.head(feature)  # (1, 类别数)
     row = [f"{label} {z:.2f}" for label, z in zip(labels, logits[0].tolist(), strict=True)]
     show(f"3. fc       logits {tuple(logits.shape)}：{'，'.join(row)}")
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add = parser.add_argument
     add("texts", nargs="*", metavar="句子", help="一句或几句话；不写就一问一答")
-    add("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     add("--file", type=Path, help=f"要预测的文件：{' '.join(FORMATS)}")
     add("--column", default=COLUMN, help=f"评论在哪一列，默认 {COLUMN}")
     add("--out", type=Path, help=f"结果写到哪里：{' '.join(OUTPUTS)}，默认 原名_predicted.csv")
@@ -133,16 +133,16 @@ def main() -> None:
     # 三种用法，同一条路：SentimentClassifier
     if args.file:
         out = args.out or args.file.with_name(f"{args.file.stem}_predicted.csv")
-        predict_file(args.weights, args.file, args.column, out)
+        predict_file(args.weights, args.file, args.column, out, args.labels)
     elif args.texts:
-        print_predictions(SentimentClassifier(args.weights), args.texts)
+        print_predictions(SentimentClassifier(args.weights, args.labels), args.texts)
     else:
-        classifier = SentimentClassifier(args.weights)
+        classifier = SentimentClassifier(args.weights, args.labels)
         walk_the_road(classifier, EXAMPLE)
         ask_and_answer(classifier)
 
     # 小结：预测 = 训练时的前半截（分词、BERT、fc），再加 softmax；没有 loss，没有 backward
-    # 分词、max_length、BERT 要和训练时一样，run.json 记着这三样，换了 BERT 会报错而不是乱答
+    # 分词、max_length、BERT 要和训练时一样，.pth 里的训练记录写着这三样，换了 BERT 会报错而不是乱答
     #
     # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；再和 09_serve.py 网页上的
     #         颜色比：那里每个词换着顺序写上去，取平均，所以不一定是同一处

@@ -35,10 +35,8 @@ C# 和别的语言也一样：
 网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
 """
 
-from pathlib import Path
-
 from backstage.batching import BatchingClassifier
-from backstage.checkpoint import WEIGHTS
+from backstage.checkpoint import add_weights_arguments
 from backstage.classifier import EXPORTED
 from backstage.page_routes import NAME, make_sentiment_app
 from course.cli import Parser, at_least, require, run
@@ -57,7 +55,7 @@ THRESHOLDS = (0.5, 0.9)
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     parser.add_argument("--port", type=at_least(0), default=PORT, help=f"默认 {PORT}，0 自动挑")
     fast = f"用权重旁边的 {EXPORTED}/onnx/model.onnx 算"
     parser.add_argument("--onnx", action="store_true", help=fast)
@@ -72,7 +70,7 @@ def main() -> None:
     #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了是凑批的快，
     #    见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
     onnx = args.weights.parent / EXPORTED if args.onnx else None
-    classifier = BatchingClassifier(args.weights, onnx)
+    classifier = BatchingClassifier(args.weights, args.labels, onnx)
 
     # 2. 一个数怎么读成正向、负向：两类的概率加起来是 1，只看正向的那个就够，过了门槛算正向
     #    不少商用的情感 API 只给这一个数。门槛通常是 0.5，也就是"哪一类大听哪一类"，和网页、API
@@ -94,14 +92,14 @@ def main() -> None:
 
     # 4. 一直服务到 Ctrl-C；只听 127.0.0.1，别的电脑连不上
     def announce(url: str) -> None:
-        best = classifier.record["best"]
         print(f"\n网页  {url}")
         print(f"API   POST {url}/models/{NAME}   {classifier.task}")
         print(f"      GET  {url}/health   活着吗    GET {url}/info   模型的介绍")
         print(f"      浏览器打开 {url}/docs   可以直接点着试的文档")
         engine = "，由 ONNX Runtime 算" if onnx else ""
         print(f"模型 {classifier.record['model']}，权重 {args.weights}{engine}")
-        print(f"验证精度 {best['validation_accuracy']:.4f}，Ctrl-C 停止", flush=True)
+        score = classifier.record["validation_accuracy"]
+        print(f"验证精度 {'没有记' if score is None else f'{score:.4f}'}，Ctrl-C 停止", flush=True)
 
     serve_until_stopped(app, args.port, announce)
 

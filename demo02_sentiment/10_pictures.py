@@ -26,7 +26,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from backstage.checkpoint import WEIGHTS
+from backstage.checkpoint import add_weights_arguments
 from backstage.class_tables import reliability
 from backstage.classifier import EXAMPLE, SentimentClassifier
 from course.cli import Parser, run
@@ -187,7 +187,7 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     add_data_arguments(parser, "默认用训练时的那份")
     parser.add_argument("--sentence", default=EXAMPLE, help="注意力图画哪句话")
     args = parser.parse_args()
@@ -195,7 +195,7 @@ def main() -> None:
     font = chinese_font()
 
     # 1. 测试集的特征和概率，和 07_evaluate.py 用的相同，算过就直接读
-    classifier = SentimentClassifier(args.weights)
+    classifier = SentimentClassifier(args.weights, args.labels)
     exam = classifier.exam("test", args.data)
     labels, names = exam.labels, classifier.labels
 

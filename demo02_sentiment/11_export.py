@@ -32,11 +32,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from huggingface_hub import ModelCard
+from torch import nn
 from tqdm import tqdm
 from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from backstage import onnx_model
-from backstage.checkpoint import TRAIN, WEIGHTS, recorded_data
+from backstage.checkpoint import TRAIN, add_weights_arguments, recorded_data
 from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier
 from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
@@ -60,7 +61,7 @@ FILES |= {onnx_model.FILE.parts[0]}  # onnx/
 
 def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassification:
     """我们的 encoder + fc → 概率相同的 BertForSequenceClassification，在 CPU 上，评估模式"""
-    encoder, fc = classifier.model.encoder, classifier.model.fc
+    encoder, fc = classifier.model.encoder, one_linear(classifier.model.head)
     config = copy.deepcopy(encoder.config)
     config.id2label = dict(enumerate(classifier.labels))
     config.label2id = {label: i for i, label in enumerate(classifier.labels)}
@@ -71,15 +72,27 @@ def to_standard(classifier: SentimentClassifier) -> BertForSequenceClassificatio
         "bert.pooler.dense.weight": SCALE * torch.eye(hidden),
         "bert.pooler.dense.bias": torch.zeros(hidden),
         "classifier.weight": fc.weight / SCALE,
-        "classifier.bias": fc.bias,
+        "classifier.bias": torch.zeros(len(fc.weight)) if fc.bias is None else fc.bias,
     }
     model.load_state_dict(state)
     return model.eval()
 
 
+def one_linear(head: nn.Module) -> nn.Linear | None:
+    """分类头里的那一层 Linear；还有别的层（Dropout 不算，只在训练时有用）就是 None"""
+    layers = [part for part in head.modules() if not isinstance(part, nn.Sequential | nn.Dropout)]
+    return layers[0] if len(layers) == 1 and type(layers[0]) is nn.Linear else None
+
+
 def check_standard(classifier: SentimentClassifier) -> None:
-    """标准的结构里没有的（不是 BERT、用的是平均），抛 CourseError：导出了也算不出一样的概率"""
+    """标准的结构里没有的（不是 BERT、用平均、分类头不止一层），抛 CourseError：导出了也算不对"""
     model = classifier.model
+    if one_linear(model.head) is None:
+        raise CourseError(
+            f"分类头是 {' '.join(repr(model.head).split())}，标准的"
+            " BertForSequenceClassification 里只有一层 Linear，存不成它",
+            "08_predict.py、09_serve.py 照样能用；要导出，net.py 的 fc 换回一层 Linear 重新训练",
+        )
     if type(model.encoder) is not BertModel or model.pooling != "cls":
         kind = model.encoder.config.model_type
         raise CourseError(
@@ -110,7 +123,7 @@ def compare(reader: str, theirs: np.ndarray, ours: np.ndarray) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {EXPORTED}")
     add_data_arguments(parser, "默认用训练时的那份")
     onnx = onnx_model.FILE
@@ -122,12 +135,10 @@ def main() -> None:
         require(*onnx_model.PACKAGES)
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（07_evaluate.py 算过的特征，这里直接用）
-    classifier = SentimentClassifier(args.weights)
+    classifier = SentimentClassifier(args.weights, args.labels)
     check_standard(classifier)
     tokenizer = classifier.tokenizer
-    if args.data and MyDataset("test", args.data).origin.sha256 != classifier.record.get(
-        "data_sha256"
-    ):
+    if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
@@ -163,7 +174,7 @@ def main() -> None:
     if args.onnx:
         logits = torch.from_numpy(OnnxModel(out, tokenizer).logits(texts))
         compare("onnxruntime", logits.softmax(dim=1).numpy(), ours)
-    validation = classifier.record["best"]["validation_accuracy"]
+    validation = classifier.record["validation_accuracy"]
     print(f"验证精度 {validation:.4f}，测试精度 {exam.accuracy:.4f}")
     path = out.as_posix()  # Windows 也认正斜杠；反斜杠写进 Python 的引号里就错了
     print(f'导出到 {out}，用法：\n    pipeline("text-classification", "{path}", truncation=True)')

@@ -27,18 +27,18 @@
 换成你自己的数据，看到的才是你的曲线。
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import f1_score
 
-from backstage.checkpoint import check_writable
 from backstage.curves import MIN_STEPS, cells, draw, finetuned, read_notes
 from backstage.probe import C, frozen_features, linear_head, random_model, subset
 from course import baseline
 from course.cli import Parser, at_least, run
 from course.columns import add_data_arguments
-from course.files import write_json
+from course.files import atomic_write, check_writable
 from course.models import find_model
 from course.paths import PARAMS
 from my_dataset import MyDataset
@@ -113,12 +113,13 @@ def main() -> None:
         setting = settings.get(way, f"C={C}")
         found = []
         for seed in range(subsets if size < len(train) else 1):
-            key = f"{train.origin.sha256[:16]} {bert[:16]} {way} {size} {seed} {setting}"
+            key = f"{train.sha256[:16]} {bert[:16]} {way} {size} {seed} {setting}"
             if key not in done:
                 guess = predict(way, subset(labels, size, seed), seed)
                 macro = f1_score(answers, guess, average="macro")
                 done[key] = [float((guess == answers).mean()), float(macro)]
-                write_json(notes, done)
+                with atomic_write(notes) as path:
+                    path.write_text(json.dumps(done, ensure_ascii=False), encoding="utf-8")
             found.append(done[key])
         return found
 

@@ -31,9 +31,9 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
-from backstage.checkpoint import Checkpoints, check_writable, describe
+from backstage.checkpoint import describe
 from backstage.extras import finetune_parser, together
-from backstage.training import count_batches
+from backstage.training import TrainingLog, check_params, count_batches
 from backstage.tuning import (
     LEARNING_RATE,
     MAX_NORM,
@@ -44,6 +44,7 @@ from backstage.tuning import (
 )
 from course.cli import require, run
 from course.errors import CourseError
+from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MyDataset, collate_fn
@@ -66,7 +67,7 @@ def main() -> None:
             f"一批 {args.batch_size} 条，{count} 个进程分不匀", f"--batch-size {16 * count}"
         )
     if main_process:  # 新：写文件的只有 0 号
-        check_writable(args.params)
+        check_params(args.params)
     with accelerator.main_process_first():  # 新：第一次要备数据，0 号备好，别的再读
         train_set = MyDataset("train", args.data)
         validation_set = MyDataset("validation", args.data)
@@ -84,7 +85,7 @@ def main() -> None:
     model = TunableModel(folder, len(train_set.label_names), "all")
     body = [p for p in model.encoder.parameters() if p.requires_grad]
     body_lr = encoder_lr(model.encoder.config.hidden_size)
-    settings = describe(
+    model.record = describe(
         model, tokenizer, train_set,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=LEARNING_RATE,
         seed=args.seed, unfreeze="all", encoder_lr=body_lr,
@@ -99,7 +100,7 @@ def main() -> None:
     validation_loader = DataLoader(validation_set, args.batch_size, collate_fn=collate)
 
     # 4. 优化器、学习率和 extra_finetune.py 一样；新：都交给 prepare 包一层，数据自己会到设备上
-    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}]
+    groups = [{"params": model.head.parameters()}, {"params": body, "lr": body_lr}]
     optimizer = AdamW(groups, lr=LEARNING_RATE, fused=True)
     steps = args.epochs * batches
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
@@ -109,10 +110,8 @@ def main() -> None:
     )  # 新：wrapped 里面就是 model，多的是 backward 时和别的进程平均梯度
 
     # 5. 训练循环
-    checkpoints = Checkpoints(args.params, 0, settings) if main_process else nullcontext()  # 新
-    with together(), checkpoints:
-        if main_process:
-            checkpoints.epochs(args.epochs, model, {"optimizer": optimizer, "order": order})
+    log = TrainingLog(args.params, 0, args.epochs) if main_process else nullcontext()  # 新
+    with together(), log:
         for epoch in range(args.epochs):
             wrapped.train()
             sums = torch.zeros(2, device=accelerator.device)  # loss 的和，答对的条数
@@ -141,12 +140,11 @@ def main() -> None:
                     correct += (answers == labels).sum().item()
             loss_sum, train_correct = accelerator.reduce(sums, "sum").tolist()  # 新
             if main_process:  # 新：只有 0 号存
-                checkpoints.save(
-                    model,
-                    loss=loss_sum / batches,
-                    train_accuracy=train_correct / (batches * args.batch_size),
-                    validation_accuracy=correct / len(validation_set),
-                )
+                score = correct / len(validation_set)
+                model.record |= {"epoch": epoch, "validation_accuracy": score}
+                with atomic_write(args.params / f"{epoch}bert.pth") as path:
+                    torch.save(model.state_dict(), path)
+                log.add(loss_sum / batches, train_correct / (batches * args.batch_size), score)
     accelerator.end_training()  # 新：和别的进程道别
 
     # 小结：几个进程 = 同一份代码跑几遍 + 各算一份数据 + 每一步平均梯度；打印和存盘只留一个

@@ -13,7 +13,8 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
     python demo02_sentiment/extra_finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/07_evaluate.py --weights params/finetune/best.pth
 存在 params/finetune/，不盖掉 train.py 的 params/best.pth，08、09、11 也要加上这个 --weights。
-停在半路了，同样的命令加上 --resume 就从停下的那一轮接着来。
+停在半路了（Ctrl-C、断电），同样的命令加上 --resume 就从停下的那一轮接着来；跑完了还想多跑几轮，
+--resume --epochs 4。
 
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
@@ -33,8 +34,8 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
-from backstage.checkpoint import Checkpoints, check_writable, describe
-from backstage.training import accuracy, count_batches, make_parser
+from backstage.checkpoint import describe
+from backstage.training import TrainingLog, accuracy, check_params, count_batches, make_parser
 from backstage.tuning import (
     BATCH_SIZE,
     EPOCH,
@@ -46,11 +47,14 @@ from backstage.tuning import (
     LengthBatches,
     TunableModel,
     encoder_lr,
+    load_progress,
+    save_progress,
 )
 from course.accumulation import Accumulation
 from course.cli import above, at_least, run
 from course.encoding import encode, has_bf16
 from course.feature_cache import FeatureDataset, keep_batch
+from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MyDataset, class_weights, collate_fn
@@ -69,8 +73,10 @@ def main() -> None:
     add("--accumulate", type=at_least(1), default=1, help="一批分几份算，省内存，结果不变")
     add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
     add("--encoder-lr", type=above(0.0), default=None, help="BERT 的学习率，默认按宽度定")
+    about = "接着停在半路的训练，别的参数要和那次一样，只有 --epochs 可以加"
+    add("--resume", action="store_true", help=about)
     args = parser.parse_args()
-    check_writable(args.params)
+    check_params(args.params)
 
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
@@ -90,8 +96,9 @@ def main() -> None:
     body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)  # 新
     size = sum(p.numel() for p in body)
     print(f"微调 BERT 的 {size:,} 个参数，学习率 {body_lr:.1e}，每轮存 {size * 4 / 1e6:.0f} MB")
-    settings = describe(
-        model, tokenizer, train_set,
+    bf16 = has_bf16(DEVICE)
+    model.record = describe(
+        model, tokenizer, train_set, arithmetic=str(torch.bfloat16 if bf16 else torch.float32),
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
         class_weight=args.class_weight, unfreeze=args.unfreeze, encoder_lr=body_lr,
     )  # fmt: skip
@@ -106,25 +113,28 @@ def main() -> None:
     )
 
     # 4. 新：两组参数，两个学习率；学习率先升后降
-    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": body_lr}]
+    groups = [{"params": model.head.parameters()}, {"params": body, "lr": body_lr}]
     optimizer = AdamW(groups, lr=args.lr, fused=True)
     steps = args.epochs * batches
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)  # 新
     loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
-    bf16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_bf16(DEVICE))  # 新：快一倍
+    mixed = torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16)  # 新：快一倍
     in_parts = Accumulation(optimizer, args.accumulate, loss_fn.weight)  # 新
 
     def learn(inputs: list[torch.Tensor], labels: torch.Tensor, share: float) -> tuple:
-        with bf16:  # 新：乘法用 bf16，权重还是 fp32
+        with mixed:  # 新：乘法用 bf16，权重还是 fp32
             out = model(*inputs)
         loss = loss_fn(out.float(), labels) * share  # 新：损失用 fp32；占一批的几成就乘几成
         loss.backward()
         return out.detach(), loss.detach()
 
-    # 5. 训练循环；接着训练（--resume）还要记得学习率走到了哪一步，dropout 的随机数 save 自己会存
-    parts = {"optimizer": optimizer, "order": order, "schedule": schedule}  # 新
-    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
-        for epoch in checkpoints.epochs(args.epochs, model, parts):
+    # 5. 训练循环；新：一轮要很久，停在半路的要能接着来（--resume），权重之外会变的都要存
+    parts = {"optimizer": optimizer, "order": order, "schedule": schedule}
+    hint = "；同样的命令加上 --resume 就接着训练"
+    with TrainingLog(args.params, args.patience, args.epochs, hint) as log:
+        if args.resume:
+            load_progress(args.params, log, model, parts)
+        for epoch in log.left():  # 从头来就是 0、1、2 …
             model.train()
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):
@@ -150,12 +160,13 @@ def main() -> None:
                 args.batch_size,
                 collate_fn=keep_batch,
             )
-            stop = checkpoints.save(
-                model,
-                loss=loss_sum / batches,
-                train_accuracy=correct / (batches * args.batch_size),
-                validation_accuracy=accuracy(model.fc, validation_loader),
-            )
+            score = accuracy(model.head, validation_loader)
+            model.record |= {"epoch": epoch, "validation_accuracy": score}
+            with atomic_write(args.params / f"{epoch}bert.pth") as path:
+                torch.save(model.state_dict(), path)
+            train_accuracy = correct / (batches * args.batch_size)
+            stop = log.add(loss_sum / batches, train_accuracy, score)
+            save_progress(args.params, log, model, parts)  # 新
             if stop:
                 break
 

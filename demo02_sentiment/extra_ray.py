@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from backstage.checkpoint import WEIGHTS
+from backstage.checkpoint import add_weights_arguments
 from backstage.classifier import SentimentClassifier
 from backstage.predict_file import CHUNK
 from course.cli import Parser, at_least, require, run
@@ -39,8 +39,8 @@ WORKERS = 2  # 几个 actor：CPU 上一个核一个，显卡一张一个
 class Predictor:
     """一个 actor：起来时读一次模型，以后来一块算一块"""
 
-    def __init__(self, weights: Path, column: str):
-        self.classifier, self.column = SentimentClassifier(weights), column
+    def __init__(self, weights: Path, labels: list[str] | None, column: str):
+        self.classifier, self.column = SentimentClassifier(weights, labels), column
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         """一块表格 → 同样的几行，多了预测的几列；空的评论没有预测"""
@@ -85,7 +85,7 @@ def main() -> None:
     add("source", type=Path, metavar="输入", help="parquet 文件或文件夹")
     add("--column", default="text", help="评论在哪一列，默认 text")
     add("--out", type=Path, required=True, help="结果放在哪个文件夹")
-    add("--weights", type=Path, default=WEIGHTS, help="默认 params/best.pth")
+    add_weights_arguments(parser)
     add("--workers", type=at_least(1), default=WORKERS, help=f"几个 actor，默认 {WORKERS}")
     args = parser.parse_args()
     require("ray")
@@ -98,7 +98,7 @@ def main() -> None:
             "--column 写对列名",
         )
     # 权重有问题现在就说，不要等每个 actor 都说一遍
-    labels = SentimentClassifier(args.weights).labels
+    labels = SentimentClassifier(args.weights, args.labels).labels
     if taken := {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns):
         raise CourseError(
             f"{args.source} 里已经有列 {'、'.join(sorted(taken))}，结果没有地方放", "先给这些列改名"
@@ -120,7 +120,7 @@ def main() -> None:
     table = table.repartition(target_num_rows_per_block=CHUNK)
     table = table.map_batches(
         Predictor,
-        fn_constructor_args=(args.weights.resolve(), args.column),
+        fn_constructor_args=(args.weights.resolve(), args.labels, args.column),
         batch_size=CHUNK,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=args.workers),

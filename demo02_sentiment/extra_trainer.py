@@ -12,7 +12,7 @@
                                               gradient_accumulation_steps=4，它是把 4 批攒成一批
     clip_grad_norm_(body, 1.0)                max_grad_norm=1.0，但它连 fc 一起裁，所以下面用回调
     每轮之后考一次                            eval_strategy="epoch"、compute_metrics
-    Checkpoints：每轮存、留最好的、接着训练   save_strategy、load_best_model_at_end、
+    TrainingLog：每轮存、留最好的、接着训练   save_strategy、load_best_model_at_end、
                                               train(resume_from_checkpoint=True)
     LengthBatches                             自己写 get_train_dataloader，默认是 RandomSampler
     zero_grad、backward、step、.to(DEVICE)    看不见了
@@ -39,9 +39,9 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
-from backstage.checkpoint import check_writable, describe
+from backstage.checkpoint import describe
 from backstage.extras import finetune_parser, save_best
-from backstage.training import count_batches
+from backstage.training import check_params, count_batches
 from backstage.tuning import (
     LEARNING_RATE,
     MAX_NORM,
@@ -60,6 +60,8 @@ from net import DEVICE
 
 class LossModel(TunableModel):
     """Trainer 只要求模型一件事：model(**一批) 给出的字典里有 loss；损失搬进了 forward"""
+
+    get_extra_state = nn.Module.get_extra_state  # Trainer 存 safetensors，里面只能有张量
 
     def forward(self, input_ids, attention_mask, token_type_ids=None, labels=None) -> dict:
         logits = super().forward(input_ids, attention_mask, token_type_ids).float()
@@ -101,7 +103,7 @@ def accuracy(answers: EvalPrediction) -> dict[str, float]:
 def main() -> None:
     args = finetune_parser(__doc__, PARAMS / "trainer").parse_args()
     require("accelerate")  # Trainer 的底下是它，见 extra_accelerate.py
-    check_writable(args.params)
+    check_params(args.params)
 
     # 1. 数据和模型：和 extra_finetune.py 一样；搬到显卡上，Trainer 会做
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
@@ -111,12 +113,12 @@ def main() -> None:
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
     model = LossModel(folder, len(train_set.label_names), "all")
-    record = describe(model, tokenizer, train_set, seed=args.seed, unfreeze="all")
+    model.record = describe(model, tokenizer, train_set, seed=args.seed, unfreeze="all")
 
     # 2. 两组参数，两个学习率
     body = [p for p in model.encoder.parameters() if p.requires_grad]
     groups = [
-        {"params": model.fc.parameters(), "lr": LEARNING_RATE},
+        {"params": model.head.parameters(), "lr": LEARNING_RATE},
         {"params": body, "lr": encoder_lr(model.encoder.config.hidden_size)},
     ]
 
@@ -157,7 +159,11 @@ def main() -> None:
     # 5. 最好的一轮已经读回 model 里；另存成 extra_finetune.py 的样子，07、08 才认得
     scores = [row for row in trainer.state.log_history if "eval_accuracy" in row]
     best = max(scores, key=lambda row: row["eval_accuracy"])
-    save_best(args.params, record, model, round(best["epoch"]) - 1, best["eval_accuracy"])
+    model.record |= {
+        "epoch": round(best["epoch"]) - 1,
+        "validation_accuracy": best["eval_accuracy"],
+    }
+    save_best(args.params, model)
 
     # 小结：Trainer 省下循环、存取、多显卡、混合数值类型；藏起来的是它替你定的几十个参数
     #       （print(settings) 看全部）。写过一遍循环的人，才知道该查哪一个

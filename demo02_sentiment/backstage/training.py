@@ -1,18 +1,195 @@
-"""不是一课  train 和几课微调共用的精度、批数和命令行参数"""
+"""不是一课  train 和几课微调共用的：params/ 里的文件、每轮的成绩，精度、批数和命令行参数"""
 
+import re
+import shutil
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
+from backstage.checkpoint import RECORD, WEIGHTS, old_record
 from course.cli import Parser, above, at_least
 from course.columns import add_data_arguments
 from course.encoding import POOLINGS
 from course.errors import CourseError
-from course.paths import portable
+from course.files import atomic_write, check_writable, only_one, remove
+from course.fonts import chinese_font
+from course.paths import command, portable
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
+
+PRINT_SECONDS = 0.5  # 一轮只要几十毫秒时，隔半秒打印一行，不刷屏
+NUMBERED = re.compile(r"(0|[1-9]\d*)bert\.pth")  # 每轮的权重
+COLUMNS = "epoch,loss,train_accuracy,validation_accuracy,seconds"  # log.csv 的列名
+RESUME = "resume.pth"  # 微调接着训练（--resume）要的东西，见 backstage/tuning.py
+
+
+def check_params(folder: Path) -> None:
+    """训练前看一遍：folder 写得进去，会盖掉的都是课程自己写的；不行就抛 CourseError"""
+    check_writable(folder)
+    last_run(folder)
+
+
+def last_run(folder: Path) -> list[Path]:
+    """上一次训练在 folder 里留下的文件，新的训练会清掉；有一个不是课程写的，抛 CourseError
+
+    .pth 看里面有没有训练记录；旧版课程的没有，看旁边的 run.json 认不认 best.pth。
+    """
+    names = {"best.pth", "log.csv", "curve.png", RESUME}
+    found = [
+        path for path in folder.glob("*") if path.name in names or NUMBERED.fullmatch(path.name)
+    ]
+    old = bool(old_record(folder / "best.pth"))
+    log = folder / "log.csv"
+    ours = {path for path in found if path.suffix == ".pth" and (old or has_record(path))}
+    if log.is_file() and log.read_bytes().startswith(COLUMNS.encode()):
+        ours.add(log)
+    if ours:  # 图没有地方写记录，跟着别的走
+        ours.add(folder / "curve.png")
+    if strange := [path.name for path in found if path not in ours]:
+        raise CourseError(
+            f"{folder} 里的 {'、'.join(strange)} 认不出是课程的训练写的，会被盖掉",
+            "--params 换一个文件夹，或先把它们移走",
+        )
+    return [*found, folder / "run.json"] if old else found
+
+
+def has_record(path: Path) -> bool:
+    """这个 .pth 里有没有训练记录"""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return RECORD in state.get("weights", state)  # resume.pth 的权重在 weights 里
+    except Exception:  # 坏法很多，异常没有共同的类型
+        return False
+
+
+class TrainingLog:
+    """一次训练的成绩单，每轮一行；用法：
+
+        with TrainingLog(folder, patience, 最多几轮) as log:
+            for epoch in range(最多几轮):
+                …                                # 存好 {epoch}bert.pth
+                if log.add(loss, 训练精度, 验证精度):
+                    break
+
+    最好的一轮拷成 best.pth。出 with 时写 log.csv 和 curve.png；按 Ctrl-C 也会走到那里，多说一句
+    hint。同一个 folder 同时只许有一次训练，第二次抛 CourseError。
+    """
+
+    def __init__(self, folder: Path, patience: int, epochs: int, hint: str = ""):
+        self.folder, self.patience, self.epochs, self.hint = folder, patience, epochs, hint
+        self.rows: list[dict] = []
+        self.best = {"epoch": -1, "validation_accuracy": -1.0}  # 几轮一样高，是头一个
+
+    def __enter__(self) -> "TrainingLog":
+        self.old = last_run(self.folder)
+        self.alone = ExitStack()
+        self.alone.enter_context(only_one(self.folder))
+        self.started = self.printed = time.perf_counter()
+        return self
+
+    @property
+    def out_of_patience(self) -> bool:
+        """连续 patience 轮没有进步了没有；0 = 永不"""
+        waited = len(self.rows) - 1 - self.best["epoch"]
+        return bool(self.patience) and waited >= self.patience
+
+    def left(self) -> range:
+        """还要跑哪几轮：从头来是 0 … epochs - 1，接着训练就从停下的那一轮之后开始"""
+        return range(len(self.rows), 0 if self.out_of_patience else self.epochs)
+
+    def add(self, loss: float, train_accuracy: float, validation_accuracy: float) -> bool:
+        """一轮结束，它的权重存好了：记一行，最好的拷成 best.pth；返回该不该停"""
+        now = time.perf_counter()
+        epoch = len(self.rows)
+        values = (epoch, loss, train_accuracy, validation_accuracy, now - self.started)
+        row = dict(zip(COLUMNS.split(","), values, strict=True))
+        self.rows.append(row)
+        better = validation_accuracy > self.best["validation_accuracy"]
+        if better:
+            self.best = row
+            self.keep_best()
+        if epoch == 0:  # 新权重真写出来了，才清上一次的
+            for path in self.old:
+                if path.name not in ("0bert.pth", "best.pth"):
+                    remove(path)
+        stop = self.out_of_patience
+        last = epoch == self.epochs - 1
+        if epoch == 0 or better or stop or last or now - self.printed > PRINT_SECONDS:
+            self.show(row)
+            self.printed = now
+        if stop:
+            print(f"连续 {self.patience} 轮没有超过最好成绩，提前停止")
+        self.started = time.perf_counter()
+        return stop
+
+    def show(self, row: dict) -> None:
+        seconds = row["seconds"]
+        spent = f"{seconds:.0f} 秒" if seconds >= 10 else f"{seconds * 1000:.0f} 毫秒"
+        print(
+            f"轮次 {row['epoch']}  loss {row['loss']:.4f}"
+            f"  训练精度 {row['train_accuracy']:.3f}"
+            f"  验证精度 {row['validation_accuracy']:.3f}  {spent}"
+        )
+
+    def keep_best(self) -> None:
+        with atomic_write(self.folder / "best.pth") as temporary:
+            shutil.copyfile(self.folder / f"{self.best['epoch']}bert.pth", temporary)
+
+    def __exit__(self, kind, error, trace) -> bool:
+        with self.alone:  # 最后松开锁
+            stopped = kind is KeyboardInterrupt and bool(self.rows)
+            if kind is not None and not stopped:
+                return False  # 别的错误，或一轮都没跑完就 Ctrl-C：照常抛出
+            if stopped:
+                print(
+                    f"\n收到 Ctrl-C，停在轮次 {self.rows[-1]['epoch']}，它的权重已存好{self.hint}"
+                )
+                self.keep_best()  # 也许正拷到一半
+            self.finish()
+        return True
+
+    def finish(self) -> None:
+        """写 log.csv，画 curve.png，打印最好的一轮"""
+        lines = [COLUMNS, *(",".join(map(str, row.values())) for row in self.rows)]
+        with atomic_write(self.folder / "log.csv") as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        draw_curve(self.rows, self.best["epoch"], self.folder / "curve.png")
+        best = self.folder / "best.pth"
+        flags = "" if best.resolve() == WEIGHTS else f'--weights "{best}"'
+        print(
+            f"\n最好的一轮是 {self.best['epoch']}，"
+            f"验证精度 {self.best['validation_accuracy']:.4f}"
+            f"\n权重 {best}，曲线 {self.folder / 'curve.png'}"
+            f"\n下一步：{command('demo02_sentiment/07_evaluate.py', flags)}，在测试集上考最后一次"
+        )
+
+
+def draw_curve(rows: list[dict], best: int, path: Path) -> None:
+    """把每轮的 loss、训练精度、验证精度画成一张图；best 是最好的一轮"""
+    import matplotlib  # 画图时才要
+
+    matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
+    from matplotlib import pyplot as plt
+
+    epochs = [row["epoch"] for row in rows]
+    with plt.rc_context({"font.family": [chinese_font(), "DejaVu Sans"]}):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        left.plot(epochs, [row["loss"] for row in rows], color="tab:red")
+        left.set(title="训练 loss", xlabel="轮次", ylabel="交叉熵")
+        right.plot(epochs, [row["train_accuracy"] for row in rows], label="训练")
+        right.plot(epochs, [row["validation_accuracy"] for row in rows], label="验证")
+        right.axvline(best, color="gray", linestyle=":", label=f"最好的一轮 {best}")
+        right.set(title="精度", xlabel="轮次", ylabel="精度")
+        right.legend()
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+        plt.close(figure)
 
 
 @torch.no_grad()
@@ -62,5 +239,4 @@ def make_parser(
     ways = ("none", "balanced")
     add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
     add("--seed", type=at_least(0), default=seed, help=f"随机种子，默认 {seed}")
-    add("--resume", action="store_true", help="接着上次停在半路的训练，别的参数要和那次一样")
     return parser

@@ -1,4 +1,4 @@
-"""不是一课  微调的设置、放开了几层的模型、按长短凑批
+"""不是一课  微调的设置、放开了几层的模型、按长短凑批、停在半路的接着训练
 
 extra_finetune、extra_trainer、extra_accelerate 和 12_label_curve.py --finetune 用同一份。
 """
@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.utils.data import Sampler
 
+from backstage.checkpoint import RECORD
+from backstage.training import RESUME, TrainingLog
 from course.errors import CourseError
+from course.files import atomic_write
 from course.models import encoder_layers
-from net import Model
+from net import DEVICE, Model
 
 EPOCH = 2  # 两轮就够，再多就开始背训练集
 BATCH_SIZE = 32
@@ -72,7 +75,7 @@ class TunableModel(Model):
             inputs["token_type_ids"] = token_type_ids
         # 没有 torch.no_grad()：梯度要一直传回 BERT 里面；冻结的参数不要梯度，不为它们记账
         out = self.encoder(**inputs)
-        return self.fc(self.pool(out.last_hidden_state, attention_mask))
+        return self.head(self.pool(out.last_hidden_state, attention_mask))
 
 
 class LengthBatches(Sampler):
@@ -97,3 +100,72 @@ class LengthBatches(Sampler):
             batches += part[self.lengths[part].argsort()].split(self.batch_size)
         for i in torch.randperm(len(batches), generator=self.generator).tolist():
             yield batches[i].tolist()
+
+
+# 停在半路的接着训练：光有权重不够，AdamW 为每个参数记着梯度的平均，学习率走到了哪一步，打乱顺序的
+# 随机数走到了第几个，少存一样，接出来的就不是同一次训练
+
+
+def save_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> None:
+    """一轮之后存 resume.pth；parts 是权重之外还会变的 {名字: 优化器、学习率的安排、随机数}"""
+    numbers = [torch.get_rng_state()]  # dropout 丢掉谁，由这串随机数定
+    if DEVICE.type != "cpu":
+        numbers.append(torch.get_device_module(DEVICE).get_rng_state())
+    state = {
+        "record": model.record,
+        "history": log.rows,
+        "weights": model.state_dict(),
+        "parts": {
+            name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+            for name, part in parts.items()
+        },
+        "random": numbers,
+    }
+    with atomic_write(folder / RESUME) as path:
+        torch.save(state, path)
+
+
+def load_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> None:
+    """`save_progress` 的反方向：回到那一轮刚结束的样子
+
+    没有、坏了、设置不同时抛 CourseError。轮数可以不同：加长了，学习率就照新的轮数降下去。
+    """
+    path, restart = folder / RESUME, "去掉 --resume，从头训练"
+    if not path.is_file():
+        raise CourseError(f"{folder} 里没有停在半路的训练", restart)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        before, rows = state["record"], state["history"]
+        best = max(rows, key=lambda row: row["validation_accuracy"])
+    except Exception as error:  # 不是 .pth、不完整：各有各的异常
+        raise CourseError(f"{path} 坏了，接不上", restart) from error
+    # 搬了地方不要紧，模型和数据的内容各有 SHA-256
+    changed = [
+        f"{name} 从前是 {before.get(name)}，现在是 {now}"
+        for name, now in model.record.items()
+        if before.get(name) != now and name not in ("model", "data", "columns", "epochs")
+    ]
+    if changed:
+        raise CourseError(
+            f"停在半路的训练接不上：{'；'.join(changed)}",
+            f"用那一次的参数加 --resume，或者{restart}",
+        )
+    if not (folder / f"{best['epoch']}bert.pth").is_file():
+        raise CourseError(f"{folder} 里最好的一轮 {best['epoch']}bert.pth 不见了", restart)
+    del state["weights"][RECORD]  # 记录用现在的，别的都一样，只有轮数可以不同
+    model.load_state_dict(state["weights"], strict=False)
+    for name, part in parts.items():
+        if isinstance(part, torch.Generator):
+            part.set_state(state["parts"][name])
+        else:
+            part.load_state_dict(state["parts"][name])
+    torch.set_rng_state(state["random"][0])
+    if DEVICE.type != "cpu":
+        torch.get_device_module(DEVICE).set_rng_state(state["random"][1])
+    log.rows, log.best = rows, best
+    print(f"接着训练：轮次 {len(rows) - 1} 已经跑完")
+    if before["epochs"] != model.record["epochs"]:
+        print(
+            f"注意：从前说跑 {before['epochs']} 轮，现在 {model.record['epochs']} 轮，学习率从这里"
+            "照新的轮数走，和一开始就这么多轮的不完全一样"
+        )

@@ -72,9 +72,10 @@ async function readInfo() {
   $("mistake").hidden = !info.built_in;
   showExamples(info.built_in ? EXAMPLES : info.examples);
   $("about").textContent =
-    `模型 ${info.encoder}，权重 ${info.weights}，验证精度 ${percent(info.validation_accuracy)}，` +
+    `模型 ${info.encoder}，权重 ${info.weights}，` +
+    (info.validation_accuracy === null ? "" : `验证精度 ${percent(info.validation_accuracy)}，`) +
     `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。` +
-    (info.built_in ? "它学的是评论，不像评论的话" : `它学的是 ${info.data} 里的，和那些不像的`) + "，结果只供参考。";
+    (info.built_in ? "它学的是评论，不像评论的话" : `它学的是 ${info.data ?? "别的数据"} 里的，和那些不像的`) + "，结果只供参考。";
 }
 
 /** 两类时 0 号用负向的颜色；多于两类都用同一种颜色 */
