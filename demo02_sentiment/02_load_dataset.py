@@ -9,6 +9,7 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
 
 会看到：
     CSV 的列： ['text', 'label', 'label_text']
+    标签的名字，文件里写着： {0: '负向', 1: '正向'}
     train 9600 条，validation 1200 条，test 1200 条
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
     存成 …csv 里的三个 CSV，开头三个字节 b'\xef\xbb\xbf'
@@ -94,7 +95,10 @@ def main() -> None:
         print("CSV 的列：", reviews["train"].column_names)
         # CSV 里只有数和字，没有"标签叫什么"，所以另有一列 label_text 写着：0 是负向，1 是正向。
         # ClassLabel 把名字记在 label 这一列的类型里，以后就不会弄反
-        label = ClassLabel(names=["负向", "正向"])
+        train = reviews["train"]
+        names = dict(zip(train["label"][:], train["label_text"][:], strict=True))
+        print("标签的名字，文件里写着：", names)
+        label = ClassLabel(names=[names[0], names[1]])
         reviews = reviews.remove_columns("label_text").cast_column("label", label)
     else:
         # 你自己的：认得的样子很多（见 data/README.md），读完先打印一份报告：认的是哪两列、标签怎么

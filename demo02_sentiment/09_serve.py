@@ -70,7 +70,7 @@ def main() -> None:
     #    算子地调，句子短时大半时间花在调用上；它整张图一次调完，所以短句快。问的人多了是凑批的快，
     #    见 benchmarks/README.md。启动时两个引擎先对一遍，概率一样才用
     onnx = args.weights.parent / EXPORTED if args.onnx else None
-    classifier = BatchingClassifier(args.weights, args.labels, onnx)
+    classifier = BatchingClassifier(args.weights, args.labels, onnx=onnx)
 
     # 2. 一个数怎么读成正向、负向：两类的概率加起来是 1，只看正向的那个就够，过了门槛算正向
     #    不少商用的情感 API 只给这一个数。门槛通常是 0.5，也就是"哪一类大听哪一类"，和网页、API

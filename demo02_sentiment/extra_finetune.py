@@ -134,7 +134,7 @@ def main() -> None:
     with TrainingLog(args.params, args.patience, args.epochs, hint) as log:
         if args.resume:
             load_progress(args.params, log, model, parts)
-        for epoch in log.left():  # 从头来就是 0、1、2 …
+        for epoch in log.left():  # 新：接着训练就不从 0 开始
             model.train()
             loss_sum = correct = 0
             for i, (*inputs, labels) in enumerate(train_loader):

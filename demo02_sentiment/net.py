@@ -58,6 +58,7 @@ class Model(nn.Module):
         self.fc = nn.Linear(hidden, num_labels)
         self.record: dict = {}
         self.register_state_dict_post_hook(leave_out_frozen)
+        self.register_load_state_dict_post_hook(expect_no_frozen)
         self.train()
 
     def train(self, mode: bool = True) -> "Model":
@@ -92,7 +93,8 @@ class Model(nn.Module):
         # （"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
         return hidden[:, 0]
 
-    # 下面三样是为了存成 .pth：torch.save(model.state_dict(), 路径) 存下的就是完整的一份
+    # 下面几样是为了 .pth：torch.save(model.state_dict(), 路径) 存下的就是完整的一份，
+    # model.load_state_dict(torch.load(路径)) 就读得回来
 
     @property
     def head(self) -> nn.Module:
@@ -111,11 +113,23 @@ class Model(nn.Module):
         self.record = json.loads(state)
 
 
+def frozen(model: Model) -> list[str]:
+    """BERT 里冻结的层的名字：不用存，BERT 的文件夹里就有"""
+    return [
+        f"encoder.{name}" for name, p in model.encoder.named_parameters() if not p.requires_grad
+    ]
+
+
 def leave_out_frozen(model: Model, state: dict, prefix: str, metadata: dict) -> None:
-    """state_dict 做好之后来叫它（post hook）：去掉 BERT 里冻结的层，BERT 的文件夹里就有"""
-    for name, parameter in model.encoder.named_parameters():
-        if not parameter.requires_grad:
-            del state[f"{prefix}encoder.{name}"]
+    """state_dict 做好之后来叫它（post hook）：去掉冻结的层"""
+    for name in frozen(model):
+        del state[prefix + name]
+
+
+def expect_no_frozen(model: Model, keys) -> None:
+    """load_state_dict 读完来叫它：冻结的层本来就不在文件里，不算缺"""
+    left_out = set(frozen(model))
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name not in left_out]
 
 
 def main() -> None:
@@ -133,11 +147,11 @@ def main() -> None:
     print(f"设备 {DEVICE}\n{model}\n")
 
     # 2. 数参数：冻结的部分再大也不用学
-    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    kept = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
     #    一层 Linear(进, 出) 有 进 × 出 个权重，出 个偏置
     sizes = " + ".join(" × ".join(map(str, reversed(p.shape))) for p in model.head.parameters())
-    print(f"BERT（冻结）   {frozen:>12,} 个参数")
+    print(f"BERT（冻结）   {kept:>12,} 个参数")
     print(f"fc（要训练）   {learned:>12,} 个参数 = {sizes}\n")
 
     # 3. 两句话走一遍，看每一站的形状

@@ -94,6 +94,14 @@ class Lesson:
         return HERE / self.demo / f"ex_{self.name}.py"
 
     @property
+    def renamed(self) -> str:
+        """0.4 以前的题目文件叫别的名字，还在的话（解压 ZIP 盖上去的）说一声；没有是空字符串"""
+        old = self.file.with_name(f"ex_{self.names[-1]}.py")
+        if old == self.file or not old.is_file():
+            return ""
+        return f"注意：{near(old)} 是旧版的名字，写过的就用它盖掉 {near(self.file)}，没写过就删掉"
+
+    @property
     def answer(self) -> Path:
         return HERE / "answers" / self.demo / f"ex_{self.name}.py"
 
@@ -315,6 +323,8 @@ def overview(seconds: float) -> bool:
         print(
             f"  {job.lesson.key:22}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
         )
+        if job.lesson.renamed:
+            print(f"        {job.lesson.renamed}")
         right, total = right + done, total + len(verdicts)
         if mistakes := [verdict for verdict in verdicts if verdict.state == WRONG]:
             wrong.append((job, mistakes))
@@ -330,6 +340,8 @@ def one_lesson(lesson: Lesson, file: Path, seconds: float, with_hints: bool) -> 
         print_lesson(job, verdicts, with_hints)
         right, wrong, todo = (count(verdicts, state) for state in (RIGHT, WRONG, UNSOLVED))
         print(f"对 {right}，不对 {wrong}，没做 {todo}")
+        if lesson.renamed:
+            print(lesson.renamed)
         if right == len(verdicts):
             return True
         if todo:

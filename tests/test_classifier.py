@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from conftest import rows_of
 from transformers import BertModel
 
 from backstage.classifier import SentimentClassifier
 from backstage.explain import explain
 from course.errors import InputError
 from course.models import load_tokenizer
-from course.reviews import load_reviews, to_splits
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def classifier(trained) -> SentimentClassifier:
 def test_200_reviews_equal_transformers_one_by_one_and_batched(
     classifier, trained, mini_bert, mini_data
 ):
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     texts = [text for text, _ in splits["validation"] + splits["test"]]
     assert len(texts) == 200
     bert, tokenizer = BertModel.from_pretrained(mini_bert).eval(), load_tokenizer(mini_bert)

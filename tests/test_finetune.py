@@ -1,20 +1,28 @@
 """extra_finetune.py: the chosen layers learn and no other, 07_evaluate.py reads what it saved"""
 
-import copy
 import difflib
 import itertools
-import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import encode, load, read_log, run_here, run_script, write_csv
+from conftest import (
+    encode,
+    load,
+    read_log,
+    record_of,
+    rows_of,
+    run_here,
+    run_script,
+    write_csv,
+)
 from safetensors.torch import load_file
 from torch import nn
 
+from backstage.training import TrainingLog
 from backstage.tuning import LengthBatches, TunableModel
 from course.paths import ROOT
-from course.reviews import load_reviews, to_splits
 from net import DEVICE
 
 FINETUNE = "demo02_sentiment/extra_finetune.py"
@@ -23,7 +31,7 @@ FINETUNE = "demo02_sentiment/extra_finetune.py"
 @pytest.mark.parametrize("unfreeze", [1, 2, "all"])
 def test_unfreezing_trains_the_chosen_layers_and_no_other(mini_bert, unfreeze):
     model = TunableModel(mini_bert, 2, unfreeze).to(DEVICE)
-    before = copy.deepcopy(model.state_dict())
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     model.train()
     modes = [layer.training for layer in model.encoder.encoder.layer]
@@ -34,7 +42,7 @@ def test_unfreezing_trains_the_chosen_layers_and_no_other(mini_bert, unfreeze):
     )
     loss.backward()
     optimizer.step()
-    changed = {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     groups = {
         1: ("fc.", "encoder.encoder.layer.1."),
         2: ("fc.", "encoder.encoder.layer."),
@@ -64,11 +72,11 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     assert all(n.startswith(("fc.", "encoder.encoder.layer.1.")) for n in state)
     name = "encoder.layer.1.output.dense.weight"
     assert not torch.equal(state[f"encoder.{name}"], base[name])
-    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    record = record_of(tmp_path / "best.pth")
     assert record["unfreeze"] == 1 and record["batch_size"] == 32
 
     # 07_evaluate.py is not told; on the validation reviews it must find train.py's accuracy
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     for name, split in (("train", "train"), ("validation", "test"), ("test", "validation")):
         write_csv(tmp_path / "again" / f"{name}.csv", splits[split])
     score = run_script(
@@ -79,7 +87,54 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     assert score.returncode == 0, score.stderr
     assert "不是训练时的" in score.stdout  # another paper: it says so
     correct = int(re.search(r"(\d+)/100 .*微调最后 1 层的 BERT", score.stdout)[1])
-    assert correct / 100 == pytest.approx(record["best"]["validation_accuracy"])
+    assert correct / 100 == pytest.approx(record["validation_accuracy"])
+
+
+def test_resume_ends_as_if_nothing_had_happened_shows_values_and_goes_further(
+    monkeypatch, capsys, mini_bert, mini_data, tmp_path
+):
+    whole, params = tmp_path / "whole", tmp_path / "params"
+    flags = ["--model", mini_bert, "--data", mini_data, "--max-length", 30, "--lr", 0.01]
+
+    def finetune(folder: Path, *more: object) -> tuple[object, str]:
+        flags_ = (*flags, "--params", folder, *more)
+        return run_here(monkeypatch, capsys, FINETUNE, *flags_)
+
+    def stopped(self, *scores):
+        if len(self.rows) == 2:
+            raise KeyboardInterrupt
+        return add(self, *scores)
+
+    add = TrainingLog.add
+    code, _ = finetune(params, "--resume")
+    assert "没有停在半路的训练" in str(code) and not list(params.glob("*"))
+    assert finetune(whole, "--epochs", 3)[0] == 0
+    with monkeypatch.context() as ctrl_c:
+        ctrl_c.setattr(TrainingLog, "add", stopped)  # in the third epoch
+        code, text = finetune(params, "--epochs", 3)
+    assert code == 0 and "停在轮次 1" in text and "--resume" in text and len(read_log(params)) == 2
+    code, _ = finetune(params, "--epochs", 3, "--resume", "--lr", 0.02, "--seed", 1)
+    assert "learning_rate 从前是 0.01，现在是 0.02；seed 从前是 0，现在是 1" in str(code)
+    half = (params / "resume.pth").read_bytes()
+    (params / "resume.pth").write_bytes(half[:3000])
+    assert "resume.pth 认不出" in str(finetune(params, "--epochs", 3, "--resume")[0])
+    (params / "resume.pth").write_bytes(half)
+
+    code, text = finetune(params, "--epochs", 3, "--resume")
+    assert code == 0 and "接着训练：轮次 1 已经跑完" in text and "注意" not in text
+    for path in [*whole.glob("*bert.pth"), whole / "best.pth"]:
+        theirs, ours = load(path), load(params / path.name)
+        assert theirs.keys() == ours.keys()
+        assert all(torch.equal(theirs[name], ours[name]) for name in theirs), path.name
+    logs = [[{**row, "seconds": 0} for row in read_log(folder)] for folder in (params, whole)]
+    assert logs[0] == logs[1]
+
+    code, text = finetune(params, "--epochs", 4, "--resume")  # longer: said, and done
+    assert code == 0 and "从前说跑 3 轮，现在 4 轮" in text and len(read_log(params)) == 4
+    assert record_of(params / "3bert.pth")["epochs"] == 4
+    # a training from the start clears it all, and leaves nothing to resume by mistake
+    assert finetune(params, "--epochs", 1)[0] == 0
+    assert len(list(params.glob("*bert.pth"))) == 1 and len(read_log(params)) == 1
 
 
 def test_batches_of_similar_lengths_come_in_any_order():
@@ -117,7 +172,7 @@ def test_the_loop_is_that_of_train_py_and_every_new_line_of_it_is_marked():
     unmarked = [line.strip() for line in added if "# 新" not in line]
     # how often a line is printed
     assert unmarked == ["if i % 20 == 0:"]
-    assert sum("# 新" in line for line in added) == 3
+    assert sum("# 新" in line for line in added) == 4
 
 
 BAD_INPUT = {

@@ -4,13 +4,12 @@ import importlib.util
 import pickle
 
 import pytest
-from conftest import run_here
+from conftest import rows_of, run_here
 
 import prepare_inews
 from build_reviews import OVERLAP, windows
 from course.cleaning import normalize
 from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
 
 INEWS = "data/prepare_inews.py"
 
@@ -51,7 +50,7 @@ def test_clean_splits(package, monkeypatch, capsys, tmp_path):
         (package / name).write_bytes(pickle.dumps((titles, bodies, labels)))
     code, output = run_here(monkeypatch, capsys, INEWS)
     assert code == 0, output
-    splits = to_splits(load_reviews(tmp_path / "data" / "inews"))
+    splits = rows_of(tmp_path / "data" / "inews")
     assert {name: len(rows) for name, rows in splits.items()} == dict.fromkeys(splits, 30)
     assert "train      30 条，正面 10，中性 10，负面 10" in output
     seen: set[str] = set()

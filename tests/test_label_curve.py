@@ -5,13 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from conftest import SMALL, TINY, make_bert, run_here, run_script, write_csv
+from conftest import SMALL, TINY, make_bert, rows_of, run_here, run_script, write_csv
 from matplotlib import image
 
 from backstage.curves import finetuned, read_notes
 from backstage.probe import subset
 from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
 CURVE = "demo02_sentiment/12_label_curve.py"
@@ -41,7 +40,7 @@ def test_table_picture_and_resume(repo, mini_data, tmp_path):
     assert [int(row[0]) for row in rows] == [20, 50, 100, 200, 400]
     for _, words, _, frozen, lead in rows:
         assert abs(float(frozen) - float(words) - float(lead)) < 0.11  # each is rounded
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     (train, labels), (texts, answers) = (
         map(list, zip(*splits[name], strict=True)) for name in ("train", "validation")
     )

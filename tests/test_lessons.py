@@ -5,13 +5,13 @@ import re
 import shutil
 
 import pytest
-from conftest import TINY, run_here, run_script
+from conftest import TINY, reviews_of, rows_of, run_here, run_script
 from datasets import load_dataset, load_from_disk
 from shown import assert_shown, promised
 
 from course.errors import CourseError
 from course.models import load_tokenizer
-from course.reviews import load_reviews, to_splits
+from course.reviews import to_splits
 from my_dataset import MyDataset
 
 
@@ -109,13 +109,13 @@ def test_02_load_dataset(repo, splits):
         # Chinese Excel takes a CSV without this mark for GBK
         assert path.read_bytes().startswith(b"\xef\xbb\xbftext,label")
     assert to_splits(load_from_disk(repo / "data/arrow")) == splits
-    # The cache is where step 1 says it is: under HF_HOME, and the script names the file
+    # The cache is where cache_dir says, not in the home folder, and the script names the file
     cached = re.search(r"转成的 Arrow 缓存在 (.+)", out)[1]
-    assert cached.startswith(str(repo.parent / "hf_home")) and cached.endswith(".arrow")
+    assert cached.startswith(str(repo / "data" / "cache")) and cached.endswith(".arrow")
 
 
 def test_02_what_the_comments_say_of_csv(tmp_path, mini_data):
-    dataset = load_reviews(mini_data)
+    dataset = reviews_of(mini_data)
     assert not hasattr(dataset, "to_csv")
     path = tmp_path / "说明.csv"
     dataset["test"].to_csv(path, encoding="utf-8-sig")
@@ -141,7 +141,7 @@ def test_02_reads_the_learners_own_csv(repo, mini_data):
 
 def test_my_dataset(repo, mini_data):
     out = demo02(repo, "my_dataset.py", "--data", mini_data)
-    text, label = to_splits(load_reviews(mini_data))["validation"][0]
+    text, label = rows_of(mini_data)["validation"][0]
     for split, size in (("train", 400), ("validation", 100), ("test", 100)):
         assert re.search(rf"{split} +{size} 条，负向 {size // 2}，正向 {size // 2}", out)
     assert str((text[:40], label))[:30] in out
@@ -149,7 +149,7 @@ def test_my_dataset(repo, mini_data):
 
 def test_my_dataset_items_and_the_wrong_split(mini_data):
     dataset = MyDataset("train", str(mini_data))
-    rows = to_splits(load_reviews(mini_data))["train"]
+    rows = rows_of(mini_data)["train"]
     assert len(dataset) == 400 and [dataset[i] for i in range(400)] == rows
     with pytest.raises(CourseError, match=r"没有叫 training 的.*train、validation、test"):
         MyDataset("training", str(mini_data))

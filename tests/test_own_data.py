@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow
 import pytest
-from conftest import write_csv
+from conftest import reviews_of, rows_of, write_csv
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from pyarrow import parquet
 
 from course.cleaning import normalize
 from course.columns import DataSource, find_columns, label_name, order_of
 from course.errors import CourseError
-from course.reviews import load_reviews, to_splits
+from course.reviews import to_splits
 
 SIZES = ("train", "validation", "test")
 REVIEWS = [(f"第{i}条评论{'好' * (i % 7)}", i % 2) for i in range(200)]
@@ -71,16 +71,16 @@ def test_columns_are_found_by_their_usual_names(header, text, label):
 def test_columns_that_are_not_clear_are_asked_for(tmp_path, header, row, problem, next_step):
     path = table(tmp_path / "a.csv", header, [row.split(",")])
     with pytest.raises(CourseError) as caught:
-        load_reviews(path)
+        reviews_of(path)
     assert problem in caught.value.problem and next_step in caught.value.next_step
 
 
 def test_columns_are_given(tmp_path):
     path = table(tmp_path / "a.csv", "cat,话,label", [("书", text, y) for text, y in REVIEWS])
-    data = load_reviews(DataSource(path, "话", "LABEL "))
+    data = reviews_of(DataSource(path, "话", "LABEL "))
     assert {text for split in data.values() for text in split["text"]} == dict(REVIEWS).keys()
     with pytest.raises(CourseError, match=r"没有列 没有，现有的列是 cat、话、label"):
-        load_reviews(DataSource(path, "没有"))
+        reviews_of(DataSource(path, "没有"))
 
 
 # labels
@@ -115,7 +115,7 @@ def test_names_of_labels_and_their_order(values, expected):
 )
 def test_labels_keep_the_words_of_the_file(tmp_path, capsys, labels, shown):
     rows = [(text, labels[y]) for text, y in REVIEWS]
-    data = load_reviews(write_csv(tmp_path / "a.csv", rows))
+    data = reviews_of(write_csv(tmp_path / "a.csv", rows))
     assert names(data) == shown
     got = dict(row for rows in to_splits(data).values() for row in rows)
     assert got == dict(REVIEWS)  # and the first of them is class 0
@@ -125,10 +125,10 @@ def test_labels_keep_the_words_of_the_file(tmp_path, capsys, labels, shown):
 def test_two_words_for_one_class_are_doubted_not_merged(tmp_path, capsys):
     words = ["好评", "差评", "正面", "差评"]
     rows = [(text, words[i % 4]) for i, (text, _) in enumerate(REVIEWS)]
-    assert len(names(load_reviews(write_csv(tmp_path / "a.csv", rows)))) == 3
+    assert len(names(reviews_of(write_csv(tmp_path / "a.csv", rows)))) == 3
     assert "好评 和 正面 像是同一类" in capsys.readouterr().out
     rows = [(text, word.replace("差评", "A").replace("正面", "a")) for text, word in rows]
-    load_reviews(write_csv(tmp_path / "a.csv", rows))
+    reviews_of(write_csv(tmp_path / "a.csv", rows))
     assert "A 和 a 像是同一类" in capsys.readouterr().out
 
 
@@ -143,7 +143,7 @@ def test_every_dropped_row_is_counted_and_the_first_are_named(tmp_path, capsys):
         ("太少了", 5),
         *[(text, 1) for text, _ in REVIEWS[1::2]],
     ]
-    data = load_reviews(write_csv(tmp_path / "a.csv", rows, "gb18030"))
+    data = reviews_of(write_csv(tmp_path / "a.csv", rows, "gb18030"))
     out = capsys.readouterr().out
     for line in (
         f"数据：{tmp_path / 'a.csv'}（编码 GBK）",
@@ -164,7 +164,7 @@ def test_every_dropped_row_is_counted_and_the_first_are_named(tmp_path, capsys):
 
 def test_many_classes_take_ten_lines_and_lop_sided_ones_are_named(tmp_path, capsys):
     rows = [(f"评论{i}和{j}", f"类{i}") for i in range(13) for j in range(10 if i else 90)]
-    data = load_reviews(write_csv(tmp_path / "a.csv", rows))
+    data = reviews_of(write_csv(tmp_path / "a.csv", rows))
     out = capsys.readouterr().out
     assert len(names(data)) == 13 and out.count(" 条\n") == 11
     assert "……另有 3 类，30 条" in out
@@ -185,16 +185,16 @@ def check_splits(data: DatasetDict) -> None:
 
 def test_one_table_is_split_the_same_in_whatever_order_its_rows_stand(tmp_path):
     rows = [(f"第{i}条评论{'好' * (i % 7)}", f"类{i % 3}") for i in range(300)]
-    data = load_reviews(write_csv(tmp_path / "mine.csv", rows + rows))  # every row twice
+    data = reviews_of(write_csv(tmp_path / "mine.csv", rows + rows))  # every row twice
     assert names(data) == ["类0", "类1", "类2"] and sizes(data) == [240, 30, 30]
     check_splits(data)
-    again = load_reviews(write_csv(tmp_path / "again.csv", rows[::-1]))
+    again = reviews_of(write_csv(tmp_path / "again.csv", rows[::-1]))
     assert to_splits(again) == to_splits(data)
 
 
 def test_short_reviews_and_reviews_without_a_letter_are_kept(tmp_path):
     rows = [("👍" * (i + 1), 1) if i % 2 else (f"差{i}", 0) for i in range(60)]
-    assert sum(sizes(load_reviews(write_csv(tmp_path / "a.csv", rows)))) == 60
+    assert sum(sizes(reviews_of(write_csv(tmp_path / "a.csv", rows)))) == 60
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_folder_of_tables_in_which_splits_may_be_missing(tmp_path, files, expe
     for name, (start, end) in files.items():
         write_csv(tmp_path / name, REVIEWS[start:end])
     (tmp_path / "README.md").write_text("a card", encoding="utf-8")
-    data = load_reviews(tmp_path)
+    data = reviews_of(tmp_path)
     assert sizes(data) == expected
     check_splits(data)
 
@@ -231,21 +231,21 @@ def test_a_given_split_comes_back_unchanged(tmp_path):
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "gb18030"):
         for split in SIZES:
             write_csv(tmp_path / f"{split}.csv", given[split], encoding)
-        assert to_splits(load_reviews(tmp_path)) == given
+        assert rows_of(tmp_path) == given
 
 
 def test_integer_classes_of_given_splits_keep_their_order(tmp_path):
     given = {split: [(f"{split}{i}", i % 11) for i in range(33)] for split in SIZES}
     for split in SIZES:
         write_csv(tmp_path / f"{split}.csv", given[split])
-    assert to_splits(load_reviews(tmp_path)) == given
+    assert rows_of(tmp_path) == given
 
 
 def test_a_text_that_stands_in_two_given_splits_leaves_the_one_that_teaches(tmp_path, capsys):
     write_csv(tmp_path / "train.csv", REVIEWS[:120])
     write_csv(tmp_path / "val.csv", [(f"{text}！", y) for text, y in REVIEWS[100:160]])
     write_csv(tmp_path / "test.csv", [*REVIEWS[150:], ("没见过的类", 7)])
-    data = load_reviews(tmp_path)
+    data = reviews_of(tmp_path)
     out = capsys.readouterr().out
     assert sizes(data) == [100, 50, 50]
     check_splits(data)
@@ -257,7 +257,7 @@ def test_a_text_that_stands_in_two_given_splits_leaves_the_one_that_teaches(tmp_
 def test_a_test_file_without_labels_is_replaced_and_named(tmp_path, capsys):
     write_csv(tmp_path / "train.csv", REVIEWS)
     table(tmp_path / "test.csv", "id,text", [(1, "不知道")])
-    assert sizes(load_reviews(tmp_path)) == [160, 20, 20]
+    assert sizes(reviews_of(tmp_path)) == [160, 20, 20]
     assert "test.csv 没有用" in capsys.readouterr().out
 
 
@@ -268,7 +268,7 @@ def test_one_txt_per_review_in_a_folder_per_label(tmp_path, splits):
         path = tmp_path / split / ("neg", "pos")[y] / f"{i}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n第二行\n", encoding="gb18030" if i % 2 else "utf-8")
-    data = load_reviews(tmp_path)
+    data = reviews_of(tmp_path)
     assert names(data) == ["neg", "pos"] and sizes(data) == (
         [144, 16, 40] if splits else [160, 20, 20]
     )
@@ -280,11 +280,11 @@ def test_saved_to_disk_with_other_columns(tmp_path, capsys):
     columns = {"review": [text for text, _ in REVIEWS], "类别": [y for _, y in REVIEWS]}
     whole = Dataset.from_dict(columns, features=features)
     whole.save_to_disk(str(tmp_path / "one"))
-    assert sizes(load_reviews(tmp_path / "one")) == [160, 20, 20]
+    assert sizes(reviews_of(tmp_path / "one")) == [160, 20, 20]
     unlabelled = Dataset.from_dict({"review": ["?"], "类别": [-1]}, features=features)
     parts = {"train": whole, "test": unlabelled, "unsupervised": whole}
     DatasetDict(parts).save_to_disk(str(tmp_path / "many"))
-    data = load_reviews(tmp_path / "many")
+    data = reviews_of(tmp_path / "many")
     out = capsys.readouterr().out
     assert names(data) == ["好", "差"]  # its own order, without the class of which there is nothing
     assert sizes(data) == [160, 20, 20] and "标签是空的 1 行：test 第 1 行" in out
@@ -292,12 +292,12 @@ def test_saved_to_disk_with_other_columns(tmp_path, capsys):
     for arrow in (tmp_path / "one").glob("*.arrow"):
         arrow.write_bytes(arrow.read_bytes()[:100])
     with pytest.raises(CourseError, match="多半没有拷全"):
-        load_reviews(tmp_path / "one")
+        reviews_of(tmp_path / "one")
 
 
 def test_other_tables_are_read_like_a_csv(tmp_path):
     rows = [(f"第{i}条评论", i % 2) for i in range(40)]
-    expected = to_splits(load_reviews(write_csv(tmp_path / "mine.csv", rows)))
+    expected = rows_of(write_csv(tmp_path / "mine.csv", rows))
     lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
     (tmp_path / "mine.jsonl").write_text("\n\n".join(lines), encoding="utf-8")
     parquet.write_table(
@@ -308,7 +308,7 @@ def test_other_tables_are_read_like_a_csv(tmp_path):
     excel = ["text\tlabel\t\t", *(f"{text}\t{label}" for text, label in rows), "", "\t\t\t", ""]
     (tmp_path / "mine.tsv").write_text("\n".join(excel), encoding="gb18030")
     for suffix in ("jsonl", "parquet", "tsv"):
-        assert to_splits(load_reviews(tmp_path / f"mine.{suffix}")) == expected, suffix
+        assert rows_of(tmp_path / f"mine.{suffix}") == expected, suffix
 
 
 # what cannot be used
@@ -334,27 +334,27 @@ def test_bad_tables_say_what_is_wrong(tmp_path, content, message):
     path = tmp_path / "bad.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(CourseError, match=message):
-        load_reviews(path)
+        reviews_of(path)
 
 
 def test_bad_folders_say_what_is_wrong(tmp_path):
     with pytest.raises(CourseError, match="不是数据文件夹"):
-        load_reviews(tmp_path)
+        reviews_of(tmp_path)
     with pytest.raises(CourseError, match="找不到数据"):
-        load_reviews(tmp_path / "nowhere")
+        reviews_of(tmp_path / "nowhere")
     lines = [f"{text}\t{y}" for text, y in REVIEWS]
     (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(CourseError, match="每一行里有 Tab"):
-        load_reviews(tmp_path / "lines.txt")
+        reviews_of(tmp_path / "lines.txt")
     write_csv(tmp_path / "a.csv", REVIEWS)
     write_csv(tmp_path / "b.csv", REVIEWS)
     with pytest.raises(CourseError, match=r"没有一个叫 train：a\.csv、b\.csv"):
-        load_reviews(tmp_path)
+        reviews_of(tmp_path)
     shutil.copy(tmp_path / "a.csv", tmp_path / "train.csv")
     write_csv(tmp_path / "config" / "train.csv", REVIEWS)
     with pytest.raises(CourseError, match="train 有好几样"):
-        load_reviews(tmp_path)
+        reviews_of(tmp_path)
     write_csv(tmp_path / "given" / "train.csv", REVIEWS)
     write_csv(tmp_path / "given" / "test.csv", [("没见过的类", 7)])
     with pytest.raises(CourseError, match="given 的 test 一条能用的也没有"):
-        load_reviews(tmp_path / "given")
+        reviews_of(tmp_path / "given")

@@ -11,6 +11,7 @@ import time
 import pyarrow
 import pytest
 import torch
+from conftest import rows_of
 from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -21,7 +22,8 @@ from backstage.batching import BatchingClassifier
 from backstage.classifier import SentimentClassifier
 from backstage.page_routes import MAX_FILE, make_sentiment_app
 from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
+from course.paths import portable
+from course.reviews import REVIEWS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -68,7 +70,7 @@ def classifier(trained) -> SentimentClassifier:
 @pytest.fixture(scope="module")
 def app(trained):
     classifier = BatchingClassifier(trained / "best.pth")
-    classifier.record["data"] = None  # as if it were trained on the built-in reviews
+    classifier.record["data"] = portable(REVIEWS)  # as if it were trained on the built-in reviews
     return make_sentiment_app(classifier, trained / "best.pth")
 
 
@@ -190,7 +192,7 @@ def test_the_examples_of_the_lecture(page, classifier):
 def test_three_classes_of_other_texts(browser, topics):
     """Nothing on the page speaks of reviews, the examples are the data's own, 1.5 x is enough"""
     classifier = BatchingClassifier(topics / "best.pth")
-    weight, bias = classifier.model.fc.weight, classifier.model.fc.bias
+    weight, bias = classifier.model.head.weight, classifier.model.head.bias
     with serving(make_sentiment_app(classifier, topics / "best.pth")) as url, torch.no_grad():
         browser.get(f"{url}/")
         wait(browser, lambda: "验证精度" in text(browser, "about"))
@@ -244,7 +246,7 @@ def test_bad_input_is_said_on_the_page(page):
 
 
 def test_upload_a_gbk_csv_and_download_the_result(page, classifier, mini_data, tmp_path, downloads):
-    reviews = [one for one, _ in to_splits(load_reviews(mini_data))["test"]]
+    reviews = [one for one, _ in rows_of(mini_data)["test"]]
     texts = [*reviews, '带"引号"，\n和换行,逗号', "", "长" * 600, "=1+1"]
     source = tmp_path / "评论.csv"
     with source.open("w", encoding="gb18030", newline="") as file:

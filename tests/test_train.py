@@ -1,7 +1,6 @@
 """train.py as a learner runs it: what it prints, what it writes, how it stops, what it refuses"""
 
 import csv
-import json
 import os
 import re
 import shutil
@@ -14,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import environment, load, read_log, run_here, run_script, write_csv
+from conftest import environment, load, read_log, record_of, run_here, run_script, write_csv
 from sklearn.utils.class_weight import compute_class_weight
 
-from backstage.checkpoint import RESUME, Checkpoints
+from backstage.training import TrainingLog
 from course.columns import DataSource
+from course.errors import CourseError
+from course.files import only_one
 from my_dataset import MyDataset, class_weights
 
 TRAIN = "demo02_sentiment/train.py"
@@ -28,7 +29,7 @@ def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained
     log = read_log(trained)
     assert [row["epoch"] for row in log] == list(range(6))
     names = {f"{epoch}bert.pth" for epoch in range(6)}
-    names |= {"best.pth", "run.json", "log.csv", "curve.png"}
+    names |= {"best.pth", "log.csv", "curve.png"}
     assert {path.name for path in trained.iterdir()} == names  # and no temporary file
     for epoch in range(6):
         state = load(trained / f"{epoch}bert.pth")
@@ -37,9 +38,9 @@ def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained
             "fc.bias": (2,),
         }
     best = max(log, key=lambda row: row["validation_accuracy"])  # the first of equals
-    record = json.loads((trained / "run.json").read_text(encoding="utf-8"))
-    assert record["best"]["epoch"] == best["epoch"]
-    assert record["best"]["validation_accuracy"] == best["validation_accuracy"]
+    record = record_of(trained / "best.pth")
+    assert record["epoch"] == best["epoch"]
+    assert record["validation_accuracy"] == best["validation_accuracy"]
     assert record["model"] == str(mini_bert) and record["label_names"] == ["负向", "正向"]
     same = load(trained / f"{int(best['epoch'])}bert.pth")
     assert all(torch.equal(same[k], v) for k, v in load(trained / "best.pth").items())
@@ -80,7 +81,7 @@ def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
     arguments = ("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 2)
     arguments += ("--patience", 0, "--lr", 0.01)
     run_script(repo, TRAIN, *arguments)
-    (tmp_path / "5bert.pth").write_bytes(b"left over from an earlier run")
+    shutil.copy(tmp_path / "0bert.pth", tmp_path / "5bert.pth")  # of an earlier, longer run
     done = run_script(repo, TRAIN, *arguments, cwd=repo / "demo02_sentiment")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("用上次存下的") == 2 and "BERT 算特征" not in done.stderr
@@ -142,62 +143,11 @@ def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_da
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "收到 Ctrl-C" in out and "--resume" in out and "Traceback" not in err
-    assert (tmp_path / RESUME).is_file()
+    assert "收到 Ctrl-C" in out and "Traceback" not in err
     epochs = len(read_log(tmp_path))
     assert epochs >= 21 and len(list(tmp_path.glob("*bert.pth"))) == epochs
     load(tmp_path / f"{epochs - 1}bert.pth")
     assert (tmp_path / "curve.png").exists() and not list(tmp_path.glob(".*"))
-
-
-def stop_after(monkeypatch, epochs: int) -> None:
-    """Ctrl-C arrives when so many epochs are saved, in the process of the test"""
-    save = Checkpoints.save
-
-    def interrupted(self, *args, **kwargs):
-        if len(self.history) == epochs:
-            raise KeyboardInterrupt
-        return save(self, *args, **kwargs)
-
-    monkeypatch.setattr(Checkpoints, "save", interrupted)
-
-
-def test_resume_ends_as_if_nothing_had_happened_and_refuses_other_settings(
-    monkeypatch, capsys, trained, mini_bert, mini_data, tmp_path
-):
-    params = tmp_path / "params"
-    flags = ["--model", mini_bert, "--data", mini_data, "--params", params, "--epochs", 6]
-    flags += ["--patience", 0, "--lr", 0.01]
-
-    def train(*more: object) -> tuple[object, str]:
-        return run_here(monkeypatch, capsys, TRAIN, *flags, *more)
-
-    code, _ = train("--resume")
-    assert "没有停在半路的训练" in str(code) and not list(params.glob("*"))
-    with monkeypatch.context() as interruption:
-        stop_after(interruption, 3)
-        code, text = train()
-    assert code == 0 and "停在轮次 2" in text and len(read_log(params)) == 3
-    code, _ = train("--resume", "--lr", 0.02, "--seed", 1)
-    assert "learning_rate、seed 和现在的不一样" in str(code) and "下一步：" in code
-    code, _ = train("--resume", "--patience", 5)
-    assert "patience 和现在的不一样" in str(code)
-    half = (params / RESUME).read_bytes()
-    (params / RESUME).write_bytes(half[:300] + b"?" + half[301:])
-    assert "坏了，接不上" in str(train("--resume")[0])
-    (params / RESUME).write_bytes(half)
-
-    code, text = train("--resume")
-    assert (
-        code == 0 and "接着训练：轮次 0 已经跑完" in text
-    )  # an epoch of 5 ms: saved once a second
-    assert {path.name for path in params.iterdir()} == {path.name for path in trained.iterdir()}
-    for path in trained.glob("*.pth"):
-        assert (params / path.name).read_bytes() == path.read_bytes(), path.name
-    assert (params / "curve.png").read_bytes() == (trained / "curve.png").read_bytes()
-    logs = [[{**row, "seconds": 0} for row in read_log(folder)] for folder in (params, trained)]
-    assert logs[0] == logs[1]
-    assert "没有停在半路的训练" in str(train("--resume")[0])  # it is finished
 
 
 def test_a_new_training_leaves_nothing_of_the_one_before(
@@ -205,14 +155,47 @@ def test_a_new_training_leaves_nothing_of_the_one_before(
 ):
     params = shutil.copytree(trained, tmp_path / "params")
     with monkeypatch.context() as interruption:
-        interruption.setattr(Checkpoints, "report", lambda self: 1 / 0)  # dies before log and curve
+        interruption.setattr(TrainingLog, "finish", lambda self: 1 / 0)  # before log and curve
         with pytest.raises(ZeroDivisionError):
             run_here(
                 *(monkeypatch, capsys, TRAIN, "--model", mini_bert, "--data", mini_data),
                 *("--params", params, "--epochs", 2),
             )
     names = {path.name for path in params.iterdir()}
-    assert names == {"0bert.pth", "1bert.pth", "best.pth", "run.json", RESUME}
+    assert names == {"0bert.pth", "1bert.pth", "best.pth"}
+
+
+@pytest.mark.parametrize(
+    "mine",
+    ["log.csv", "best.pth", "3bert.pth", "curve.png", "resume.pth"],
+)
+def test_files_of_mine_are_never_touched(monkeypatch, capsys, mini_bert, mini_data, tmp_path, mine):
+    """Case 03: --params names a folder of mine"""
+    others = ["chinese_roberta_bert.pth", "老师给的bert.pth", "2024-best-bert.pth", "notes.txt"]
+    for name in (mine, *others):
+        (tmp_path / name).write_text("mine, two days on a GPU", encoding="utf-8")
+    if mine.endswith("th"):  # as the lecture saves it
+        torch.save({"fc.weight": torch.zeros(2, 32)}, tmp_path / mine)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    flags = ("--model", mini_bert, "--data", mini_data, "--params", tmp_path, "--epochs", 2)
+    code, text = run_here(monkeypatch, capsys, TRAIN, *flags)
+    assert f"里的 {mine} 认不出" in str(code) and "--params" in code
+    assert "BERT 算特征" not in text  # said before the long pass
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / mine).unlink()
+    del before[tmp_path / mine]
+    assert run_here(monkeypatch, capsys, TRAIN, *flags)[0] == 0
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_one_training_per_folder(tmp_path):
+    with (
+        only_one(tmp_path),
+        pytest.raises(CourseError, match="另一个训练正在"),
+        TrainingLog(tmp_path, 0, 1),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def read_only_folder(tmp_path: Path) -> Path:
@@ -243,7 +226,7 @@ def test_class_weights_are_those_of_scikit_learn_and_change_the_training(
         )
         assert done.returncode == 0, done.stderr
         losses.append(read_log(params)[0]["loss"])
-        record = json.loads((params / "run.json").read_text(encoding="utf-8"))
+        record = record_of(params / "best.pth")
         assert record["class_weight"] == how and record["label_names"] == ["差", "好"]
         assert record["columns"] == ["话", "好坏"]  # 07_evaluate.py reads the same columns again
     assert losses[0] != losses[1]

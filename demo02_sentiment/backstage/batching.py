@@ -35,7 +35,7 @@ class BatchingClassifier(SentimentClassifier):
     抛 CourseError。
     """
 
-    def __init__(self, weights: Path, labels: list[str] | None = None, onnx: Path | None = None):
+    def __init__(self, weights: Path, labels: list[str] | None = None, *, onnx: Path | None = None):
         super().__init__(weights, labels)
         again = command("demo02_sentiment/11_export.py", f'--onnx --weights "{weights}"')
         self.onnx = onnx and self.open_onnx(onnx, again)

@@ -138,7 +138,7 @@ def load_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> 
         before, rows = state["record"], state["history"]
         best = max(rows, key=lambda row: row["validation_accuracy"])
     except Exception as error:  # 不是 .pth、不完整：各有各的异常
-        raise CourseError(f"{path} 坏了，接不上", restart) from error
+        raise CourseError(f"{path} 坏了，或者是旧版课程写的，接不上", restart) from error
     # 搬了地方不要紧，模型和数据的内容各有 SHA-256
     changed = [
         f"{name} 从前是 {before.get(name)}，现在是 {now}"
