@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from course.errors import CourseError, is_out_of_memory
+from course.errors import CourseError, is_disk_full, is_out_of_memory
 
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
@@ -102,7 +102,9 @@ def run(main: Callable[[], None]) -> None:
         main()
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
+        if is_disk_full(error):
+            sys.exit(f"\n出错了：磁盘满了（{error}）\n下一步：腾出空间，再运行一次同样的命令")
         if not is_out_of_memory(error):  # 别的错误照常抛出
             raise
         sys.exit(

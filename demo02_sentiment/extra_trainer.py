@@ -61,7 +61,8 @@ from net import DEVICE
 class LossModel(TunableModel):
     """Trainer 只要求模型一件事：model(**一批) 给出的字典里有 loss；损失搬进了 forward"""
 
-    get_extra_state = nn.Module.get_extra_state  # Trainer 存 safetensors，里面只能有张量
+    # Trainer 自己存的是 safetensors，里面只能有张量，装不下训练记录
+    get_extra_state, set_extra_state = nn.Module.get_extra_state, nn.Module.set_extra_state
 
     def forward(self, input_ids, attention_mask, token_type_ids=None, labels=None) -> dict:
         logits = super().forward(input_ids, attention_mask, token_type_ids).float()

@@ -302,7 +302,8 @@ def test_modelscope(hub, tmp_path, command):
 
 
 @every("python -c")
-def test_one_liners(hub, tmp_path, command):
+def test_one_liners(hub, trained, tmp_path, command):
+    shutil.copytree(trained, tmp_path / "params")
     done = run_against(hub, [sys.executable, "-c", command.words[2]], tmp_path)
     assert done.returncode == 0, done.stderr
     for target in re.findall(r"save_to_disk\('([^']+)'\)", command.words[2]):
@@ -329,17 +330,3 @@ def test_variables(command):
         assert not re.search(r"[\"']|\s$|= ", command.text), command
     if command.text.startswith("$env:"):
         assert re.search(r"= ?(['\"]).*\1$", command.text), f"{command}: the value needs quotes"
-
-
-@every("cd")
-def test_folders_exist(command):
-    assert (ROOT / command.words[-1]).is_dir() or command.words[-1] == ROOT.name, command
-
-
-@every("curl")
-def test_curl_talks_to_this_machine(command):
-    url = next(word for word in command.words if word.startswith("http"))
-    assert url.startswith("http://127.0.0.1:"), command
-    assert command.shell == "sh" or '\\"' in command.text or "{" not in command.text, (
-        f"{command.where}: cmd and PowerShell do not know '…' as quotes; tag the block ```bash"
-    )
