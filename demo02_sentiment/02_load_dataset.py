@@ -9,7 +9,6 @@ load_from_disk、load_dataset("csv", …)；存成 Excel 打得开的 CSV；数�
 
 会看到：
     CSV 的列： ['text', 'label', 'label_text']
-    标签的名字，文件里写着： {0: '负向', 1: '正向'}
     train 9600 条，validation 1200 条，test 1200 条
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
     存成 …csv 里的三个 CSV，开头三个字节 b'\xef\xbb\xbf'
@@ -31,11 +30,12 @@ from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.paths import DATA
-from course.reviews import CACHE, REVIEWS, find_reviews, shipped_files
+from course.reviews import find_reviews, shipped_files
 from my_dataset import MAX_LENGTH, read_reviews
 
 ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读
 CSV_FOLDER = DATA / "csv"  # 三份数据的 CSV，给人看，可以用 Excel 打开
+CACHE = str(DATA / "cache")  # load_dataset 把 CSV 转成的 Arrow 文件
 
 
 def show_lengths(texts: list[str]) -> None:
@@ -83,21 +83,18 @@ def main() -> None:
     #    存 parquet 文件的；怎么在网站的 Datasets 页上按任务、语言、格式挑，见
     #    docs/02-platform.md
     #
-    #
     #    不联网的：自带的评论是 data/reviews/ 里的三个 CSV，三份各一个，用 Excel、PyCharm 打开看看。
     #    data_files 写哪个文件是哪一份；cache_dir 是转成的 Arrow 文件放哪里，不写就在 C 盘的用户
     #    文件夹里；评论正好是 NA、null 会被当成空的，加 keep_default_na=False
     source = find_reviews(args.data)  # --data 给的 → 下载好的 data/ChnSentiCorp → 自带的
-    if source.path == REVIEWS:
+    if source.path == DATA / "reviews":
         files = shipped_files()  # {"train": "…/train.csv", …}，顺便核对没有被改过
-        cache = str(CACHE)
-        reviews = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
+        reviews = load_dataset("csv", data_files=files, cache_dir=CACHE, keep_default_na=False)
         print("CSV 的列：", reviews["train"].column_names)
         # CSV 里只有数和字，没有"标签叫什么"，所以另有一列 label_text 写着：0 是负向，1 是正向。
         # ClassLabel 把名字记在 label 这一列的类型里，以后就不会弄反
         train = reviews["train"]
         names = dict(zip(train["label"][:], train["label_text"][:], strict=True))
-        print("标签的名字，文件里写着：", names)
         label = ClassLabel(names=[names[0], names[1]])
         reviews = reviews.remove_columns("label_text").cast_column("label", label)
     else:
@@ -160,13 +157,13 @@ def main() -> None:
     # 7. 从 CSV 读。不写 split 得到 DatasetDict，CSV 不分份，全归在 train 名下；写了就直接是那一份
     #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"。标签只剩编号，名字没有了
     csv_file = str(CSV_FOLDER / "train.csv")  # data_files 要字符串，不能是 Path
-    whole = load_dataset("csv", data_files=csv_file, cache_dir=str(CACHE))
-    table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=str(CACHE))
+    whole = load_dataset("csv", data_files=csv_file, cache_dir=CACHE)
+    table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=CACHE)
     print("不写 split：", whole)
     print("split='train'：", table)
     print("转成的 Arrow 缓存在", table.cache_files[0]["filename"])  # 可以删，下次重新转
     files = {name: str(CSV_FOLDER / f"{name}.csv") for name in dataset}  # 三个文件，三份
-    again = load_dataset("csv", data_files=files, cache_dir=str(CACHE), keep_default_na=False)
+    again = load_dataset("csv", data_files=files, cache_dir=CACHE, keep_default_na=False)
     same = all(again[name]["text"][:] == dataset[name]["text"][:] for name in dataset)
     print("读回来和原来一字不差：", same)
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from backstage.checkpoint import RECORD, WEIGHTS, old_record
+from backstage.checkpoint import WEIGHTS, old_record
 from course.cli import Parser, above, at_least
 from course.columns import add_data_arguments
 from course.encoding import POOLINGS
@@ -49,20 +50,21 @@ def last_run(folder: Path) -> list[Path]:
         ours.add(log)
     if ours:  # 图没有地方写记录，跟着别的走
         ours.add(folder / "curve.png")
-    if strange := [path.name for path in found if path not in ours]:
+    if strange := sorted(path.name for path in found if path not in ours):
         raise CourseError(
-            f"{folder} 里的 {'、'.join(strange)} 认不出是课程的训练写的，会被盖掉",
+            f"{folder} 里的 {'、'.join(strange[:5])} 认不出是课程的训练写的，会被盖掉",
             "--params 换一个文件夹，或先把它们移走",
         )
     return [*found, folder / "run.json"] if old else found
 
 
 def has_record(path: Path) -> bool:
-    """这个 .pth 里有没有训练记录"""
+    """这个 .pth 里有没有训练记录；只在里面找字，不读权重，几千个文件也不慢"""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return RECORD in state.get("weights", state)  # resume.pth 的权重在 weights 里
-    except Exception:  # 坏法很多，异常没有共同的类型
+        with zipfile.ZipFile(path) as file:
+            names = [name for name in file.namelist() if name.endswith("data.pkl")]
+            return b"encoder_sha256" in file.read(names[0])
+    except (OSError, zipfile.BadZipFile, IndexError):
         return False
 
 
