@@ -98,7 +98,7 @@ class Model(nn.Module):
 
     @property
     def head(self) -> nn.Module:
-        """分类头，特征 (N, hidden) → logits (N, num_labels)；别的脚本用这个名字，fc 改名只改这里"""
+        """分类头，特征 (N, hidden) → logits (N, num_labels)；别的脚本都用这个名字"""
         return self.fc
 
     def get_extra_state(self) -> str:
@@ -106,7 +106,7 @@ class Model(nn.Module):
 
         光有权重不够：两个分数哪个是正向、接的是哪个 BERT，另记一个文件，一拷贝就走散了。
         """
-        return json.dumps(self.record | {"head": repr(self.head)}, ensure_ascii=False)
+        return json.dumps(self.record, ensure_ascii=False)
 
     def set_extra_state(self, state: str) -> None:
         """load_state_dict 读到 _extra_state 时来叫它"""

@@ -30,7 +30,7 @@ NEEDED = ("label_names", "model", "encoder_sha256", "max_length", "pooling")  # 
 def describe(
     model: Model, tokenizer: PreTrainedTokenizerBase, dataset: MyDataset, **settings: object
 ) -> dict:
-    """训练记录：标签的名字，哪个 BERT、哪份数据（各带 SHA-256，用来认），和训练的设置"""
+    """训练记录：标签的名字，哪个 BERT、哪份数据（各带 SHA-256，用来认），分类头，训练的设置"""
     source = dataset.source
     return {
         "label_names": dataset.label_names,
@@ -41,6 +41,7 @@ def describe(
         "data": portable(source.path),
         "columns": source[1:],
         "data_sha256": dataset.sha256,
+        "head": repr(model.head),
         **settings,
     }
 

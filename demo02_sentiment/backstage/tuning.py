@@ -141,7 +141,7 @@ def load_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> 
         raise CourseError(f"{path} 坏了，或者是旧版课程写的，接不上", restart) from error
     # 搬了地方不要紧，模型和数据的内容各有 SHA-256
     changed = [
-        f"{name} 从前是 {before.get(name)}，现在是 {now}"
+        f"{name} 从前是 {' '.join(f'{before.get(name)}，现在是 {now}'.split())}"
         for name, now in model.record.items()
         if before.get(name) != now and name not in ("model", "data", "columns", "epochs")
     ]
