@@ -115,16 +115,13 @@ def main() -> None:
         options = {"wait": args.wait} if args.peer == "LitServe" else {}
         PEERS[args.peer][0](args.folder, **options)
         return
-    parts = [args.weights]
-    for path in parts:
-        if not path.is_file():
-            raise CourseError(f"没有 {path}", command("demo02_sentiment/train.py"))
+    if not args.weights.is_file():
+        raise CourseError(f"没有 {args.weights}", command("demo02_sentiment/train.py"))
 
     texts = list(reviews("test")["text"][:TEXTS])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for path in parts:
-            shutil.copy(path, folder)
+        shutil.copy(args.weights, folder)
         weights, exported = folder / args.weights.name, folder / EXPORTED
         serve = [str(LESSON / "09_serve.py"), "--port", "0", "--weights", str(weights)]
         servers = {"09_serve.py": serve}

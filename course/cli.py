@@ -71,11 +71,11 @@ def bounded(kind: type, bound: str, fits: Callable) -> Callable[[str], int | flo
 
 
 def require(*packages: str) -> None:
-    """可选的包都装了没有；缺哪个就抛 CourseError；要哪个版本就写 "jieba==0.42.1" """
+    """可选的包都装了没有；缺哪个就抛 CourseError；要哪个版本写 "jieba==0.42.1"，只说不查"""
     missing = [name for name in packages if find_spec(name.split("==")[0]) is None]
     if missing:
         raise CourseError(
-            f"这里要用的 {'、'.join(missing)} 没有装（可选的，别处都不用它）",
+            f"这里要用的 {'、'.join(missing)} 没有装（可选的，别的课不用等它）",
             f"python -m pip install {' '.join(packages)}",
         )
 

@@ -67,7 +67,9 @@ class Remember(argparse.Action):
         namespace.data = (namespace.data or DataSource())._replace(**{field: value})
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, default: str = "默认自带的评论") -> None:
+def add_data_arguments(
+    parser: argparse.ArgumentParser, default: str = "默认下载好的 ChnSentiCorp，没有就是自带的评论"
+) -> None:
     """给一个脚本加上 --data、--text-column、--label-column，读出来都在 args.data 里"""
     for flag, name, about in (
         ("--data", "路径", f"文件夹或表格文件，{default}；认得什么见 data/README.md"),

@@ -103,8 +103,7 @@ def only_one(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if (
-            os.name == "posix"
-        ):  # 还锁着就删：同时在等的人会发现文件没了，重新来；Windows 上松开时自己删
+        # 还锁着就删：同时在等的人会发现文件没了，重新来；Windows 上松开时自己删
+        if os.name == "posix":
             path.unlink(missing_ok=True)
         lock.release()

@@ -34,7 +34,7 @@ from course.reviews import find_reviews, shipped_files
 from my_dataset import MAX_LENGTH, read_reviews
 
 ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读
-CSV_FOLDER = DATA / "csv"  # 三份数据的 CSV，给人看，可以用 Excel 打开
+CSV_FOLDER = DATA / "csv"  # 自己存一遍的 CSV，和 data/reviews/ 的比一比
 CACHE = str(DATA / "cache")  # load_dataset 把 CSV 转成的 Arrow 文件
 
 
@@ -91,16 +91,17 @@ def main() -> None:
         files = shipped_files()  # {"train": "…/train.csv", …}，顺便核对没有被改过
         reviews = load_dataset("csv", data_files=files, cache_dir=CACHE, keep_default_na=False)
         print("CSV 的列：", reviews["train"].column_names)
-        # CSV 里只有数和字，没有"标签叫什么"，所以另有一列 label_text 写着：0 是负向，1 是正向。
-        # ClassLabel 把名字记在 label 这一列的类型里，以后就不会弄反
+        # label 一列只有 0 和 1，叫什么写在 label_text 一列。ClassLabel 把名字记进 label 的类型里，
+        # 以后就不会弄反，也不用再带着那一列
         train = reviews["train"]
+        # 9,600 对里只有两种：{0: "负向", 1: "正向"}
         names = dict(zip(train["label"][:], train["label_text"][:], strict=True))
         label = ClassLabel(names=[names[0], names[1]])
         reviews = reviews.remove_columns("label_text").cast_column("label", label)
     else:
-        # 你自己的：认得的样子很多（见 data/README.md），读完先打印一份报告：认的是哪两列、标签怎么
-        # 编号、丢了哪几行、怎么切的；列名认不出就用 --text-column、--label-column 指定。训练之前
-        # 先在这里读一遍报告
+        # 你自己的（下载好的 ChnSentiCorp 也走这里）：认得的样子很多，见 data/README.md；读完先打印
+        # 一份报告：认的是哪两列、标签怎么编号、丢了哪几行、怎么切的；列名认不出就用 --text-column、
+        # --label-column 指定。训练之前先在这里读一遍报告
         reviews = read_reviews(source)
 
     # 2. 存到硬盘再读回来：Arrow 格式，一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存
@@ -155,7 +156,7 @@ def main() -> None:
     print(f"\n存成 {CSV_FOLDER} 里的三个 CSV，开头三个字节 {start}")
 
     # 7. 从 CSV 读。不写 split 得到 DatasetDict，CSV 不分份，全归在 train 名下；写了就直接是那一份
-    #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"。标签只剩编号，名字没有了
+    #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"。这次没有存 label_text，标签只剩编号
     csv_file = str(CSV_FOLDER / "train.csv")  # data_files 要字符串，不能是 Path
     whole = load_dataset("csv", data_files=csv_file, cache_dir=CACHE)
     table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=CACHE)

@@ -35,8 +35,7 @@ from pathlib import Path
 
 import torch
 
-from backstage.checkpoint import add_weights_arguments
-from backstage.classifier import EXAMPLE, SentimentClassifier
+from backstage.classifier import EXAMPLE, SentimentClassifier, add_weights_arguments
 from backstage.predict_file import predict_file
 from course.cli import Parser, run
 from course.errors import CourseError

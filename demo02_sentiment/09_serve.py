@@ -36,8 +36,7 @@ C# 和别的语言也一样：
 """
 
 from backstage.batching import BatchingClassifier
-from backstage.checkpoint import add_weights_arguments
-from backstage.classifier import EXPORTED
+from backstage.classifier import EXPORTED, add_weights_arguments
 from backstage.page_routes import NAME, make_sentiment_app
 from course.cli import Parser, at_least, require, run
 from course.inference_api import serve_until_stopped

@@ -26,9 +26,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from backstage.checkpoint import add_weights_arguments
 from backstage.class_tables import reliability
-from backstage.classifier import EXAMPLE, SentimentClassifier
+from backstage.classifier import EXAMPLE, SentimentClassifier, add_weights_arguments
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write

@@ -37,8 +37,8 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from backstage import onnx_model
-from backstage.checkpoint import TRAIN, add_weights_arguments, recorded_data
-from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier
+from backstage.checkpoint import TRAIN, recorded_data
+from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier, add_weights_arguments
 from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
 from course.cli import Parser, require, run
@@ -137,8 +137,10 @@ def main() -> None:
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（07_evaluate.py 算过的特征，这里直接用）
     classifier = SentimentClassifier(args.weights, args.labels)
     check_standard(classifier)
+    if "data_sha256" not in classifier.record:
+        raise CourseError("这份权重没有训练记录，模型卡上写不出成绩", f"{TRAIN} 重新训练，再导出")
     tokenizer = classifier.tokenizer
-    if args.data and MyDataset("test", args.data).sha256 != classifier.record.get("data_sha256"):
+    if args.data and MyDataset("test", args.data).sha256 != classifier.record["data_sha256"]:
         raise CourseError(
             f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
             f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",

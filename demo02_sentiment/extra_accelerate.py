@@ -85,8 +85,10 @@ def main() -> None:
     model = TunableModel(folder, len(train_set.label_names), "all")
     body = [p for p in model.encoder.parameters() if p.requires_grad]
     body_lr = encoder_lr(model.encoder.config.hidden_size)
+    mixed = accelerator.mixed_precision == "bf16"
+    arithmetic = str(torch.bfloat16 if mixed else torch.float32)
     model.record = describe(
-        model, tokenizer, train_set,
+        model, tokenizer, train_set, arithmetic=arithmetic,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=LEARNING_RATE,
         seed=args.seed, unfreeze="all", encoder_lr=body_lr,
     )  # fmt: skip

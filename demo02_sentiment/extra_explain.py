@@ -38,8 +38,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from backstage.checkpoint import add_weights_arguments
-from backstage.classifier import SentimentClassifier
+from backstage.classifier import SentimentClassifier, add_weights_arguments
 from backstage.explain import explain
 from course.cli import Parser, at_least, require, run
 from course.errors import CourseError

@@ -13,7 +13,7 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
     python demo02_sentiment/extra_finetune.py --params params/last1 --unfreeze 1    只放开最后一层
     python demo02_sentiment/07_evaluate.py --weights params/finetune/best.pth
 存在 params/finetune/，不盖掉 train.py 的 params/best.pth，08、09、11 也要加上这个 --weights。
-停在半路了（Ctrl-C、断电），同样的命令加上 --resume 就从停下的那一轮接着来；跑完了还想多跑几轮，
+停在半路了（Ctrl-C、强行结束），同样的命令加上 --resume 就从停下的那一轮接着来；跑完了还想多跑几轮，
 --resume --epochs 4。
 
 会看到：
@@ -73,7 +73,7 @@ def main() -> None:
     add("--accumulate", type=at_least(1), default=1, help="一批分几份算，省内存，结果不变")
     add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
     add("--encoder-lr", type=above(0.0), default=None, help="BERT 的学习率，默认按宽度定")
-    about = "接着停在半路的训练，别的参数要和那次一样，只有 --epochs 可以加"
+    about = "接着停在半路的训练，设置要和那次一样，--epochs 可以改大"
     add("--resume", action="store_true", help=about)
     args = parser.parse_args()
     check_params(args.params)

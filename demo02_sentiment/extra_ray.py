@@ -25,8 +25,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from backstage.checkpoint import add_weights_arguments
-from backstage.classifier import SentimentClassifier
+from backstage.classifier import SentimentClassifier, add_weights_arguments
 from backstage.predict_file import CHUNK
 from course.cli import Parser, at_least, require, run
 from course.errors import CourseError

@@ -12,7 +12,7 @@
                                               gradient_accumulation_steps=4，它是把 4 批攒成一批
     clip_grad_norm_(body, 1.0)                max_grad_norm=1.0，但它连 fc 一起裁，所以下面用回调
     每轮之后考一次                            eval_strategy="epoch"、compute_metrics
-    TrainingLog：每轮存、留最好的、接着训练   save_strategy、load_best_model_at_end、
+    每轮存、留最好的、--resume                save_strategy、load_best_model_at_end、
                                               train(resume_from_checkpoint=True)
     LengthBatches                             自己写 get_train_dataloader，默认是 RandomSampler
     zero_grad、backward、step、.to(DEVICE)    看不见了
@@ -114,7 +114,11 @@ def main() -> None:
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
     model = LossModel(folder, len(train_set.label_names), "all")
-    model.record = describe(model, tokenizer, train_set, seed=args.seed, unfreeze="all")
+    bf16 = has_bf16(DEVICE)
+    model.record = describe(
+        model, tokenizer, train_set, arithmetic=str(torch.bfloat16 if bf16 else torch.float32),
+        seed=args.seed, unfreeze="all",
+    )  # fmt: skip
 
     # 2. 两组参数，两个学习率
     body = [p for p in model.encoder.parameters() if p.requires_grad]
@@ -132,7 +136,7 @@ def main() -> None:
         lr_scheduler_type="linear",
         warmup_steps=round(WARMUP * args.epochs * batches),
         max_grad_norm=0,  # 它不裁，让 ClipEncoder 裁
-        bf16=has_bf16(DEVICE),
+        bf16=bf16,
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,  # 一份带着优化器的，是权重的三倍大

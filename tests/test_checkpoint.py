@@ -95,7 +95,7 @@ def test_a_file_sent_alone_predicts_and_a_folder_is_its_best(monkeypatch, capsys
 
 
 def test_an_epoch_of_another_run_keeps_its_own_labels(monkeypatch, capsys, best):
-    """Case 20: a colleague's 50bert.pth, labels in the other order, in the folder of my run"""
+    """A colleague's 50bert.pth, labels in the other order, in the folder of my run"""
     theirs = shutil.copy(best, best.with_name("50bert.pth"))
     change_record(theirs, label_names=["正向", "负向"])
     said = [predict(monkeypatch, capsys, "--weights", path)[1][:2] for path in (best, theirs)]
@@ -103,7 +103,7 @@ def test_an_epoch_of_another_run_keeps_its_own_labels(monkeypatch, capsys, best)
 
 
 def test_other_peoples_files(monkeypatch, capsys, best):
-    """Case 19 and its kind: wrapped, renamed, without a record"""
+    """Wrapped, renamed, without a record"""
     whole = torch.load(best, weights_only=True)
     plain = {name: value for name, value in whole.items() if name != RECORD}
     expected = predict(monkeypatch, capsys, "--weights", best)

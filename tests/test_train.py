@@ -170,7 +170,7 @@ def test_a_new_training_leaves_nothing_of_the_one_before(
     ["log.csv", "best.pth", "3bert.pth", "curve.png", "resume.pth"],
 )
 def test_files_of_mine_are_never_touched(monkeypatch, capsys, mini_bert, mini_data, tmp_path, mine):
-    """Case 03: --params names a folder of mine"""
+    """--params names a folder of mine"""
     others = ["chinese_roberta_bert.pth", "老师给的bert.pth", "2024-best-bert.pth", "notes.txt"]
     for name in (mine, *others):
         (tmp_path / name).write_text("mine, two days on a GPU", encoding="utf-8")

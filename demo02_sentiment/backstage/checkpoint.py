@@ -4,7 +4,6 @@
 记录（见 net.py 的 get_extra_state）。所以单独拷到哪里都认得自己：分数各是哪一类，接的是哪个 BERT。
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -46,25 +45,11 @@ def describe(
     }
 
 
-def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
-    """给一个脚本加上 --weights 和 --labels"""
-    add = parser.add_argument
-    add("--weights", type=weights_file, default=WEIGHTS, help="默认 params/best.pth")
-    about = "别处来的 .pth 没有训练记录时，第 0 类、第 1 类……各叫什么"
-    add("--labels", nargs="+", metavar="标签", help=about)
-
-
-def weights_file(text: str) -> Path:
-    """--weights 的写法：一个 .pth；给的是文件夹，就是里面的 best.pth"""
-    path = Path(text)
-    return path / WEIGHTS.name if path.is_dir() else path
-
-
 def read_file(path: Path) -> dict:
     """.pth 文件 → state_dict；没有、坏了、装的是别的东西时抛 CourseError
 
     它其实是个 zip，里面每个张量都带着校验码（CRC）。torch.load 不看校验码，坏了一个字节照样读
-    出来，所以先用 zipfile 核对一遍。weights_only=True：只读张量，不执行文件里夹带的代码。
+    出来，所以先用 zipfile 核对一遍。weights_only=True：只读数据，不执行文件里夹带的代码。
     """
     if not path.is_file():
         problem = "还没有训练过" if path.name == WEIGHTS.name else "找不到权重"
@@ -84,9 +69,10 @@ def read_file(path: Path) -> dict:
         ) from error
     inside = [name for name, value in state.items() if isinstance(value, dict)]
     if inside:  # {"epoch": …, "model_state_dict": …}：整包存的
+        read = f'torch.load("{path.as_posix()}", weights_only=True)["{inside[0]}"]'
         raise CourseError(
             f"{path} 里装的不只是权重：{'、'.join(state)}",
-            f'取出 {inside[0]} 另存：torch.save(torch.load("{path.as_posix()}")["{inside[0]}"], …)',
+            f'取出 {inside[0]} 另存：torch.save({read}, "新的.pth")',
         )
     return state
 
@@ -109,7 +95,8 @@ def record_of(path: Path, state: dict, labels: list[str] | None = None) -> dict:
     if not record and labels is None:
         raise CourseError(
             f"{path} 里没有训练记录：不知道每个分数是哪一类，也不知道接的是哪个 BERT",
-            f"{TRAIN} 重新训练；知道的就写上，第 0 类在前，例如 --labels 负向 正向",
+            f"{TRAIN} 重新训练；知道的，在命令的最后写上各类的名字，第 0 类在前，例如"
+            " --labels 负向 正向（当它接的是 bert-base-chinese）",
         )
     unknown = dict.fromkeys(("data", "epoch", "validation_accuracy"))
     return record or {"label_names": labels, "model": MODEL, "max_length": MAX_LENGTH, **unknown}
@@ -148,7 +135,7 @@ def load_trained(
     if record.setdefault("encoder_sha256", sha256) != sha256:
         raise CourseError(f"{folder} 和训练 {weights} 时用的 BERT 不是同一个", f"{TRAIN} 重新训练")
     check_layers(weights, state, model, record)
-    model.load_state_dict(state, strict=False)  # 文件里没有的（冻结的层）保持原样
+    model.load_state_dict(state, strict=False)  # 记录已经取出来了，不算缺
     model.record = record
     return model.to(DEVICE).eval(), tokenizer, record
 
@@ -161,20 +148,20 @@ def check_layers(path: Path, state: dict, model: Model, record: dict) -> None:
         isinstance(value, torch.Tensor) and value.shape == known[name].shape
         for name, value in state.items()
     )
-    if not fits or record.get("head", repr(model.head)) != repr(model.head):
+    now = repr(model.head)
+    if not fits or record.get("head", now) != now:
         theirs, ours = (
             "，".join(
-                f"{name} {tuple(getattr(value, 'shape', ()))}"
-                for name, value in layers.items()
-                if not name.startswith("encoder.")
+                f"{name} {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()
             )
-            for layers in (state, head)
+            for part in ({n: v for n, v in state.items() if not n.startswith("encoder.")}, head)
         )
-        written = record.get("head", "")
         raise CourseError(
-            f"{path} 的分类头和 net.py 的对不上：文件里是 {' '.join(written.split())} {theirs}，"
-            f"net.py 现在是 {' '.join(repr(model.head).split())} {ours}",
-            f"把 net.py 改回那时的样子，或 {TRAIN} 重新训练；数字差在最后一位的，是接的 BERT 不同",
+            f"{path} 的分类头和 net.py 的对不上：文件里是"
+            f" {' '.join(record.get('head', '').split())} {theirs}，"
+            f"net.py 现在是 {' '.join(now.split())} {ours}",
+            f"把 net.py 改回那时的样子，或 {TRAIN} 重新训练；--labels 后面有几个名字，就有几类；"
+            "只有最后一个数不同的，如 (2, 256) 和 (2, 768)，是接的 BERT 不同",
         )
     if not all(bool(value.isfinite().all()) for value in state.values()):
         raise CourseError(
@@ -190,7 +177,9 @@ def recorded_data(record: dict) -> DataSource:
 def same_data(record: dict, split: str) -> MyDataset:
     """训练时那份数据的一份；内容变了、记录里没有写，都抛 CourseError，免得考错了卷子"""
     if "data_sha256" not in record:
-        raise CourseError("这份权重没有记是用哪份数据训练的", "用 --data 指明考哪一份")
+        raise CourseError(
+            "这份权重没有记是用哪份数据训练的", f"{TRAIN} 重新训练，或者用 --data 指明考哪一份"
+        )
     dataset = MyDataset(split, recorded_data(record))
     if dataset.sha256 != record["data_sha256"]:
         raise CourseError(

@@ -1,16 +1,17 @@
 """不是一课  训练好的分类器：句子 → 每一类的概率
 
-07 到 11、extra_ablation 都从这里拿概率：
-算特征 → fc → softmax。路只有一条，命令行、文件、网页、API 说的就不会不一样。
+07 到 11 和几课选学都从这里拿概率：算特征 → 分类头 → softmax。路只有一条，命令行、文件、网页、API
+说的就不会不一样。
 """
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from backstage.checkpoint import TRAIN, load_trained, same_data
+from backstage.checkpoint import TRAIN, WEIGHTS, load_trained, same_data
 from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
@@ -22,6 +23,20 @@ EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权�
 TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
 EXAMPLE = "房间很干净，服务也好，下次还来"  # 08、10 拿它走一遍
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
+
+
+def weights_file(text: str) -> Path:
+    """--weights 的写法：一个 .pth；给的是文件夹，就是里面的 best.pth"""
+    path = Path(text)
+    return path / WEIGHTS.name if path.is_dir() else path
+
+
+def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
+    """给一个脚本加上 --weights 和 --labels"""
+    about = "默认 params/best.pth；给文件夹就是里面的 best.pth"
+    parser.add_argument("--weights", type=weights_file, default=WEIGHTS, help=about)
+    about = "没有训练记录的 .pth 各类叫什么，第 0 类在前，写在命令的最后"
+    parser.add_argument("--labels", nargs="+", metavar="标签", help=about)
 
 
 def readable(text: str) -> str:
@@ -75,7 +90,8 @@ class SentimentClassifier:
     def kind(self) -> str:
         """怎么训练出来的：冻结的、微调最后几层的、全量微调的"""
         unfreeze = self.record.get("unfreeze", 0)
-        kinds = {0: "冻结的 BERT + Linear", "all": "全量微调的 BERT"}
+        head = type(self.model.head).__name__  # Linear；换过分类头的，是 Sequential 这样的
+        kinds = {0: f"冻结的 BERT + {head}", "all": "全量微调的 BERT"}
         return kinds.get(unfreeze, f"微调最后 {unfreeze} 层的 BERT")
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
@@ -115,7 +131,7 @@ class SentimentClassifier:
                 f"{TRAIN} --data 同一份数据",
             )
         if dataset.sha256 != self.record.get("data_sha256"):
-            trained = self.record.get("data", "那一份（没有记）")
+            trained = self.record["data"] or "那一份（没有记）"
             print(f"注意：考的是 {data}，不是训练时的 {trained}，两边的成绩不能比")
         features = cached_features(
             self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
