@@ -18,7 +18,7 @@ from course.errors import CourseError, is_disk_full, is_out_of_memory
 TRANSLATIONS = [
     (r"unrecognized arguments: (.*)", r"不认识的参数 \1"),
     (r"the following arguments are required: (.*)", r"缺少参数 \1"),
-    (r"argument (\S+): expected one argument", r"\1 后面要跟一个值"),
+    (r"argument (\S+): expected (one|at least one) argument", r"\1 后面要跟一个值"),
     (r"argument (\S+): ignored explicit argument (.*)", r"\1 是开关，后面不能跟值 \2"),
     (r"argument (\S+): invalid choice: (\S+) \(choose from (.*)\)", r"\1 不能是 \2，可选 \3"),
     (r"argument ([^:]+): (.*)", r"\1 \2"),

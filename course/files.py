@@ -76,6 +76,8 @@ def rename(old: Path, new: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """要算很久才写之前，先确认 folder 写得进去；写不进去时抛 CourseError"""
+    if folder.is_file():
+        raise CourseError(f"{folder} 是一个文件，不是文件夹", "换一个文件夹")
     probe = folder / ".writable"
     with atomic_write(probe) as temporary:
         temporary.write_text("ok", encoding="utf-8")

@@ -6,11 +6,14 @@
 
 import hashlib
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course.columns import LABEL_NAMES, DataSource
-from course.errors import CourseError
+from course.errors import CourseError, is_disk_full
 from course.files import atomic_write, check_writable
 from course.paths import DATA, ROOT
 
@@ -22,7 +25,8 @@ Row = tuple[str, int | str]  # (评论, 标签)
 SPLITS = ("train", "validation", "test")
 REVIEWS = DATA / "reviews"  # 自带的三个 CSV
 CHNSENTICORP = DATA / "ChnSentiCorp"  # 下载脚本放 lansinuote/ChnSentiCorp 的地方
-CACHE = DATA / "cache"  # load_dataset 把 CSV 转成的 Arrow 文件
+# 三份评论和标签的 SHA-256（sha256 算的），记在每个用它们训练的 .pth 里
+SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
 # 三个 CSV 接在一起的 SHA-256：少一条、换一个字都会变
 FILES_SHA256 = "e89c54c852854978ff78994c106d89b6f8f72cf66a12f1c3f8dc71d3560041ff"
 
@@ -78,7 +82,7 @@ def sha256(dataset: "DatasetDict") -> str:
 
 
 def shipped_files() -> dict[str, str]:
-    """自带的三个 CSV {"train": 路径, …}；缺了、改过，或者 CACHE 写不了，抛 CourseError"""
+    """自带的三个 CSV {"train": 路径, …}；缺了、改过的，抛 CourseError"""
     files = {name: REVIEWS / f"{name}.csv" for name in SPLITS}
     content = b"".join(path.read_bytes() for path in files.values() if path.is_file())
     if hashlib.sha256(content).hexdigest() != FILES_SHA256:
@@ -87,8 +91,37 @@ def shipped_files() -> dict[str, str]:
             "改回来：git checkout -- data/reviews（下载 ZIP 的，再解压一次，把 data/reviews 盖上）"
             "；想用改过的，拷到别的文件夹，用 --data 指着它",
         )
-    check_writable(CACHE)
     return {name: str(path) for name, path in files.items()}
+
+
+def cache_dir() -> Path:
+    """load_dataset 转成的 Arrow 文件放哪里：data/cache，写不了（只读的仓库）就用临时文件夹"""
+    try:
+        check_writable(DATA / "cache")
+    except CourseError:
+        return Path(tempfile.gettempdir()) / "hf-course-cache"
+    return DATA / "cache"
+
+
+@contextmanager
+def sound_cache() -> Iterator[None]:
+    """with 里面读自带的三份：缓存坏了（清理软件动过、拷到一半）是一句话"""
+    try:
+        yield
+    except Exception as error:  # 坏法很多，异常没有共同的类型
+        if is_disk_full(error):
+            raise
+        raise CourseError(
+            f"{cache_dir()} 里的缓存坏了（{type(error).__name__}）",
+            f"删掉 {cache_dir()}，再运行一次同样的命令",
+        ) from error
+
+
+def check_shipped(dataset: "DatasetDict") -> "DatasetDict":
+    """读出来的还是自带的那三份，原样返回；不是就抛 ValueError"""
+    if sha256(dataset) != SHA256:
+        raise ValueError("缓存里的内容变了")
+    return dataset
 
 
 def with_names(dataset: "DatasetDict") -> "DatasetDict":

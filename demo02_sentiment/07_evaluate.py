@@ -29,9 +29,8 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from backstage.checkpoint import recorded_data
 from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
-from backstage.classifier import Exam, SentimentClassifier, add_weights_arguments
+from backstage.classifier import Exam, SentimentClassifier, add_weights_arguments, recorded_data
 from course.baseline import tfidf_baseline
 from course.cleaning import normalize
 from course.cli import Parser, run

@@ -37,8 +37,14 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from backstage import onnx_model
-from backstage.checkpoint import TRAIN, recorded_data
-from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier, add_weights_arguments
+from backstage.checkpoint import TRAIN
+from backstage.classifier import (
+    EXPORTED,
+    TOLERANCE,
+    SentimentClassifier,
+    add_weights_arguments,
+    recorded_data,
+)
 from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
 from course.cli import Parser, require, run

@@ -147,6 +147,7 @@ def main() -> None:
                 with atomic_write(args.params / f"{epoch}bert.pth") as path:
                     torch.save(model.state_dict(), path)
                 log.add(loss_sum / batches, train_correct / (batches * args.batch_size), score)
+                log.done()
     accelerator.end_training()  # 新：和别的进程道别
 
     # 小结：几个进程 = 同一份代码跑几遍 + 各算一份数据 + 每一步平均梯度；打印和存盘只留一个

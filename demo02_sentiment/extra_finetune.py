@@ -165,9 +165,9 @@ def main() -> None:
             with atomic_write(args.params / f"{epoch}bert.pth") as path:
                 torch.save(model.state_dict(), path)
             train_accuracy = correct / (batches * args.batch_size)
-            stop = log.add(loss_sum / batches, train_accuracy, score)
+            log.add(loss_sum / batches, train_accuracy, score)
             save_progress(args.params, log, model, parts)  # 新
-            if stop:
+            if log.done():
                 break
 
     # 小结：微调 = 同一个循环 + 放开的层 + 两个学习率 + 热身 + 裁剪；特征不能再只算一次

@@ -45,9 +45,11 @@ def read_reviews(source: DataSource):
     if source.path == reviews.REVIEWS:  # 自带的三个 CSV，一份一个
         files = reviews.shipped_files()
         # cache_dir：CSV 转成的 Arrow 文件放这里；keep_default_na=False：正好是 NA 的评论也是文字
-        cache_dir = str(reviews.CACHE)
-        dataset = load_dataset("csv", data_files=files, cache_dir=cache_dir, keep_default_na=False)
-    elif source.path == reviews.CHNSENTICORP:  # save_to_disk 存的，照原样，好和别人公布的成绩比
+        cache = str(reviews.cache_dir())
+        with reviews.sound_cache():
+            dataset = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
+            return reviews.check_shipped(reviews.with_names(dataset))
+    if source.path == reviews.CHNSENTICORP:  # save_to_disk 存的，照原样，好和别人公布的成绩比
         check_folder(source.path)
         dataset = load_from_disk(str(source.path))
     else:  # 你自己的：认得的样子很多，读完打印一份报告

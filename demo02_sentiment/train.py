@@ -139,7 +139,8 @@ def main() -> None:
             with atomic_write(args.params / f"{epoch}bert.pth") as path:
                 torch.save(model.state_dict(), path)
             train_accuracy = correct / (batches * args.batch_size)
-            if log.add(loss_sum / batches, train_accuracy, score):
+            log.add(loss_sum / batches, train_accuracy, score)
+            if log.done():
                 break
 
     # 小结：冻结的 BERT 只算一次特征，训练的只有 fc；用验证集决定什么时候停

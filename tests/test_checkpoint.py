@@ -32,12 +32,9 @@ from course.errors import CourseError
 from course.files import atomic_write
 from course.models import load_tokenizer
 from course.paths import portable
-from course.reviews import REVIEWS, sha256
+from course.reviews import REVIEWS, SHA256, sha256
 from my_dataset import MyDataset
 from net import DEVICE, Model
-
-# the rows of every record that was ever written: an older record still knows its data
-REVIEWS_SHA256 = "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
 
 
 def test_saved_and_read_back_whatever_was_trained(mini_bert, mini_data, tmp_path):
@@ -83,7 +80,8 @@ def test_the_record_names_the_data_and_its_sha256(trained, mini_data):
     record = record_of(trained / "best.pth")
     assert record["data"] == portable(mini_data)
     assert record["data_sha256"] == sha256(reviews_of(mini_data))
-    assert sha256(reviews_of(REVIEWS)) == REVIEWS_SHA256
+    # of every record that was ever written: an older one still knows its data
+    assert SHA256 == "466700b959dcf13ac810c63efefd450b5356f75694f87d9db1355bd2171c7363"
 
 
 def test_a_file_sent_alone_predicts_and_a_folder_is_its_best(monkeypatch, capsys, best, tmp_path):
@@ -115,15 +113,22 @@ def test_other_peoples_files(monkeypatch, capsys, best):
 
     torch.save({f"module.{name}": value for name, value in whole.items()}, path)
     assert predict(monkeypatch, capsys, "--weights", path) == expected
-    assert "epoch、model_state_dict、loss" in said(
-        {"epoch": 3, "model_state_dict": whole, "loss": 0.1}
-    )
+    adam = torch.optim.AdamW([nn.Parameter(torch.zeros(2))]).state_dict()
+    packed = {"epoch": 3, "optimizer": adam, "model_state_dict": whole, "loss": 0.1}
+    sentence = said(packed)
+    assert "epoch、optimizer、model_state_dict、loss" in sentence
+    assert "取出 model_state_dict 另存" in sentence
+    with_bert = plain | {f"pretrained.{i}.weight": torch.zeros(2, 2) for i in range(199)}
+    sentence = said(with_bert, "--labels", "负向", "正向")
+    assert "199 层" in sentence and "只留分类头" in sentence and len(sentence) < 600
     renamed = {name.replace("fc.", "classifier."): value for name, value in whole.items()}
     assert "classifier.weight (2, 32)" in said(renamed) and "fc.weight (2, 32)" in said(renamed)
     assert "没有训练记录" in said(plain) and "--labels" in said(plain)
     assert "自己记着标签" in said(whole, "--labels", "差", "好")
     assert "没有训练记录" in said(plain | {RECORD: "somebody else's"})
     assert "没有训练记录" in said(plain | {RECORD: '{"head": "Linear"}'})  # never trained by us
+    assert "分 2 类，--labels 写了 3 个" in said(plain, "--labels", "负", "正", "这家很好")
+    assert "重复" in said(plain, "--labels", "好", "好")
     # bert-base-chinese is the stand-in here, twice as wide: both shapes are named
     sentence = said(plain, "--labels", "负向", "正向")
     assert "fc.weight (2, 32)" in sentence and "fc.weight (2, 256)" in sentence
@@ -138,6 +143,16 @@ def test_labels_are_the_way_out_for_a_file_without_a_record(monkeypatch, capsys,
     path = "demo02_sentiment/07_evaluate.py"
     code, _ = run_here(monkeypatch, capsys, path, *flags)
     assert "没有记是用哪份数据训练的" in str(code) and "--data" in code
+
+
+def test_data_and_bert_that_moved_are_said_to_have_moved(monkeypatch, capsys, best, tmp_path):
+    change_record(best, data=str(tmp_path / "gone.csv"))
+    path = "demo02_sentiment/07_evaluate.py"
+    code, _ = run_here(monkeypatch, capsys, path, "--weights", best)
+    assert "训练时用的数据不在原处" in str(code) and "gone.csv" in code
+    change_record(best, model=str(tmp_path / "gone"))
+    code, _ = predict(monkeypatch, capsys, "--weights", best)
+    assert "训练时接的 BERT 不在原处" in str(code) and "放回去" in code
 
 
 @pytest.mark.parametrize("script", ["07_evaluate", "11_export", "10_pictures"])
@@ -169,7 +184,7 @@ def test_export_refuses_other_reviews_even_when_asked_for_them(
 def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_training(
     repo, best, mini_data
 ):
-    change_record(best, data=portable(REVIEWS), data_sha256=REVIEWS_SHA256)
+    change_record(best, data=portable(REVIEWS), data_sha256=SHA256)
     chnsenticorp = repo / "data" / "ChnSentiCorp"
     reviews_of(mini_data).save_to_disk(str(chnsenticorp))
     try:

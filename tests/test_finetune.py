@@ -116,10 +116,16 @@ def test_resume_ends_as_if_nothing_had_happened_shows_values_and_goes_further(
     code, _ = finetune(params, "--epochs", 3, "--resume", "--lr", 0.02, "--seed", 1)
     assert "learning_rate 从前是 0.01，现在是 0.02；seed 从前是 0，现在是 1" in str(code)
     half = (params / "resume.pth").read_bytes()
+    state = torch.load(params / "resume.pth", weights_only=True)
+    state["record"]["head"] = "Sequential(\n  (0): Dropout(p=0.1)\n)"  # net.py was another
+    torch.save(state, params / "resume.pth")
+    code, _ = finetune(params, "--epochs", 3, "--resume")
+    assert "head 从前是 Sequential( (0): Dropout(p=0.1) )，现在是 Linear(" in str(code)
     (params / "resume.pth").write_bytes(half[:3000])
     assert "resume.pth 认不出" in str(finetune(params, "--epochs", 3, "--resume")[0])
     (params / "resume.pth").write_bytes(half)
 
+    (params / "best.pth").unlink()
     code, text = finetune(params, "--epochs", 3, "--resume")
     assert code == 0 and "接着训练：轮次 1 已经跑完" in text and "注意" not in text
     for path in [*whole.glob("*bert.pth"), whole / "best.pth"]:

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -104,12 +106,30 @@ def test_a_changed_file_is_a_sentence_with_the_way_back(
     assert not list((tmp_path / "params").glob("*"))
 
 
-def test_a_data_folder_that_cannot_be_written_is_a_sentence(monkeypatch, capsys):
+def test_a_checkout_that_cannot_be_written_is_read_all_the_same(monkeypatch, splits, tmp_path):
     if sys.platform != "linux":
         pytest.skip("needs a folder that even root cannot write")
-    monkeypatch.setattr(reviews, "CACHE", reviews.Path("/sys/cache"))
-    code, text = run_here(monkeypatch, capsys, "demo02_sentiment/my_dataset.py")
-    assert "写不了" in str(code) and "Traceback" not in text
+    monkeypatch.setattr(reviews, "DATA", Path("/sys"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert rows_of() == splits and (tmp_path / "hf-course-cache").is_dir()
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "lost", "one word"])
+def test_a_damaged_cache_is_a_sentence(monkeypatch, capsys, tmp_path, damage):
+    monkeypatch.setattr(reviews, "DATA", tmp_path)
+    reviews_of()
+    for path in tmp_path.rglob("*.arrow"):
+        content = path.read_bytes()
+        if damage == "lost":
+            path.unlink()
+        elif damage == "one word":
+            path.write_bytes(content.replace("酒店".encode(), "饭店".encode(), 1))
+        else:
+            path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(CourseError, match="里的缓存坏了"):
+        reviews_of()
+    shutil.rmtree(tmp_path / "cache")
+    reviews_of()
 
 
 def test_downloaded_chnsenticorp_comes_first(monkeypatch, tmp_path):

@@ -7,13 +7,13 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from course.columns import DataSource
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_tokenizer
 from course.paths import PARAMS, command, portable
@@ -60,14 +60,15 @@ def read_file(path: Path) -> dict:
             if damaged := file.testzip():
                 raise ValueError(damaged)
         state = dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
-        # 几张显卡一起训练的（DataParallel），每个名字前面多了 module.
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+        # 几张显卡一起训练的（DataParallel）、torch.compile 过的，每个名字前面多了一截
+        state = {re.sub(r"^(module|_orig_mod)\.", "", name): v for name, v in state.items()}
     except Exception as error:  # 不是 .pth、不完整、夹带代码：各有各的异常
         raise CourseError(
             f"{path} 坏了，或者不是 torch.save(model.state_dict(), …) 存的权重文件",
-            f"用 --weights 换一个 .pth，或删掉它，{TRAIN} 重新训练",
+            f"用 --weights 换一个 .pth，或 {TRAIN} 重新训练",
         ) from error
-    inside = [name for name, value in state.items() if isinstance(value, dict)]
+    packed = {name: value for name, value in state.items() if isinstance(value, dict)}
+    inside = [n for n, v in packed.items() if any(map(torch.is_tensor, v.values()))] or [*packed]
     if inside:  # {"epoch": …, "model_state_dict": …}：整包存的
         read = f'torch.load("{path.as_posix()}", weights_only=True)["{inside[0]}"]'
         raise CourseError(
@@ -98,8 +99,13 @@ def record_of(path: Path, state: dict, labels: list[str] | None = None) -> dict:
             f"{TRAIN} 重新训练；知道的，在命令的最后写上各类的名字，第 0 类在前，例如"
             " --labels 负向 正向（当它接的是 bert-base-chinese）",
         )
+    if record:
+        return record
+    if len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
+        raise CourseError(f"--labels 里有空的、重复的：{labels}", "每一类一个名字，各不相同")
     unknown = dict.fromkeys(("data", "epoch", "validation_accuracy"))
-    return record or {"label_names": labels, "model": MODEL, "max_length": MAX_LENGTH, **unknown}
+    model = portable(find_model(MODEL))
+    return {"label_names": labels, "model": model, "max_length": MAX_LENGTH, **unknown}
 
 
 def old_record(path: Path) -> dict:
@@ -128,7 +134,12 @@ def load_trained(
     """
     state = read_file(weights)
     record = record_of(weights, state, labels)
-    folder = find_model(record["model"])
+    try:
+        folder = find_model(record["model"])
+    except CourseError as error:
+        raise CourseError(
+            f"训练时接的 BERT 不在原处：{error.problem}", f"放回去，或 {TRAIN} 重新训练"
+        ) from None
     model = Model(folder, len(record["label_names"]), record.setdefault("pooling", "cls"))
     tokenizer = load_tokenizer(folder, record["max_length"])
     sha256 = fingerprint(model.encoder, tokenizer)
@@ -144,46 +155,33 @@ def check_layers(path: Path, state: dict, model: Model, record: dict) -> None:
     """文件里的层和 model 的对不上、有 nan 时抛 CourseError"""
     head = {name: value for name, value in model.state_dict().items() if name != RECORD}
     known = dict(model.named_parameters()) | head
-    fits = head.keys() <= state.keys() <= known.keys() and all(
-        isinstance(value, torch.Tensor) and value.shape == known[name].shape
-        for name, value in state.items()
-    )
-    now = repr(model.head)
-    if not fits or record.get("head", now) != now:
-        theirs, ours = (
-            "，".join(
-                f"{name} {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()
-            )
-            for part in ({n: v for n, v in state.items() if not n.startswith("encoder.")}, head)
+    now, labels = repr(model.head), record["label_names"]
+    sizes = {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+    others = [name for name in sizes if name not in known]
+    if others and head.keys() <= sizes.keys():  # 别人的模型，连 BERT 也存了
+        raise CourseError(
+            f"{path} 里还有 net.py 没有的 {len(others)} 层：{'、'.join(others[:3])}……",
+            f"BERT 是冻结的，只留分类头另存：s = torch.load(…)；torch.save("
+            f"{{k: s[k] for k in {[*head]}}}, …)；BERT 也训练过的，这里接不上",
         )
+    last = [*head][-1]
+    if "head" not in record and last in sizes and sizes[last][:1] != (len(labels),):
+        raise CourseError(
+            f"{path} 分 {sizes[last][0]} 类，--labels 写了 {len(labels)} 个：{'、'.join(labels)}",
+            "每一类一个名字，用空格隔开；句子写在 --labels 前面",
+        )
+    fits = head.keys() <= sizes.keys() and all(sizes[n] == tuple(known[n].shape) for n in sizes)
+    if others or not fits or record.get("head", now) != now:
+        theirs = "，".join(f"{n} {size}" for n, size in sizes.items() if n[:8] != "encoder.")
+        ours = "，".join(f"{n} {tuple(value.shape)}" for n, value in head.items())
         raise CourseError(
             f"{path} 的分类头和 net.py 的对不上：文件里是"
-            f" {' '.join(record.get('head', '').split())} {theirs}，"
+            f" {' '.join(record.get('head', '').split())} {theirs[:300]}，"
             f"net.py 现在是 {' '.join(now.split())} {ours}",
-            f"把 net.py 改回那时的样子，或 {TRAIN} 重新训练；--labels 后面有几个名字，就有几类；"
+            f"把 net.py 改回那时的样子，或 {TRAIN} 重新训练；"
             "只有最后一个数不同的，如 (2, 256) 和 (2, 768)，是接的 BERT 不同",
         )
     if not all(bool(value.isfinite().all()) for value in state.values()):
         raise CourseError(
             f"{path} 里有 nan 或 inf，多半是学习率太大，训练坏了", f"{TRAIN} 重新训练"
         )
-
-
-def recorded_data(record: dict) -> DataSource:
-    """训练时用的那份数据，和指定过的两列"""
-    return DataSource(record["data"], *record.get("columns", (None, None)))
-
-
-def same_data(record: dict, split: str) -> MyDataset:
-    """训练时那份数据的一份；内容变了、记录里没有写，都抛 CourseError，免得考错了卷子"""
-    if "data_sha256" not in record:
-        raise CourseError(
-            "这份权重没有记是用哪份数据训练的", f"{TRAIN} 重新训练，或者用 --data 指明考哪一份"
-        )
-    dataset = MyDataset(split, recorded_data(record))
-    if dataset.sha256 != record["data_sha256"]:
-        raise CourseError(
-            f"{dataset.source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
-            f"{TRAIN} 用现在的数据重新训练，或换回训练时的数据",
-        )
-    return dataset

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.checkpoint import TRAIN, WEIGHTS, load_trained, same_data
+from backstage.checkpoint import TRAIN, WEIGHTS, load_trained
+from course.columns import DataSource
 from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
 from course.long_text import opening
+from course.reviews import find_reviews
 from my_dataset import MyDataset
 from net import DEVICE
 
@@ -47,6 +49,33 @@ def readable(text: str) -> str:
 def check_not_empty(text: str) -> None:
     if not text.strip():
         raise InputError("inputs 是空的，至少要有一个字")
+
+
+def recorded_data(record: dict) -> DataSource:
+    """训练时用的那份数据，和指定过的两列"""
+    return DataSource(record["data"], *record.get("columns", (None, None)))
+
+
+def same_data(record: dict, split: str) -> MyDataset:
+    """训练时那份数据的一份；不在了、变了、没有记，都抛 CourseError，免得考错了卷子"""
+    if "data_sha256" not in record:
+        raise CourseError(
+            "这份权重没有记是用哪份数据训练的", f"{TRAIN} 重新训练，或者用 --data 指明考哪一份"
+        )
+    try:
+        source = find_reviews(recorded_data(record))
+    except CourseError:
+        raise CourseError(
+            f"训练时用的数据不在原处：没有 {record['data']}",
+            f"放回去，或 {TRAIN} 用现在的数据重新训练",
+        ) from None
+    dataset = MyDataset(split, source)
+    if dataset.sha256 != record["data_sha256"]:
+        raise CourseError(
+            f"{source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
+            f"{TRAIN} 用现在的数据重新训练，或换回训练时的数据",
+        )
+    return dataset
 
 
 @dataclass

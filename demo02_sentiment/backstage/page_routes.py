@@ -10,8 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
-from backstage.checkpoint import same_data
-from backstage.classifier import SentimentClassifier, readable
+from backstage.classifier import SentimentClassifier, readable, same_data
 from backstage.explain import explain
 from course.answer_types import Answer
 from course.columns import SAMPLED, check_header

@@ -46,7 +46,7 @@ def last_run(folder: Path) -> list[Path]:
     old = bool(old_record(folder / "best.pth"))
     log = folder / "log.csv"
     ours = {path for path in found if path.suffix == ".pth" and (old or has_record(path))}
-    if log.is_file() and log.read_bytes().startswith(COLUMNS.encode()):
+    if log.is_file() and COLUMNS.encode() in log.read_bytes()[:100]:  # Excel 另存过的，开头多个 BOM
         ours.add(log)
     if ours:  # 图没有地方写记录，跟着别的走
         ours.add(folder / "curve.png")
@@ -74,7 +74,8 @@ class TrainingLog:
         with TrainingLog(folder, patience, 最多几轮) as log:
             for epoch in range(最多几轮):
                 …                                # 存好 {epoch}bert.pth
-                if log.add(loss, 训练精度, 验证精度):
+                log.add(loss, 训练精度, 验证精度)
+                if log.done():
                     break
 
     最好的一轮拷成 best.pth。出 with 时写 log.csv 和 curve.png；按 Ctrl-C 也会走到那里，多说一句
@@ -103,29 +104,31 @@ class TrainingLog:
         """还要跑哪几轮：从头来是 0 … epochs - 1，接着训练就从停下的那一轮之后开始"""
         return range(len(self.rows), 0 if self.out_of_patience else self.epochs)
 
-    def add(self, loss: float, train_accuracy: float, validation_accuracy: float) -> bool:
-        """一轮结束，它的权重存好了：记一行，最好的拷成 best.pth；返回该不该停"""
+    def add(self, loss: float, train_accuracy: float, validation_accuracy: float) -> None:
+        """一轮结束，它的权重存好了：记一行，最好的拷成 best.pth"""
         now = time.perf_counter()
         epoch = len(self.rows)
         values = (epoch, loss, train_accuracy, validation_accuracy, now - self.started)
         row = dict(zip(COLUMNS.split(","), values, strict=True))
         self.rows.append(row)
-        better = validation_accuracy > self.best["validation_accuracy"]
-        if better:
+        if validation_accuracy > self.best["validation_accuracy"]:
             self.best = row
             self.keep_best()
         if epoch == 0:  # 新权重真写出来了，才清上一次的
             for path in self.old:
                 if path.name not in ("0bert.pth", "best.pth"):
                     remove(path)
-        stop = self.out_of_patience
-        last = epoch == self.epochs - 1
-        if epoch == 0 or better or stop or last or now - self.printed > PRINT_SECONDS:
+        self.started = time.perf_counter()
+
+    def done(self) -> bool:
+        """一轮都存好了：打印它（最好的一轮总会打印），返回该不该停"""
+        row, stop = self.rows[-1], self.out_of_patience
+        ends = row is self.rows[0] or row is self.best or row["epoch"] == self.epochs - 1
+        if ends or stop or time.perf_counter() - self.printed > PRINT_SECONDS:
             self.show(row)
-            self.printed = now
+            self.printed = time.perf_counter()
         if stop:
             print(f"连续 {self.patience} 轮没有超过最好成绩，提前停止")
-        self.started = time.perf_counter()
         return stop
 
     def show(self, row: dict) -> None:
@@ -147,9 +150,8 @@ class TrainingLog:
             if kind is not None and not stopped:
                 return False  # 别的错误，或一轮都没跑完就 Ctrl-C：照常抛出
             if stopped:
-                print(
-                    f"\n收到 Ctrl-C，停在轮次 {self.rows[-1]['epoch']}，它的权重已存好{self.hint}"
-                )
+                hint = self.hint if (self.folder / RESUME).is_file() else ""
+                print(f"\n收到 Ctrl-C，停在轮次 {self.rows[-1]['epoch']}，它的权重已存好{hint}")
                 self.keep_best()  # 也许正拷到一半
             self.finish()
         return True

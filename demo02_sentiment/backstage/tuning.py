@@ -163,6 +163,7 @@ def load_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> 
     if DEVICE.type != "cpu":
         torch.get_device_module(DEVICE).set_rng_state(state["random"][1])
     log.rows, log.best = rows, best
+    log.keep_best()  # 也许被删了
     print(f"接着训练：轮次 {len(rows) - 1} 已经跑完")
     if before["epochs"] != model.record["epochs"]:
         print(
