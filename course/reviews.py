@@ -81,8 +81,13 @@ def sha256(dataset: "DatasetDict") -> str:
     return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
 
 
-def shipped_files() -> dict[str, str]:
-    """自带的三个 CSV {"train": 路径, …}；缺了、改过的，抛 CourseError"""
+@contextmanager
+def shipped() -> Iterator[tuple[dict[str, str], str]]:
+    """with shipped() as (files, cache): 里面读自带的评论
+
+    files 是三个 CSV {"train": 路径, …}，缺了、改过的，抛 CourseError；cache 是 load_dataset 转成的 Arrow
+    文件放哪里，那里的坏了（清理软件动过、拷到一半），也抛 CourseError。
+    """
     files = {name: REVIEWS / f"{name}.csv" for name in SPLITS}
     content = b"".join(path.read_bytes() for path in files.values() if path.is_file())
     if hashlib.sha256(content).hexdigest() != FILES_SHA256:
@@ -91,51 +96,41 @@ def shipped_files() -> dict[str, str]:
             "改回来：git checkout -- data/reviews（下载 ZIP 的，再解压一次，把 data/reviews 盖上）"
             "；想用改过的，拷到别的文件夹，用 --data 指着它",
         )
-    return {name: str(path) for name, path in files.items()}
-
-
-def cache_dir() -> Path:
-    """load_dataset 转成的 Arrow 文件放哪里：data/cache，写不了（只读的仓库）就用临时文件夹"""
+    cache = DATA / "cache"
     try:
-        check_writable(DATA / "cache")
-    except CourseError:
-        return Path(tempfile.gettempdir()) / "hf-course-cache"
-    return DATA / "cache"
-
-
-@contextmanager
-def sound_cache() -> Iterator[None]:
-    """with 里面读自带的三份：缓存坏了（清理软件动过、拷到一半）是一句话"""
+        check_writable(cache)
+    except CourseError:  # 只读的仓库
+        cache = Path(tempfile.gettempdir()) / "hf-course-cache"
     try:
-        yield
+        yield {name: str(path) for name, path in files.items()}, str(cache)
     except Exception as error:  # 坏法很多，异常没有共同的类型
         if is_disk_full(error):
             raise
         raise CourseError(
-            f"{cache_dir()} 里的缓存坏了（{type(error).__name__}）",
-            f"删掉 {cache_dir()}，再运行一次同样的命令",
+            f"{cache} 里的缓存坏了（{type(error).__name__}）",
+            f"删掉 {cache}，再运行一次同样的命令",
         ) from error
 
 
-def check_shipped(dataset: "DatasetDict") -> "DatasetDict":
-    """读出来的还是自带的那三份，原样返回；不是就抛 ValueError"""
-    if sha256(dataset) != SHA256:
-        raise ValueError("缓存里的内容变了")
-    return dataset
-
-
 def with_names(dataset: "DatasetDict") -> "DatasetDict":
-    """label 只有编号的，带上名字（ClassLabel）：label_text 一列写着的，没有就是负向、正向"""
+    """label 只有编号的，带上名字（ClassLabel）
+
+    自带的 CSV 另有一列 label_text 写着，顺便核对内容，不是那三份就抛 ValueError；下载来的没有写，
+    是负向、正向。
+    """
     from datasets import ClassLabel
 
     train = dataset["train"]
     if isinstance(train.features["label"], ClassLabel):
         return dataset
-    names = LABEL_NAMES
-    if "label_text" in train.column_names:
-        said = dict(zip(train["label"][:], train["label_text"][:], strict=True))
-        names = [said[i] for i in range(len(said))]
-    return dataset.select_columns(["text", "label"]).cast_column("label", ClassLabel(names=names))
+    if "label_text" not in train.column_names:
+        return dataset.cast_column("label", ClassLabel(names=LABEL_NAMES))
+    said = dict(zip(train["label"][:], train["label_text"][:], strict=True))
+    label = ClassLabel(names=[said[i] for i in range(len(said))])
+    dataset = dataset.remove_columns("label_text").cast_column("label", label)
+    if sha256(dataset) != SHA256:
+        raise ValueError("内容变了")
+    return dataset
 
 
 def save(dataset: "DatasetDict", folder: Path) -> None:

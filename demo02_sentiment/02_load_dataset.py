@@ -30,11 +30,12 @@ from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write
 from course.paths import DATA
-from course.reviews import cache_dir, find_reviews, shipped_files
+from course.reviews import find_reviews, shipped
 from my_dataset import MAX_LENGTH, read_reviews
 
 ARROW_FOLDER = DATA / "arrow"  # 三份数据的 Arrow 文件，给程序读
 CSV_FOLDER = DATA / "csv"  # 自己存一遍的 CSV，和 data/reviews/ 的比一比
+CACHE = str(DATA / "cache")  # load_dataset 把 CSV 转成的 Arrow 文件
 
 
 def show_lengths(texts: list[str]) -> None:
@@ -85,11 +86,11 @@ def main() -> None:
     #    不联网的：自带的评论是 data/reviews/ 里的三个 CSV，三份各一个，用 Excel、PyCharm 打开看看。
     #    data_files 写哪个文件是哪一份；cache_dir 是转成的 Arrow 文件放哪里，不写就在 C 盘的用户
     #    文件夹里；评论正好是 NA、null 会被当成空的，加 keep_default_na=False
-    cache = str(cache_dir())  # data/cache
     source = find_reviews(args.data)  # --data 给的 → 下载好的 data/ChnSentiCorp → 自带的
     if source.path == DATA / "reviews":
-        files = shipped_files()  # {"train": "…/train.csv", …}，顺便核对没有被改过
-        reviews = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
+        # files 是 {"train": "…/train.csv", …}，核对过没有被改；cache 是 data/cache
+        with shipped() as (files, cache):
+            reviews = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
         print("CSV 的列：", reviews["train"].column_names)
         # label 一列只有 0 和 1，叫什么写在 label_text 一列。ClassLabel 把名字记进 label 的类型里，
         # 以后就不会弄反，也不用再带着那一列
@@ -158,13 +159,13 @@ def main() -> None:
     # 7. 从 CSV 读。不写 split 得到 DatasetDict，CSV 不分份，全归在 train 名下；写了就直接是那一份
     #    Excel 另存的 CSV 可能是 GBK，加 encoding="gbk"。这次没有存 label_text，标签只剩编号
     csv_file = str(CSV_FOLDER / "train.csv")  # data_files 要字符串，不能是 Path
-    whole = load_dataset("csv", data_files=csv_file, cache_dir=cache)
-    table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=cache)
+    whole = load_dataset("csv", data_files=csv_file, cache_dir=CACHE)
+    table = load_dataset("csv", data_files=csv_file, split="train", cache_dir=CACHE)
     print("不写 split：", whole)
     print("split='train'：", table)
     print("转成的 Arrow 缓存在", table.cache_files[0]["filename"])  # 可以删，下次重新转
     files = {name: str(CSV_FOLDER / f"{name}.csv") for name in dataset}  # 三个文件，三份
-    again = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
+    again = load_dataset("csv", data_files=files, cache_dir=CACHE, keep_default_na=False)
     same = all(again[name]["text"][:] == dataset[name]["text"][:] for name in dataset)
     print("读回来和原来一字不差：", same)
 

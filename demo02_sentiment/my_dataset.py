@@ -43,18 +43,14 @@ def read_reviews(source: DataSource):
 
     disable_progress_bars()  # 库的英文进度条（Generating train split…）只闪一下
     if source.path == reviews.REVIEWS:  # 自带的三个 CSV，一份一个
-        files = reviews.shipped_files()
-        # cache_dir：CSV 转成的 Arrow 文件放这里；keep_default_na=False：正好是 NA 的评论也是文字
-        cache = str(reviews.cache_dir())
-        with reviews.sound_cache():
+        # cache_dir：CSV 转成的 Arrow 文件放哪里；keep_default_na=False：正好是 NA 的评论也是文字
+        with reviews.shipped() as (files, cache):
             dataset = load_dataset("csv", data_files=files, cache_dir=cache, keep_default_na=False)
-            return reviews.check_shipped(reviews.with_names(dataset))
+            return reviews.with_names(dataset)
     if source.path == reviews.CHNSENTICORP:  # save_to_disk 存的，照原样，好和别人公布的成绩比
         check_folder(source.path)
-        dataset = load_from_disk(str(source.path))
-    else:  # 你自己的：认得的样子很多，读完打印一份报告
-        dataset = load_own(source)
-    return reviews.with_names(dataset)
+        return reviews.with_names(load_from_disk(str(source.path)))
+    return load_own(source)  # 你自己的：认得的样子很多，读完打印一份报告
 
 
 class MyDataset(Dataset):
