@@ -85,8 +85,8 @@ def sha256(dataset: "DatasetDict") -> str:
 def shipped() -> Iterator[tuple[dict[str, str], str]]:
     """with shipped() as (files, cache): 里面读自带的评论
 
-    files 是三个 CSV {"train": 路径, …}，缺了、改过的，抛 CourseError；cache 是 load_dataset 转成的 Arrow
-    文件放哪里，那里的坏了（清理软件动过、拷到一半），也抛 CourseError。
+    files 是三个 CSV {"train": 路径, …}，缺了、改过的，抛 CourseError；cache 是 load_dataset 转成的
+    Arrow 文件放哪里，那里的坏了（清理软件动过、拷到一半），也抛 CourseError。
     """
     files = {name: REVIEWS / f"{name}.csv" for name in SPLITS}
     content = b"".join(path.read_bytes() for path in files.values() if path.is_file())
