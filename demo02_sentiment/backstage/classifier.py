@@ -17,6 +17,7 @@ from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
 from course.feature_cache import cached_features
 from course.long_text import opening
+from course.paths import ROOT
 from course.reviews import find_reviews
 from my_dataset import MyDataset
 from net import DEVICE
@@ -52,8 +53,9 @@ def check_not_empty(text: str) -> None:
 
 
 def recorded_data(record: dict) -> DataSource:
-    """训练时用的那份数据，和指定过的两列"""
-    return DataSource(record["data"], *record.get("columns", (None, None)))
+    """训练时用的那份数据，和指定过的两列；记的路径从仓库算起，和现在在哪个目录没有关系"""
+    path = record["data"] and ROOT / record["data"]
+    return DataSource(path, *record.get("columns", (None, None)))
 
 
 def same_data(record: dict, split: str) -> MyDataset:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
-from backstage.classifier import SentimentClassifier, readable, same_data
+from backstage.classifier import SentimentClassifier, readable, recorded_data, same_data
 from backstage.explain import explain
 from course.answer_types import Answer
 from course.columns import SAMPLED, check_header
@@ -110,7 +110,7 @@ def examples_of(record: dict) -> tuple[bool, list[str], int]:
     if record["data"] is None:  # 别处来的权重，不知道学的是什么
         return False, [], 0
     try:
-        if find_reviews(record["data"]).path in (REVIEWS, CHNSENTICORP):
+        if find_reviews(recorded_data(record)).path in (REVIEWS, CHNSENTICORP):
             return True, [], SHORT
         with redirect_stdout(io.StringIO()):  # 读数据时的报告，训练的时候看过了
             validation = same_data(record, "validation")
