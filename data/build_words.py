@@ -7,14 +7,12 @@
     40599 个词，存为 …words.csv
 """
 
-import csv
 import random
 from importlib.util import find_spec
 from pathlib import Path
 
-from build_reviews import newspaper, pretraining_reviews
+from build_reviews import newspaper, pretraining_reviews, write_csv
 from course.cli import Parser, require, run
-from course.files import atomic_write
 from course.paths import DATA
 
 WORDS = DATA / "words" / "words.csv"
@@ -73,11 +71,7 @@ def main() -> None:
     args = parser.parse_args()
     require("jieba==0.42.1", "snownlp==0.12.3")
     words = choose(read_dictionary())
-    with (
-        atomic_write(args.out) as temporary,
-        temporary.open("w", encoding="utf-8-sig", newline="") as file,
-    ):
-        csv.writer(file, lineterminator="\n").writerows([("text", "label"), *words])
+    write_csv(args.out, [("text", "label"), *words])
     print(f"{len(words)} 个词，存为 {args.out}")
 
 

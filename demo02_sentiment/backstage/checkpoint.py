@@ -93,14 +93,14 @@ def record_of(path: Path, state: dict, labels: list[str] | None = None) -> dict:
         raise CourseError(
             f"{path} 自己记着标签：{'、'.join(record['label_names'])}", "去掉 --labels"
         )
-    if not record and labels is None:
+    if record:
+        return record
+    if labels is None:
         raise CourseError(
             f"{path} 里没有训练记录：不知道每个分数是哪一类，也不知道接的是哪个 BERT",
             f"{TRAIN} 重新训练；知道的，在命令的最后写上各类的名字，第 0 类在前，例如"
             " --labels 负向 正向（当它接的是 bert-base-chinese）",
         )
-    if record:
-        return record
     if len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
         raise CourseError(f"--labels 里有空的、重复的：{labels}", "每一类一个名字，各不相同")
     unknown = dict.fromkeys(("data", "epoch", "validation_accuracy"))
