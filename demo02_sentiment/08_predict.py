@@ -17,7 +17,7 @@
     1. 分词     [CLS] 房 间 很 干 净 ， 服 务 也 好 ， 下 次 还 来 [SEP]
                 input_ids (1, 17)
     2. BERT     last_hidden_state (1, 17, 256) → [CLS] 特征 (1, 256)
-    3. fc       logits (1, 2)：负向 -2.01，正向 2.76
+    3. fc       logits (1, 2)：负向 -1.84，正向 1.83
     4. softmax  负向 2.5%，正向 97.5%
     5. 取最大   正向，97.5% 肯定
     SentimentClassifier 给的概率和上面一样：True
