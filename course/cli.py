@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 
 from course.errors import CourseError, is_disk_full, is_out_of_memory
 
+MOST = 2**32 - 1  # 整数的参数最大多少：随机种子只有 32 位
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
     (r"unrecognized arguments: (.*)", r"不认识的参数 \1"),
@@ -36,12 +37,26 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_args(self, *args, **options) -> argparse.Namespace:
+        """默认值也照 type 检查：学员改的多半是脚本开头的 EPOCH = 0，不是命令行"""
+        for action in self._actions:
+            if callable(action.type) and isinstance(action.default, int | float):
+                try:
+                    action.type(str(action.default))
+                except argparse.ArgumentTypeError as error:
+                    self.error(f"argument {action.option_strings[0]}: {error}")
+        return super().parse_args(*args, **options)
+
     def error(self, message: str) -> NoReturn:
+        dashed = re.search(r"(?<=unrecognized arguments: ).*|(?<=-h/--help: ignored ).*", message)
+        next_step = f"{self.prog} --help 看全部参数"
+        if dashed and self._get_positional_actions():
+            next_step += f"；句子以 - 开头的，写在最后，前面加上 -- 和一个空格：{self.prog} -- -1分"
         for pattern, chinese in TRANSLATIONS:
             if re.fullmatch(pattern, message):
                 message = re.sub(pattern, chinese, message)
                 break
-        raise CourseError(f"参数有误：{message}", f"{self.prog} --help 看全部参数")
+        raise CourseError(f"参数有误：{message}", next_step)
 
 
 def at_least(minimum: int | float) -> Callable[[str], int | float]:
@@ -62,6 +77,8 @@ def bounded(kind: type, bound: str, fits: Callable) -> Callable[[str], int | flo
             value = kind(text)
         except ValueError:
             value = math.nan
+        if kind is int and value > MOST:
+            raise argparse.ArgumentTypeError(f"最大 {MOST}，不能是 {text}")
         # nan 和任何数比较都是 False，正好也被挡住
         if not fits(value) or value == math.inf:
             raise argparse.ArgumentTypeError(f"要是{bound} 的{name}，不能是 {text}")
@@ -100,6 +117,10 @@ def run(main: Callable[[], None]) -> None:
     atexit.register(gc.freeze)
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # 命令后面接着 | head，它看够就走了
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # 退出时还要写一次
+        sys.exit(1)
     except CourseError as error:
         sys.exit(f"\n出错了：{error}")
     except Exception as error:

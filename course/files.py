@@ -85,23 +85,19 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """with 里面，同一个 folder 只许有一个进程；已经有了就抛 CourseError
+def only_one(path: Path, busy: CourseError) -> Iterator[None]:
+    """with 里面，同一个锁文件 path 只许有一个进程；已经有了就抛 busy
 
     锁是操作系统的，进程怎么结束（断电、强行结束）它都会松开，不会把后来的人永远挡在外面。
     """
-    path = folder / ".lock"
     lock = FileLock(path, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout as error:
-        raise CourseError(
-            f"另一个训练正在往 {folder} 里写，两次训练的文件会混在一起",
-            "等它结束再运行，或者加上 --params 换一个文件夹",
-        ) from error
+    except Timeout:
+        raise busy from None
     except OSError as error:
-        raise unwritable(folder, error.strerror or error) from error
+        raise unwritable(path.parent, error.strerror or error) from error
     try:
         yield
     finally:

@@ -1,41 +1,40 @@
 """不是一课  自己的数据：一个表格、一个文件夹 → 三份评论和一份小报告，一行也不会悄悄不见
 
 认得的样子：
-    一个表格文件（格式见 course/table_files.py），自动切成三份
+    一个表格文件（格式见 course/tables.py），自动切成三份；有 split 这样一列的，照它切
     文件夹里有 train、validation（dev、val）、test 的表格，缺的从 train 里切；Hub 下载的也是这样
     文件夹里一个标签一个文件夹，每个 .txt 是一条评论：pos/*.txt、neg/*.txt，外面可以有 train/、test/
     `save_to_disk` 存的文件夹
-
-清洗的规则比自带的评论松：只看规范化之后是不是同一条（见 course/cleaning.py 的 normalize）。
-自带的评论还要求没有 20 个相同的字连着，那是为了几万条网上抄来抄去的评论；短评论太多的数据受不了。
+标签是文件里写的那几个字；读到几行、留下几行、丢了哪几行、为什么，都在报告里。
 """
 
+import ast
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from course.cleaning import normalize
+import pandas as pd
+from yaml import YAMLError
+
+from course.cleaning import review_key, visible
 from course.columns import (
-    HEADLESS,
     LABEL_NAMES,
     SAMPLED,
+    SENTIMENT,
     DataSource,
     UnknownColumns,
-    columns_of,
-    doubtful_names,
+    check_flat,
     find_columns,
-    label_name,
-    order_of,
+    plain,
 )
-from course.dataset_folder import check_folder, is_saved
 from course.errors import CourseError
 from course.paths import command
 from course.reviews import to_dataset
-from course.table_files import FORMATS, cell, encoding_of, read_rows
+from course.tables import FORMATS, About, cell, read_path
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -49,30 +48,19 @@ SPLITS = {
     "validation": {"validation", "valid", "val", "dev", "eval", "验证", "验证集"},
     "test": {"test", "testing", "测试", "测试集"},
 }
+SPLIT_COLUMNS = {"split", "set", "subset", "partition", "数据集", "划分", "集合"}
 OTHER = {"readme", "license", "dataset_infos", "dataset_info", "dataset_dict", "state"}
-
-
-class Place(NamedTuple):
-    """一行在哪里：文件（只有一个文件时不写）和行号"""
-
-    file: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.file} 第 {self.number} 行".strip()
-
-
-class Review(NamedTuple):
-    """一行：标签还是名字，空的是空字符串；key 相同的算同一条"""
-
-    place: Place
-    text: str
-    label: str
-    key: str
-
-
-def review(place: Place, text: str, label: str) -> Review:
-    return Review(place, text, label, normalize(text) or text.strip())  # 全是标点、表情的照原样比
+# 各种程序替"没有标签"写的字：R、Excel、pandas、SQL、Python、MySQL；IMDB 的没有标注
+NOTHING = {"NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "NaT", "NULL", "null", "None", "\\N", "unsup"}
+# 情感的三极的各种叫法：排编号时负向在前；同一极有两种叫法，多半是一类写成了两样
+POLES = [
+    set(names.split())
+    for names in (
+        "负 负向 负面 消极 差评 差 坏 不好 neg negative bad 否 no false",
+        "中 中性 中立 中评 一般 neu neutral",
+        "正 正向 正面 积极 好评 好 pos positive good 是 yes true",
+    )
+]
 
 
 @dataclass
@@ -82,36 +70,66 @@ class Report:
     title: str
     columns: str = ""
     read: int = 0
-    dropped: dict[str, list[Place]] = field(default_factory=dict)
+    dropped: dict[str, list[str]] = field(default_factory=dict)  # 为什么丢 → 在哪里
     notes: list[str] = field(default_factory=list)
     made: str = ""
+    label: str = ""  # 标签那一列的名字
+    names: dict[str, str] = field(default_factory=dict)  # 文件自己写着的：数字 → 名字
 
-    def drop(self, reason: str, place: Place) -> None:
-        self.dropped.setdefault(reason, []).append(place)
+    def name(self, names: dict[str, str], source: str) -> None:
+        """文件自己写着标签叫什么；几处写的不一样抛 CourseError"""
+        for number, name in names.items():
+            if self.names.setdefault(number, name) != name:
+                raise CourseError(
+                    f"标签 {number} 有两个名字：{self.names[number]}，{source} 里是 {name}",
+                    "改成一样的，或者删掉不对的那一处",
+                )
+        said = "，".join(f"{number} {name}" for number, name in list(names.items())[:SHOWN])
+        self.note(f"标签的名字照 {source}：{said}")
 
-    def lost(self, reason: str) -> str:
-        """因为 reason 丢了几行，头几个行号"""
-        places = self.dropped[reason]
-        some = "、".join(map(str, places[:PLACES]))
-        return f"{reason} {len(places)} 行：{some}{'……' if len(places) > PLACES else ''}"
+    def note(self, *notes: str) -> None:
+        self.notes += [note for note in notes if note not in self.notes]
 
-    def show(self, splits: dict[str, list[Review]], names: list[str]) -> None:
-        print(f"数据：{self.title}")
-        print(f"  列    {self.columns}\n  读到  {self.read} 行")
-        for reason in self.dropped:
-            print(f"  丢掉  {self.lost(reason)}")
-        counts = Counter(row.label for rows in splits.values() for row in rows)
+    def drop(self, rows: pd.DataFrame, wrong: pd.Series, reason: str) -> pd.DataFrame:
+        """去掉 wrong 的那几行，记下为什么；返回剩下的"""
+        if wrong.any():
+            self.dropped.setdefault(reason, []).extend(rows.place[wrong])
+        return rows[~wrong]
+
+    def lost(self) -> list[str]:
+        """每一种丢掉的：为什么，几行，头几个行号"""
+        return [
+            f"{reason} {len(places)} 行：{'、'.join(places[:PLACES])}"
+            + "……" * (len(places) > PLACES)
+            for reason, places in self.dropped.items()
+        ]
+
+    def show(self, rows: pd.DataFrame, names: list[str]) -> None:
+        kept, lost = len(rows), sum(map(len, self.dropped.values()))
+        if kept + lost != self.read:  # 有一行悄悄不见了
+            raise RuntimeError(f"{self.read} rows read, {kept} kept, {lost} dropped")
+        print(f"数据：{self.title}\n  列    {self.columns}")
+        print(f"  读到  {self.read} 行，留下 {kept} 行，丢掉 {lost} 行")
+        for line in self.lost():
+            print(f"  丢掉  {line}")
         print(f"  类别  {len(names)} 类：")
-        shown = LABEL_NAMES if names == ["0", "1"] else names
         for i, name in enumerate(names[:SHOWN]):
-            print(f"        {i} {shown[i]}  {counts[name]} 条")
+            some = rows.text[rows.label == name]
+            first = " ".join(some.iloc[0].split())
+            shown = first if len(first) <= 20 else f"{first[:20]}…"
+            print(f"        {i} {name}  {len(some)} 条，如：{shown}")
         if len(names) > SHOWN:
-            rest = names[SHOWN:]
-            print(f"        ……另有 {len(rest)} 类，{sum(counts[name] for name in rest)} 条")
+            rest = rows.label.isin(names[SHOWN:]).sum()
+            print(f"        ……另有 {len(names) - SHOWN} 类，{rest} 条")
         for note in self.notes:
             print(f"  注意  {note}")
-        sizes = "，".join(f"{name} {len(rows)} 条" for name, rows in splits.items())
-        print(f"  三份  {sizes}{self.made}\n")
+        sizes = "，".join(f"{split} {count} 条" for split, count in sizes_of(rows).items())
+        print(f"  分成  {sizes}{self.made}\n")
+
+
+def sizes_of(rows: pd.DataFrame) -> dict[str, int]:
+    counts = rows.split.value_counts()
+    return {split: int(counts[split]) for split in SPLITS if split in counts}
 
 
 def load_own(source: DataSource) -> "DatasetDict":
@@ -119,75 +137,192 @@ def load_own(source: DataSource) -> "DatasetDict":
 
     打印一份报告。认不出列、不足两类、缺训练集、读不了时抛 CourseError。
     """
-    path = source.path
-    report = Report(str(path))
-    if path.is_dir():
-        found, order = read_folder(path, source, report)
-    else:
-        found, order = {"": list(read_table(path, source, report, ""))}, None
-    found = drop_empty(found, report)
-    everything = sorted({row.label for rows in found.values() for row in rows}, key=order_of)
-    report.notes += doubtful_names(everything)
-    splits = make_splits(found, path, report)
-    labels = {row.label for row in splits["train"]}
-    if order is None:
-        names = sorted(labels, key=order_of)
-    else:
-        names = [name for name in order if name in labels]
-    counts = Counter(row.label for row in splits["train"]).most_common()
-    if counts[0][1] >= UNEVEN * counts[-1][1]:
-        report.notes.append(
-            f"{counts[0][0]} 的条数是 {counts[-1][0]} 的 {counts[0][1] / counts[-1][1]:.0f} 倍："
+    rows, order, report = read_own(source)
+    rows = make_splits(rows, source.path, report)
+    names = [name for name in order if name in set(rows.label)]
+    counts = rows.label[rows.split == "train"].value_counts()
+    most, least = counts.idxmax(), counts.idxmin()
+    if counts[most] >= UNEVEN * counts[least]:
+        report.note(
+            f"{most} 的条数是 {least} 的 {counts[most] / counts[least]:.0f} 倍："
             "成绩看 macro-F1，小类漏得多就加 --class-weight balanced"
         )
-    report.show(splits, names)
-    index = {name: i for i, name in enumerate(names)}
-    names = LABEL_NAMES if names == ["0", "1"] else names
-    numbered = {
-        split: [(row.text, index[row.label]) for row in rows] for split, rows in splits.items()
-    }
-    return to_dataset(numbered, names)
+    report.show(rows, names)
+    number = {name: i for i, name in enumerate(names)}
+    parts = {split: rows[rows.split == split] for split in SPLITS}
+    return to_dataset(
+        {k: list(zip(part.text, part.label.map(number), strict=True)) for k, part in parts.items()},
+        names,
+    )
 
 
-# 读：文件、文件夹 → 一行一行的 Review
+def load_exam(source: DataSource, names: list[str]) -> tuple[list[str], list[int]]:
+    """你的文件当考卷：(评论, 标签在 names 里的编号)；分好了几份的只考 test，不然整个都考
+
+    打印一份报告。标签不在 names 里的、空的、重复的不考，都写在报告里；一条也不剩抛 CourseError。
+    """
+    rows, _, report = read_own(source)
+    kept = rows[rows.split.isin(["test", ""])]
+    if kept.empty:
+        kept = rows
+    if len(kept) < len(rows):
+        report.note(f"分好了几份的只考 test；别的 {len(rows) - len(kept)} 行这次没有用")
+        report.read -= len(rows) - len(kept)
+    kept = one_of_each(kept, report)
+    unknown = ~kept.label.isin(names)
+    kept = report.drop(kept, unknown, f"标签不是学过的 {'、'.join(names[:SHOWN])}")
+    if kept.empty:
+        raise CourseError(
+            f"{source} 没有一条能考：{'；'.join(report.lost())[:300]}", "标签要和训练时的一样"
+        )
+    report.show(kept.assign(split="test"), [name for name in names if name in set(kept.label)])
+    return list(kept.text), [names.index(label) for label in kept.label]
 
 
-def read_table(path: Path, source: DataSource, report: Report, file: str) -> Iterator[Review]:
-    """一个表格文件的每一行；行号和 Excel 左边的一样"""
-    columns = columns_of(path, source)
-    report.notes += [note for note in columns.notes if note not in report.notes]
-    report.columns = f"评论在「{columns.text}」，标签在「{columns.label}」"
-    if encoding := encoding_if_odd(path):
-        report.title = f"{report.title.removesuffix(encoding)}{encoding}"
-    start = 1 if path.suffix.lower() in HEADLESS else 2
-    for number, row in enumerate(read_rows(path), start):
-        text = cell(row.get(columns.text)) or ""
-        yield review(Place(file, number), text, label_name(row.get(columns.label)))
+# 读：文件、文件夹 → 一张表，列 text、label（都是文字）、split（哪一份，不知道是空串）、place
 
 
-def encoding_if_odd(path: Path) -> str:
-    """文字文件不是 UTF-8 时说一声：认错了编码，从这里看得出来"""
-    if path.suffix.lower() in {".parquet", ".xlsx"}:
-        return ""
-    with path.open("rb") as file:
-        encoding = encoding_of(file)
-    name = {"gb18030": "GBK"}.get(encoding, encoding.upper())
-    return "" if name.startswith("UTF-8") else f"（编码 {name}）"
+def read_own(source: DataSource) -> tuple[pd.DataFrame, list[str], Report]:
+    """读进来，去掉空的：(表, 标签的顺序, 报告)"""
+    path, report = Path(source.path), Report(str(source.path))
+    if not path.is_dir():
+        parts = [read_table(path, source, report)]
+    elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        parts = read_saved(path, source, report)
+    else:
+        parts = read_folder(path, source, report)
+    rows = pd.concat(parts, ignore_index=True)
+    report.read = len(rows)
+    names = report.names
+    if not names and all(label.lstrip("-").isdecimal() for label in set(rows.label) - NOTHING):
+        names = names_beside(path, report, set(rows.label))
+    nothing = sorted(set(rows.label) & NOTHING)
+    if names and not set(names) & {"-1"}:
+        nothing.append("-1")  # 数据集里没有标签的写成 -1
+    rows.loc[rows.label.isin(nothing), "label"] = ""
+    blank, unlabelled = rows.text.str.strip() == "", rows.label == ""
+    told = f"（写着 {'、'.join(nothing)} 的算空的）" if nothing else ""
+    for wrong, reason in (
+        (blank & unlabelled, "整行是空的"),
+        (blank & ~unlabelled, "评论是空的"),
+        (~blank & unlabelled, f"标签是空的{told}"),
+    ):
+        rows = report.drop(rows, wrong[rows.index], reason)
+    if rows.empty:
+        raise CourseError(
+            f"{path} 没有一行有评论又有标签：{'；'.join(report.lost() + report.notes)}",
+            "补上数据，再运行一次",
+        )
+    if set(rows.label) == {"0", "1"} and not names and report.label in SENTIMENT.split():
+        names = dict(zip("01", LABEL_NAMES, strict=True))
+        report.note("文件没有写 0 和 1 叫什么，猜是负向和正向；反了就加一列 label_text，写上名字")
+    rows["label"] = rows.label.map(lambda label: names.get(label, label))
+    check_labels(rows, path, report)
+    order = [names[number] for number in sorted(names, key=order_of)]
+    order += sorted(set(rows.label) - set(order), key=order_of)
+    return rows, order, report
+
+
+def label_of(value: object, where: str) -> str:
+    """一格 → 标签：文件里写的那几个字，只有 1.0 是 1；[好评] 是好评，好几个标签的抛 CourseError"""
+    text = visible(cell(value))
+    if isinstance(value, str) and re.fullmatch(r"\[.*\]", text):
+        with suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(text)  # doccano、pandas 把列表写成文字
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise CourseError(
+                f"{where}有 {len(value)} 个标签：{text[:40]}；这里一条评论只有一个标签",
+                "每条留一个标签，或者一个标签做一个文件：有它的写 1，没有的写 0",
+            )
+        return label_of(value[0], where) if value else ""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+
+
+def read_table(
+    path: Path, source: DataSource, report: Report, file: str = "", split: str = ""
+) -> pd.DataFrame:
+    """一个表格文件；行号和 Excel 左边的一样"""
+    about = About()
+    frames = list(read_path(path, about, source.bare))
+    if not frames:
+        raise CourseError(f"{path} 是空的，一条评论也没有", "补上数据，再运行一次")
+    if about.encoding not in ("", "UTF-8"):  # 认错了编码，从这里看得出来
+        report.title += f"（{file} 编码 {about.encoding}）".replace("（ ", "（")
+    report.note(*about.notes)
+    places = [f"{file} 第 {number} 行".strip() for frame in frames for number in frame.index]
+    return rows_of(pd.concat(frames, ignore_index=True), places, path, source, report, split, about)
+
+
+def rows_of(
+    table: pd.DataFrame,
+    places: list[str],
+    path: Path,
+    source: DataSource,
+    report: Report,
+    split: str,
+    about: About,
+) -> pd.DataFrame:
+    """表里的两列，加上 split 和 place；没有用的列、标签的名字记在 report 里"""
+    (text, label), notes = find_columns(table.head(SAMPLED), path, source)
+    check_flat(table[text], path)
+    check_flat(table[label], path)
+    report.note(*notes)
+    labels = [label_of(v, f"{path} {p}") for v, p in zip(table[label], places, strict=True)]
+    rows = pd.DataFrame({"text": table[text].map(cell), "label": labels, "split": split})
+    rows["place"] = places
+    unused = [column for column in table.columns if column not in (text, label)]
+    for column in unused.copy():
+        values = table[column].map(cell)
+        if not split and plain(column) in SPLIT_COLUMNS:
+            parts = {value: split_of(value) for value in set(values)}
+            if all(parts.values()):
+                rows["split"] = values.map(parts)
+                report.made = f"（照列 {column} 分的）"
+                unused.remove(column)
+        elif plain(column).startswith(plain(label)) and all(map(str.isdecimal, labels)):
+            pairs = set(zip(labels, map(visible, values), strict=True))
+            if len(pairs) == len(set(labels)) == len({name for _, name in pairs} - {""}):
+                report.name(dict(pairs), f"列 {column}")
+                unused.remove(column)
+    if said := about.names.get(label):
+        report.name(dict(zip(map(str, range(len(said))), said, strict=False)), f"{path.name}")
+    report.label = plain(label)
+    report.columns = f"评论在「{text}」，标签在「{label}」"
+    report.columns += f"；没有用 {'、'.join(unused)}" if unused else ""
+    return rows
+
+
+def names_beside(path: Path, report: Report, labels: set[str]) -> dict[str, str]:
+    """数字标签的名字，写在旁边的 README.md、dataset_infos.json 里的（Hub 上下载的数据集这样写）"""
+    from datasets import ClassLabel
+    from datasets.info import DatasetInfosDict
+
+    for folder in [path] if path.is_dir() else [path.parent, path.parent.parent]:
+        card, infos = folder / "README.md", folder / "dataset_infos.json"
+        written = card.is_file() and card.read_bytes().startswith(b"---")
+        with suppress(ValueError, TypeError, KeyError, AttributeError, YAMLError):  # 别人的，读不懂
+            if not written and not infos.is_file():
+                continue
+            for info in DatasetInfosDict.from_directory(folder).values():
+                for column, feature in (info.features or {}).items():
+                    if plain(column) == report.label and isinstance(feature, ClassLabel):
+                        names = dict(enumerate(feature.names))
+                        names = {str(number): name for number, name in names.items()}
+                        if labels - NOTHING - {"-1"} <= names.keys():
+                            report.name(names, f"{folder.name} 的 README")
+    return report.names
 
 
 def split_of(name: str) -> str:
-    """文件或文件夹的名字属于哪一份：train-00000-of-00001 是 train；看不出是空字符串"""
+    """文件、文件夹、一格的名字属于哪一份：train-00000-of-00001 是 train；看不出是空字符串"""
     words = set(re.split(r"[-_. ]", name.lower()))
     found = [split for split, names in SPLITS.items() if words & names]
     return found[0] if len(found) == 1 else ""
 
 
-def read_folder(
-    path: Path, source: DataSource, report: Report
-) -> tuple[dict[str, list[Review]], list[str] | None]:
-    """({份的名字: 它的行}, 标签的顺序)；只有一份、要自己切的，名字是空字符串"""
-    if is_saved(path):
-        return read_saved(path, source, report)
+def read_folder(path: Path, source: DataSource, report: Report) -> list[pd.DataFrame]:
+    """文件夹里的表格，或者一个标签一个文件夹的 txt"""
     files = [
         file
         for pattern in ("*", "*/*", "*/*/*")
@@ -198,224 +333,222 @@ def read_folder(
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
     tables = [file for file in files if file.suffix.lower() != ".txt"]
-    if tables:
-        return read_tables(tables, path, source, report), None
-    found: dict[str, list[Review]] = {}
-    for file in files:
-        *folders, label = file.relative_to(path).parent.parts or ("",)
-        split = split_of(folders[0]) if folders else ""
-        if label and (split or not folders):
-            place = Place(file.relative_to(path).as_posix(), 1)
-            text = "\n".join(row["text"] for row in read_rows(file))
-            found.setdefault(split, []).append(review(place, text, label))
-    if not found:
+    tables = tables or [
+        file for file in files if file.stem.lower() in set().union(*SPLITS.values())
+    ]
+    if tables:  # train.txt 这样的，一行里还分着列，也是
+        return read_tables(tables, files, path, source, report)
+    texts = {file: label for file in files if (label := label_folder(file, path))}
+    if not texts:
         raise CourseError(
             f"{path} 不是数据文件夹：没有 train 开头的表格，没有一个标签一个文件夹的 txt，"
             "也不是 save_to_disk 存的",
             command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
         )
     report.columns = "一个 txt 是一条评论，它所在的文件夹的名字是标签"
-    return found, None
+    unused(report, [file for file in files if file not in texts], path)
+    rows = []
+    for file, (split, label) in texts.items():
+        text = "\n".join(line for frame in read_path(file) for line in frame.text)
+        rows.append((text, label, split, file.relative_to(path).as_posix()))
+    return [pd.DataFrame(rows, columns=["text", "label", "split", "place"])]
+
+
+def label_folder(file: Path, path: Path) -> tuple[str, str] | None:
+    """pos/1.txt、train/pos/1.txt → (哪一份, 标签)；不是这个样子的是 None"""
+    *folders, label = file.relative_to(path).parent.parts or ("",)
+    split = split_of(folders[0]) if folders else ""
+    there = file.suffix.lower() == ".txt" and label and not split_of(label)
+    return (split, label) if there and (split or not folders) else None
+
+
+def unused(report: Report, files: list[Path], path: Path) -> None:
+    if files:
+        listed = "、".join(file.relative_to(path).as_posix() for file in files[:6])
+        report.note(f"没有用的文件 {len(files)} 个：{listed}{'……' if len(files) > 6 else ''}")
 
 
 def read_tables(
-    files: list[Path], path: Path, source: DataSource, report: Report
-) -> dict[str, list[Review]]:
+    tables: list[Path], files: list[Path], path: Path, source: DataSource, report: Report
+) -> list[pd.DataFrame]:
     """文件夹里的表格，按名字（或所在文件夹的名字）归到三份里"""
     by_split: dict[str, list[Path]] = {}
-    for file in files:
+    for file in tables:
         inside = file.relative_to(path)
         split = split_of(file.stem) or next(filter(None, map(split_of, inside.parent.parts)), "")
         by_split.setdefault(split, []).append(file)
     named = {split: by_split[split] for split in SPLITS if split in by_split}
-    if not named and len(files) == 1:
-        return {"": list(read_table(files[0], source, report, ""))}
+    if not named and len(tables) == 1:
+        return [read_table(tables[0], source, report)]
     several = [split for split, some in named.items() if len({f.parent for f in some}) > 1]
     several += [split for split, some in named.items() if len({f.suffix for f in some}) > 1]
     if several or "train" not in named:
-        listed = "、".join(file.relative_to(path).as_posix() for file in files[:6])
+        listed = "、".join(file.relative_to(path).as_posix() for file in tables[:6])
         why = f"{several[0]} 有好几样" if several else "没有一个叫 train"
         raise CourseError(
-            f"{path} 里的表格{why}：{listed}{'……' if len(files) > 6 else ''}",
+            f"{path} 里的表格{why}：{listed}{'……' if len(tables) > 6 else ''}",
             "--data 给其中一个文件或文件夹；分好的三份叫 train、validation、test",
         )
-    found = {}
+    found, left = [], set(files) - {file for some in named.values() for file in some}
     for split, some in named.items():
         try:
-            found[split] = [
-                row
-                for file in some
-                for row in read_table(file, source, report, file.relative_to(path).as_posix())
-            ]
+            for file in some:
+                name = file.relative_to(path).as_posix()
+                found.append(read_table(file, source, report, name, split))
         except UnknownColumns:
             if split == "train":
                 raise
-            report.notes.append(f"{some[0].name} 没有用：里面认不出标签那一列")
+            left |= set(some)
+            report.note(f"{some[0].name} 没有用：里面认不出标签那一列")
+    unused(report, sorted(left), path)
     return found
 
 
-def read_saved(
-    path: Path, source: DataSource, report: Report
-) -> tuple[dict[str, list[Review]], list[str] | None]:
+def check_folder(folder: Path) -> None:
+    """load_from_disk(folder) 之前：读得进去没有，不行就抛 CourseError"""
+    from datasets import load_from_disk
+
+    try:
+        load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid 也是 ValueError
+        raise CourseError(
+            f"{folder} 读不了（{type(error).__name__}），多半没有拷全、没有下载完",
+            "再存一次、再拷一次，或删掉它重新下载",
+        ) from error
+
+
+def read_saved(path: Path, source: DataSource, report: Report) -> list[pd.DataFrame]:
     """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
     from datasets import ClassLabel, Dataset, load_from_disk
 
     check_folder(path)
     saved = load_from_disk(str(path))
-    whole = {"": saved} if isinstance(saved, Dataset) else dict(saved)
-    found, order = {}, None
-    for name, dataset in whole.items():
-        split = split_of(name) if name else ""
+    found = []
+    for name, part in {"": saved}.items() if isinstance(saved, Dataset) else saved.items():
+        split = split_of(name)
         if name and not split:
-            report.notes.append(f"{name} 这一份没有用，只认 train、validation、test")
+            report.note(f"{name} 这一份没有用（{len(part)} 行），只认 train、validation、test")
             continue
-        columns = find_columns(
-            dataset.column_names, list(dataset.select(range(min(SAMPLED, len(dataset))))),
-            path, source,
-        )  # fmt: skip
-        report.notes += [note for note in columns.notes if note not in report.notes]
-        report.columns = f"评论在「{columns.text}」，标签在「{columns.label}」"
-        labels: Iterable = dataset[columns.label][:]
-        feature = dataset.features[columns.label]
-        if isinstance(feature, ClassLabel):
-            order = feature.names
-            labels = ["" if i is None or i < 0 else order[i] for i in labels]  # -1 是没有标签
-        found[split] = [
-            review(Place(name, i), cell(text) or "", label_name(label))
-            for i, (text, label) in enumerate(
-                zip(dataset[columns.text][:], labels, strict=True), start=1
-            )
-        ]
-    return found, order and [label_name(name) for name in order]
+        features = {k: v.names for k, v in part.features.items() if isinstance(v, ClassLabel)}
+        places = [f"{name} 第 {i} 行".strip() for i in range(1, len(part) + 1)]
+        table = pd.DataFrame(part.to_dict(), dtype=object)
+        found.append(rows_of(table, places, path, source, report, split, About(names=features)))
+    return found
 
 
-# 清洗和切分
+# 标签
 
 
-def drop_empty(found: dict[str, list[Review]], report: Report) -> dict[str, list[Review]]:
-    """丢掉评论或标签是空的行，记在报告里"""
-    kept: dict[str, list[Review]] = {}
-    for split, rows in found.items():
-        report.read += len(rows)
-        kept[split] = []
-        for row in rows:
-            if row.text.strip() and row.label:
-                kept[split].append(row)
-            else:
-                empty = "评论" if row.label else "标签" if row.text.strip() else "整行"
-                report.drop(f"{empty}是空的", row.place)
-        if rows and not kept[split]:
-            report.notes.append(f"{split or '文件'} 里没有一行有评论又有标签")
-    return {split: rows for split, rows in kept.items() if rows}
+def order_of(name: str) -> tuple:
+    """排编号用：负向、中性、正向；别的里面，数按大小排，10 在 9 后面"""
+    for i, pole in enumerate(POLES):
+        if plain(name) in pole:
+            return (0, i, name)
+    if re.fullmatch(r"-?\d+(\.\d+)?", name):
+        return (1, float(name), name)
+    number = re.match(r"\d+", name)  # 1星、2星、10星
+    return (2, float(number[0]), name) if number else (3, 0, name)
 
 
-def one_of_each(rows: list[Review], report: Report) -> list[Review]:
+def check_labels(rows: pd.DataFrame, path: Path, report: Report) -> None:
+    """像好几个标签写在一格里的、不像标签的，抛 CourseError；多半是一类写成两样的，只提醒"""
+    counts = Counter(rows.label)
+    for label in counts:
+        parts = [part.strip() for part in re.split("[,，、;；|]", label)]
+        if len(parts) > 1 and all(part in counts for part in parts):
+            place = rows.place[rows.label == label].iloc[0]
+            label_of(parts, f"{path} {place}")
+    if len(counts) > 20 and len(counts) * 3 > counts.total():
+        raise CourseError(
+            f"{path} 的标签有 {len(counts)} 种，几乎一行一种，不像标签（{report.columns}）",
+            "用 --label-column 换一列",
+        )
+    groups = [[name for name in counts if plain(name) in pole] for pole in POLES]
+    for key in dict.fromkeys(map(plain, counts)):
+        same = [name for name in counts if plain(name) == key]
+        if not any(set(same) <= set(group) for group in groups):
+            groups.append(same)
+    report.note(
+        *(
+            f"{' 和 '.join(group)} 像是同一类，这里当 {len(group)} 类；是一类就先在文件里改成一样的"
+            for group in groups
+            if len(group) > 1
+        )
+    )
+
+
+# 切分
+
+
+def one_of_each(rows: pd.DataFrame, report: Report) -> pd.DataFrame:
     """同一条评论只留第一次出现的；有两种标签的，一条也不留"""
-    labels: dict[str, set[str]] = {}
-    for row in rows:
-        labels.setdefault(row.key, set()).add(row.label)
-    kept: dict[str, Review] = {}
-    for row in rows:
-        if len(labels[row.key]) > 1:
-            report.drop("同一条评论有两种标签", row.place)
-        elif row.key in kept:
-            report.drop("重复", row.place)
-        else:
-            kept[row.key] = row
-    return list(kept.values())
+    rows = rows.assign(key=rows.text.map(review_key))
+    labels = rows.groupby("key").label.transform("nunique")
+    rows = report.drop(rows, labels > 1, "同一条评论有两种标签")
+    return report.drop(rows, rows.duplicated("key"), "重复")
 
 
-def cut(rows: list[Review], parts: int) -> list[list[Review]]:
-    """切出 parts 份各占十分之一的，剩下的是最后一份；各份里每一类的比例相同
+def cut(rows: pd.DataFrame, parts: list[str]) -> pd.Series:
+    """切出 parts 里的几份，各占十分之一，剩下的是 train；各份里每一类的比例相同
 
     谁去哪一份由文本的 SHA-256 决定：换了行的顺序、再加几行，别的行还在原来那一份。
     """
-    rows = sorted(rows, key=lambda row: hashlib.sha256(row.key.encode("utf-8", "replace")).digest())
-    counts = Counter(row.label for row in rows)
-    seen: Counter[str] = Counter()
-    out: list[list[Review]] = [[] for _ in range(parts + 1)]
-    for row in rows:
-        which = seen[row.label] // max(1, round(counts[row.label] / PARTS))
-        seen[row.label] += 1
-        out[min(which, parts)].append(row)
-    return out
+    keys = rows.key.map(lambda key: hashlib.sha256(key.encode("utf-8", "replace")).digest())
+    labels = rows.label[keys.sort_values().index]
+    sizes = labels.map(labels.value_counts()) / PARTS
+    which = labels.groupby(labels).cumcount() // sizes.round().clip(lower=1)
+    return which.map(dict(enumerate(parts))).fillna("train")[rows.index]
 
 
-def make_splits(
-    found: dict[str, list[Review]], path: Path, report: Report
-) -> dict[str, list[Review]]:
-    """给了几份就用几份，缺的从 train（或唯一的那一份）里切；返回 train、validation、test"""
-    if not found:
-        raise CourseError(f"{path} 没有一行有评论又有标签，等于是空的", "补上数据，再运行一次")
-    train = one_of_each(found.get("train") or found.get("") or [], report)
-    given = {split: found[split] for split in ("validation", "test") if found.get(split)}
-    if given:
-        exams = {row.key for rows in given.values() for row in rows}
-        train = drop_seen(train, exams, "train 里的也在 validation、test 里", report)
-    if "validation" in given and "test" in given:
-        exams = {row.key for row in given["test"]}
-        reason = "validation 里的也在 test 里"
-        given["validation"] = drop_seen(given["validation"], exams, reason, report)
+def make_splits(rows: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
+    """给了几份就用几份，缺的从 train（或唯一的那一份）里切；返回的表 split 都填好了"""
+    rows = rows.assign(split=rows.split.replace("", "train"), key=rows.text.map(review_key))
+    order = rows.index
+    parts = {split: rows[rows.split == split] for split in SPLITS}
+    train, validation, test = parts.values()
+    train = one_of_each(train, report)
+    exams = set(validation.key) | set(test.key)
+    train = report.drop(train, train.key.isin(exams), "train 里的也在 validation、test 里")
+    same = validation.key.isin(set(test.key))
+    validation = report.drop(validation, same, "validation 里的也在 test 里")
+    given = [part for part in (validation, test) if len(part)]
     if not given:
-        train = drop_rare(train, report)
-    if len({row.label for row in train}) < 2:
-        raise few_classes(train, found, path, report)
-    needed = [split for split in ("validation", "test") if split not in given]
+        counts = train.label.map(train.label.value_counts())
+        rare = train.label[counts < PARTS].value_counts()
+        listed = "、".join(f"「{name}」{count} 行" for name, count in rare[:PLACES].items())
+        listed += f"……一共 {len(rare)} 类" if len(rare) > PLACES else ""
+        reason = f"不到 {PARTS} 行的类，切不成三份（{listed}）"
+        train = report.drop(train, counts < PARTS, reason)
+    if train.label.nunique() < 2:
+        raise few_classes(train, rows, path, report)
+    needed = [name for name, part in (("validation", validation), ("test", test)) if part.empty]
     if needed:
-        *made, train = cut(train, len(needed))
-        given |= dict(zip(needed, made, strict=True))
+        train = train.assign(split=cut(train, needed))
         report.made = f"（{needed[0]} 是从 train 里切出来的十分之一）"
         if len(needed) == 2:
             report.made = "（按 8 : 1 : 1 切的，各份里每一类的比例相同）"
-    known = {row.label for row in train}
-    for split, rows in given.items():
-        for row in rows:
-            if row.label not in known:
-                report.drop(f"{split} 里的标签 {row.label} 不在 train 里", row.place)
-        given[split] = [row for row in rows if row.label in known]
-        if not given[split]:
+    known = set(train.label)
+    for i, part in enumerate(given):
+        split = part.split.iloc[0]
+        for label in sorted(set(part.label) - known):
+            part = report.drop(part, part.label == label, f"{split} 里的标签 {label} 不在 train 里")
+        if part.empty:
             raise CourseError(f"{path} 的 {split} 一条能用的也没有", "补上数据，或删掉这一份")
-    return {"train": train, "validation": given["validation"], "test": given["test"]}
+        given[i] = part
+        if missing := sorted(known - set(part.label), key=order_of):
+            report.note(f"{split} 里没有 {'、'.join(missing[:SHOWN])}，考不到")
+    rows = pd.concat([train, *given])
+    return rows.loc[[i for i in order if i in rows.index]]
 
 
-def drop_seen(rows: list[Review], exams: set[str], reason: str, report: Report) -> list[Review]:
-    """去掉也在考卷里的：不去掉，考的就是记性"""
-    for row in rows:
-        if row.key in exams:
-            report.drop(reason, row.place)
-    return [row for row in rows if row.key not in exams]
-
-
-def drop_rare(rows: list[Review], report: Report) -> list[Review]:
-    """不到 PARTS 条的类切不成三份，整类丢掉"""
-    counts = Counter(row.label for row in rows)
-    rare = [f"「{name}」{count} 行" for name, count in counts.items() if count < PARTS]
-    reason = f"不到 {PARTS} 行的类，切不成三份（{'、'.join(rare[:PLACES])}"
-    reason += f"……一共 {len(rare)} 类）" if len(rare) > PLACES else "）"
-    for row in rows:
-        if counts[row.label] < PARTS:
-            report.drop(reason, row.place)
-    return [row for row in rows if counts[row.label] >= PARTS]
-
-
-def few_classes(
-    train: list[Review], found: dict[str, list[Review]], path: Path, report: Report
-) -> CourseError:
+def few_classes(train: pd.DataFrame, rows: pd.DataFrame, path: Path, report: Report) -> CourseError:
     """剩下不到两类时，说清楚是怎么少掉的"""
-    whole = Counter(row.label for rows in found.values() for row in rows)
-    if len(whole) == 1:
+    if rows.label.nunique() == 1:
         return CourseError(
-            f"{path} 只有一种标签 {next(iter(whole))}，学不出区别", "补上另一种标签的评论"
+            f"{path} 只有一种标签 {rows.label.iloc[0]}，学不出区别", "补上另一种标签的评论"
         )
-    if len(whole) > 20 and len(whole) * 3 > whole.total():
-        return CourseError(
-            f"{path} 的标签有 {len(whole)} 种，几乎一行一种，不像标签（{report.columns}）",
-            "用 --label-column 换一列",
-        )
-    lost = "；".join(map(report.lost, report.dropped))
-    left = Counter(row.label for row in train)
     return CourseError(
-        f"{path} 只剩 {len(left)} 种够用的标签，要有两种（每种至少 {PARTS} 条不重复的）。"
-        f"丢掉的：{lost[:300]}",
+        f"{path} 只剩 {train.label.nunique()} 种够用的标签，至少要两种，每种 {PARTS} 条不重复的。"
+        f"丢掉的：{'；'.join(report.lost())[:300]}。{'；'.join(report.notes)}",
         "每种标签补到十条以上；已经分好的，放进一个文件夹，叫 train、validation、test",
     )

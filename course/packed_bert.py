@@ -31,6 +31,7 @@ from course.models import first_position
 BATCH_TOKENS = 512  # 一批最多多少个 token：内存由它和 GROUP 决定，和评论多少、长短无关
 GROUP = 16  # 一个核一次领几批：每层的权重重排一次，供这几批用
 SHAPE = 16  # 一批的 token 数凑成它的倍数
+DOUBTFUL = 0.1  # 不认识的 token、截断的评论超过这么多，要说一声
 # 和 BERT 一层不差的：每层先算后 LayerNorm，位置是加上去的编号；只有编号从几数起可以不同
 # 写名字，不 import：transformers 的模型部分要读两三秒，到用模型时才读，--help 和"出错了"都不用等。
 # 编码器的类型也因此写成 nn.Module，不写 PreTrainedModel
@@ -62,19 +63,34 @@ def fits(encoder: nn.Module) -> bool:
 
 
 def token_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str]
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], warn: bool = False
 ) -> tuple[list[np.ndarray], list[int]]:
     """N 条评论 → 各不相同的 token 序列，和每条评论是其中的第几个：token 完全相同的只算一次
 
     两百条两百条地分词，太长的先切短：分词器每个 token 要占一百多字节，记下来的只有 4 字节。
+    warn：有 DOUBTFUL 以上的 token 不认识、评论被截断，说一声：训练照样跑得完，精度却上不去。
     """
     unique: dict[bytes, int] = {}  # {序列: 编号}
     places = []
+    tokens = unknown = cut = 0
     for start in range(0, len(texts), 200):
         part = [opening(tokenizer, text) for text in texts[start : start + 200]]
         part = tokenizer(part, truncation=True)
+        cut += sum(bool(encoding.overflowing) for encoding in part.encodings)
         for ids in part["input_ids"]:
+            tokens += len(ids)
+            unknown += ids.count(tokenizer.unk_token_id)
             places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
+    if warn and unknown > DOUBTFUL * tokens:
+        print(
+            f"注意：{unknown / tokens:.0%} 的 token 是 [UNK]，分词器不认识：多半是词表 vocab.txt 和"
+            "评论不是一种文字（英文的 BERT、繁体、别的语言），换一个 --model"
+        )
+    if warn and cut > DOUBTFUL * len(texts):
+        print(
+            f"注意：{cut / len(texts):.0%} 的评论超过 {tokenizer.model_max_length} 个 token，"
+            "只看了开头；--max-length 可以加大，BERT 最多 512"
+        )
     return [np.frombuffer(ids, np.int32) for ids in unique], places
 
 
@@ -224,7 +240,7 @@ def encode(
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    sequences, places = token_rows(tokenizer, texts)
+    sequences, places = token_rows(tokenizer, texts, warn=progress)
     with torch.inference_mode(False):  # 下面的线程要往里写，所以它必须是普通的张量
         features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
 

@@ -27,8 +27,8 @@ def portable(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
-def command(script: str, arguments: str = "") -> str:
-    """从学员现在所在的目录运行仓库里某个脚本的命令，照抄就能用
+def command(script: str, *arguments: object) -> str:
+    """从学员现在所在的目录运行仓库里某个脚本的命令，照抄就能用；有空格的参数加上引号
 
     例：在 demo02_sentiment/ 里，command("demo02_sentiment/train.py") 是 "python train.py"。
     """
@@ -36,5 +36,5 @@ def command(script: str, arguments: str = "") -> str:
         path = os.path.relpath(ROOT / script)
     except ValueError:  # Windows 上当前目录和仓库不在同一个盘
         path = str(ROOT / script)
-    quoted = f'"{path}"' if " " in path else path
-    return f"python {quoted} {arguments}".rstrip()
+    words = [f'"{word}"' if " " in word else word for word in map(str, (path, *arguments))]
+    return " ".join(["python", *words])

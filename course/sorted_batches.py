@@ -59,7 +59,7 @@ def encode(
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    sequences, places = token_rows(tokenizer, texts)
+    sequences, places = token_rows(tokenizer, texts, warn=progress)
     features = torch.empty(len(sequences), encoder.config.hidden_size)
     budget = BATCH_TOKENS.get(encoder.device.type, BATCH_TOKENS["cpu"])
     # 短的在前，从末尾取：最长的先算，内存不够马上就知道

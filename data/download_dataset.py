@@ -10,9 +10,9 @@
 from datasets import load_from_disk
 
 from course.cli import Parser, run
-from course.dataset_folder import check_folder
 from course.errors import CourseError
 from course.hub import add_arguments, download_reviews, make_source
+from course.own_data import check_folder
 from course.reviews import CHNSENTICORP
 
 REPO = "lansinuote/ChnSentiCorp"

@@ -87,7 +87,8 @@ def main() -> None:
         print(f"{split:10} {len(cleaned)} 条，" + "，".join(map("{} {}".format, NAMES, counts)))
         print(f"  {cleaned[0]}")
     save(to_dataset(splits, NAMES), FOLDER)
-    curve = command("demo02_sentiment/12_label_curve.py", "--data data/inews --params params/inews")
+    flags = ("--data", "data/inews", "--params", "params/inews")
+    curve = command("demo02_sentiment/12_label_curve.py", *flags)
     print(f"\n存为 {FOLDER}\n下一步：{curve}")
 
 

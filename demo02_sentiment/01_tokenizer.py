@@ -166,7 +166,7 @@ def main() -> None:
     ids = tokenizer("i  love   bert")["input_ids"]
     print("还原：", tokenizer.decode(ids, skip_special_tokens=True))
 
-    look = command("demo02_sentiment/10_pictures.py", "--sentence 白日依山尽，")
+    look = command("demo02_sentiment/10_pictures.py", "--sentence", "白日依山尽，")
     print(f"看图（注意力，先训练：train.py）：{look}")
 
     # 小结：分词器 = 字典 + 规则；id 只是行号，不是词向量：白 4635 和百 4636 挨着，意思不相干

@@ -25,7 +25,7 @@ from itertools import pairwise
 
 from datasets import ClassLabel, Dataset, disable_progress_bars, load_dataset, load_from_disk
 
-from course.cleaning import normalize
+from course.cleaning import review_key
 from course.cli import Parser, run
 from course.columns import add_data_arguments
 from course.files import atomic_write
@@ -132,18 +132,18 @@ def main() -> None:
         print(f"{name:10}", "，".join(f"{names[k]} {n} 条" for k, n in sorted(counts.items())))
 
     # 5. 这样的数据不是天生的。先清洗：去掉错的、缺的、跑题的、重复的、一句话两种标签的
-    #    > 清洗 4 条剩 1 条： [('很好用', 1)]
-    raw = [("很好用", 1), ("很好用！！", 1), ("还行", 1), ("还行", 0)]
-    labels: dict[str, set[int]] = {}  # 只留字和数字的评论（normalize）→ 见过的标签
+    #    > 清洗 4 条剩 1 条： [('很好用!', 1)]
+    raw = [("很好用！", 1), ("很 好用!", 1), ("还行", 1), ("还行", 0)]
+    labels: dict[str, set[int]] = {}  # 评论（空白、全角半角、大小写不算）→ 见过的标签
     for text, label in raw:
-        labels.setdefault(normalize(text), set()).add(label)
+        labels.setdefault(review_key(text), set()).add(label)
     cleaned = [(text, *seen) for text, seen in labels.items() if len(seen) == 1]
     print(f"\n清洗 {len(raw)} 条剩 {len(cleaned)} 条：", cleaned)
     #    再标注：一张两列的表，人一条一条地读，负向填 0，正向填 1。10 秒一条，12000 条就要 33 小时，
     #    还得有第二个人复核：AI 项目的钱，一大半花在人（数据）和机器（显卡）上
     #    同一条评论不能既在训练集又在测试集：那样考的是记性。用规范化后的文本对一遍
-    train_keys = set(map(normalize, train["text"][:]))
-    leaked = sum(normalize(text) in train_keys for text in dataset["test"]["text"][:])
+    train_keys = set(map(review_key, train["text"][:]))
+    leaked = sum(review_key(text) in train_keys for text in dataset["test"]["text"][:])
     print(f"测试集里有 {leaked} 条也在训练集里")
 
     # 6. 存成 CSV：一份一份地存，DatasetDict 没有 to_csv；名字要带 .csv，Windows 靠它找打开的程序

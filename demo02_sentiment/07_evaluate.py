@@ -6,6 +6,7 @@
 怎么运行：先训练，再
     python demo02_sentiment/07_evaluate.py
     python demo02_sentiment/07_evaluate.py --weights params/3bert.pth
+    python demo02_sentiment/07_evaluate.py --data 新来的.csv      整个文件都是考卷
 
 会看到：
     测试集 1200 条
@@ -30,11 +31,12 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
-from backstage.classifier import Exam, SentimentClassifier, add_weights_arguments, recorded_data
+from backstage.classifier import Exam, SentimentClassifier, add_weights_arguments, same_flags
 from course.baseline import tfidf_baseline
-from course.cleaning import normalize
+from course.cleaning import review_key
 from course.cli import Parser, run
 from course.columns import add_data_arguments
+from course.errors import CourseError
 from course.paths import command
 from my_dataset import MyDataset
 
@@ -79,6 +81,15 @@ def print_mistakes(exam: Exam, names: list[str]) -> None:
         print(f"    {text if len(text) <= 120 else text[:120] + '…'}")
 
 
+def learned_from(classifier: SentimentClassifier) -> MyDataset | None:
+    """权重学过的训练集；不在手边、改过了，就没有基线，也查不了漏题"""
+    try:
+        return classifier.learned("train")
+    except CourseError as error:
+        print(f"注意：{error.problem}；没有基线，查不了漏题，也没有错题")
+        return None
+
+
 def main() -> None:
     parser = Parser(__doc__)
     add_weights_arguments(parser)
@@ -87,19 +98,22 @@ def main() -> None:
 
     # 1. 读回训练好的分类器，考一次：特征 → fc → softmax → 概率 (条数, 类别数)
     classifier = SentimentClassifier(args.weights, args.labels)
-    record, names = classifier.record, classifier.labels
+    names = classifier.labels
     exam = classifier.exam("test", args.data)
-    texts, labels, predicted = exam.dataset.texts, exam.labels, exam.predicted
-    train_set = MyDataset("train", args.data or recorded_data(record))
+    texts, labels, predicted = exam.texts, exam.labels, exam.predicted
+    bert = f"{classifier.kind}（{classifier.record['model']}）"
+    guesses = {bert: predicted}
 
-    # 2. 两个基线，用同样的训练集，考同样的测试集
-    majority = np.bincount(train_set.labels).argmax()
-    words = tfidf_baseline(train_set.texts, train_set.labels)
-    guesses = {
-        f"全猜一类（{names[majority]}）": np.full(len(labels), majority),
-        "TF-IDF + 逻辑回归": words.predict(texts),
-        f"{classifier.kind}（{record['model']}）": predicted,
-    }
+    # 2. 两个基线，用权重学过的那份训练集，考同样的考卷
+    train_set = learned_from(classifier)
+    if train_set:
+        majority = np.bincount(train_set.labels).argmax()
+        words = tfidf_baseline(train_set.texts, train_set.labels)
+        guesses = {
+            f"全猜一类（{names[majority]}）": np.full(len(labels), majority),
+            "TF-IDF + 逻辑回归": words.predict(texts),
+            bert: predicted,
+        }
 
     # 3. 成绩表：答对几条，精度，精度的误差范围
     #    类别多于两种、或者条数悬殊时，再加 macro-F1：每一类的 f1 一样重地平均，小类认不出就低
@@ -108,12 +122,13 @@ def main() -> None:
     print(f"\n测试集 {len(labels)} 条\n     答对      精度   95 % 置信区间      {title}")
     for name, guess in guesses.items():
         print_row(name, guess, labels, macro)
-    print_pair(predicted == labels, guesses["TF-IDF + 逻辑回归"] == labels)
 
-    # 4. 有没有漏题：测试集里原样出现在训练集里的评论，分开算
-    train_keys = set(map(normalize, train_set.texts))
-    seen = np.array([normalize(text) in train_keys for text in texts])
-    print_leak(seen, guesses, labels)
+    # 4. 有没有漏题：考卷里也在训练集里的评论（怎样算同一条，见 course/cleaning.py），分开算
+    if train_set:
+        print_pair(predicted == labels, guesses["TF-IDF + 逻辑回归"] == labels)
+        train_keys = set(map(review_key, train_set.texts))
+        seen = np.array([review_key(text) in train_keys for text in texts])
+        print_leak(seen, guesses, labels)
 
     # 5. 每一类分开看。precision：说是这一类的，有多少真是；recall：真是这一类的，找回了多少
     #    f1-score：两者的调和平均，一个低它就低；support：这一类真有几条；accuracy：全部的精度
@@ -123,8 +138,10 @@ def main() -> None:
 
     # 6. 错得最自信的：是模型不懂，还是标签本来就标错了？自己读一读。读了就会想改，改了就不再是
     #    "没见过的"，所以读验证集的，不读测试集的
-    print_mistakes(classifier.exam("validation", args.data), names)
-    print(f"\n看图（混淆矩阵、校准、特征地图）：{command('demo02_sentiment/10_pictures.py')}")
+    if train_set:
+        print_mistakes(classifier.exam("validation"), names)
+    pictures = command("demo02_sentiment/10_pictures.py", *same_flags(args))
+    print(f"\n看图（混淆矩阵、校准、特征地图）：{pictures}")
 
     # 小结：精度要带区间、带基线、带错题一起看
     #       验证 86 %，测试怎么只有 82 %？挑轮次让验证偏高一点，但不是主因：TF-IDF 没看过验证集，

@@ -6,12 +6,13 @@
 怎么运行：先训练（train.py），再
     python demo02_sentiment/08_predict.py                      先走一遍全程，再一问一答，空行结束
     python demo02_sentiment/08_predict.py 房间很干净，服务也好，下次还来 又脏又吵，再也不来了
-    python demo02_sentiment/08_predict.py --file 评论.csv --column text --out 结果.csv
-文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；结果按原来的顺序，原来的列都在，
+    python demo02_sentiment/08_predict.py --file 评论.csv --out 结果.csv
+文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；评论在哪一列，和训练时一样按列名
+认，认不出就加 --column 列名。结果可以是 csv、tsv、jsonl、xlsx、parquet，按原来的顺序，原来的列都在，
 后面加上 predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了
 开头）。文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：backstage/predict_file.py）。
-写成 csv、tsv 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人写的
-评论当公式运行。
+写成 csv、tsv、xlsx 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人
+写的评论当公式运行。
 
 会看到（第一条命令）：
     1. 分词     [CLS] 房 间 很 干 净 ， 服 务 也 好 ， 下 次 还 来 [SEP]
@@ -40,10 +41,9 @@ from backstage.predict_file import predict_file
 from course.cli import Parser, run
 from course.errors import CourseError
 from course.paths import command
-from course.table_files import FORMATS, OUTPUTS
+from course.tables import FORMATS, OUTPUTS
 
 SCRIPT = "demo02_sentiment/08_predict.py"
-COLUMN = "text"  # --file：评论在哪一列；txt 没有列名，就叫 text
 BAR = 20  # 概率条有多长
 
 # 讲解和提示走 stderr，结果走 stdout：用 > 或 | 把结果接走时，里面只有结果
@@ -119,7 +119,7 @@ def main() -> None:
     add("texts", nargs="*", metavar="句子", help="一句或几句话；不写就一问一答")
     add_weights_arguments(parser)
     add("--file", type=Path, help=f"要预测的文件：{' '.join(FORMATS)}")
-    add("--column", default=COLUMN, help=f"评论在哪一列，默认 {COLUMN}")
+    add("--column", help="评论在哪一列，不写就按列名认；没有列名的写 第1列")
     add("--out", type=Path, help=f"结果写到哪里：{' '.join(OUTPUTS)}，默认 原名_predicted.csv")
     args = parser.parse_args()
     if args.file and args.texts:

@@ -37,22 +37,19 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification, BertModel, pipeline
 
 from backstage import onnx_model
-from backstage.checkpoint import TRAIN
+from backstage.checkpoint import retrain
 from backstage.classifier import (
     EXPORTED,
     TOLERANCE,
     SentimentClassifier,
     add_weights_arguments,
-    recorded_data,
 )
 from backstage.model_card import write_card
 from backstage.onnx_model import OnnxModel, write_onnx
 from course.cli import Parser, require, run
-from course.columns import add_data_arguments
 from course.errors import CourseError
 from course.files import atomic_write
 from course.models import quiet
-from my_dataset import MyDataset
 from net import DEVICE
 
 # 标准的 BertForSequenceClassification 在 [CLS] 和分类头之间多一层 pooler：tanh(Wx + b)，我们没有。
@@ -131,7 +128,6 @@ def main() -> None:
     parser = Parser(__doc__)
     add_weights_arguments(parser)
     parser.add_argument("--out", type=Path, help=f"导出到哪个文件夹，默认权重旁边的 {EXPORTED}")
-    add_data_arguments(parser, "默认用训练时的那份")
     onnx = onnx_model.FILE
     parser.add_argument("--onnx", action="store_true", help=f"多一份 {onnx.as_posix()}")
     args = parser.parse_args()
@@ -144,17 +140,12 @@ def main() -> None:
     classifier = SentimentClassifier(args.weights, args.labels)
     check_standard(classifier)
     if "data_sha256" not in classifier.record:
-        raise CourseError("这份权重没有训练记录，模型卡上写不出成绩", f"{TRAIN} 重新训练，再导出")
+        again = f"{retrain(args.weights)} 重新训练，再导出"
+        raise CourseError("这份权重没有训练记录，模型卡上写不出成绩", again)
     tokenizer = classifier.tokenizer
-    if args.data and MyDataset("test", args.data).sha256 != classifier.record["data_sha256"]:
-        raise CourseError(
-            f"{args.data} 不是训练时的那份数据，模型卡上的成绩会对不上",
-            f"去掉 --data，或 {TRAIN} --data {args.data} 重新训练",
-        )
-    exam = classifier.exam("test", args.data)
-    source = args.data or recorded_data(classifier.record)
-    sizes = [len(MyDataset(split, source)) for split in ("train", "validation", "test")]
-    texts, ours = exam.dataset.texts[:CHECKED], exam.probabilities[:CHECKED]
+    exam = classifier.exam("test")
+    sizes = [len(classifier.learned(split)) for split in ("train", "validation", "test")]
+    texts, ours = exam.texts[:CHECKED], exam.probabilities[:CHECKED]
 
     # 2. 换成标准的结构，存成标准的文件夹：模型、分词器、模型卡
     model = to_standard(classifier)

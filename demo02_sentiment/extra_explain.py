@@ -173,7 +173,7 @@ def main() -> None:
     classifier = SentimentClassifier(args.weights, args.labels)
     if len(classifier.labels) != 2:
         raise CourseError("这一课只比两类的模型", "--weights 换成两类的 .pth")
-    texts = classifier.exam("validation").dataset.texts
+    texts = classifier.exam("validation").texts
     texts = random.Random(0).sample(texts, min(args.reviews, len(texts)))
     texts = [text[:LONGEST] for text in texts]
     rows = []

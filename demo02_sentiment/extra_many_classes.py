@@ -49,16 +49,16 @@ def main() -> None:
     MyDataset("train", WORDS)
 
     # 2. 训练、评估、看图、部署：还是那几个脚本，只是参数里多了 --data 和 --params
-    data, params = f'--data "{WORDS}"', PARAMS / "words"
-    weights = f'--weights "{params / "best.pth"}"'
+    params = PARAMS / "words"
+    weights = ("--weights", params / "best.pth")
     print("接着依次运行：")
     for script, flags in (
-        ("train.py", f'{data} --params "{params}"'),
+        ("train.py", ("--data", WORDS, "--params", params)),
         ("07_evaluate.py", weights),
-        ("10_pictures.py", f"{weights} --sentence 一心一意"),
+        ("10_pictures.py", (*weights, "--sentence", "一心一意")),
         ("09_serve.py", weights),
     ):
-        print(f"    {command('demo02_sentiment/' + script, flags)}")
+        print(f"    {command('demo02_sentiment/' + script, *flags)}")
 
     # 小结：类别多了，改的是参数和眼光，不是代码
     # 练习：加上 --class-weight balanced 再训练一次（--params params/words-balanced），比一比每一类

@@ -30,7 +30,7 @@ from backstage.predict_file import CHUNK
 from course.cli import Parser, at_least, require, run
 from course.errors import CourseError
 from course.files import atomic_write
-from course.table_files import cell
+from course.tables import cell
 
 WORKERS = 2  # 几个 actor：CPU 上一个核一个，显卡一张一个
 
@@ -43,7 +43,7 @@ class Predictor:
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         """一块表格 → 同样的几行，多了预测的几列；空的评论没有预测"""
-        texts = [cell(text) or "" for text in table[self.column].to_pylist()]
+        texts = [cell(text) for text in table[self.column].to_pylist()]
         probabilities, notes = self.classifier.judge(texts)
         labels = self.classifier.labels
         best = probabilities.argmax(dim=1).tolist()

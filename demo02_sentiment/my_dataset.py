@@ -22,9 +22,7 @@ from torch.utils.data import Dataset
 from course import reviews
 from course.cli import Parser, run
 from course.columns import DataSource, add_data_arguments
-from course.dataset_folder import check_folder
 from course.errors import CourseError
-from course.own_data import load_own
 
 # None = 下载好的 ChnSentiCorp，没有就是自带的评论；也可以是文件夹或表格文件的路径，见第 2 课
 DATA = None
@@ -38,8 +36,10 @@ def read_reviews(source: DataSource):
     列是 text（str）和 label（ClassLabel）。数据有毛病时抛 CourseError。
     怎么读文件是第 2 课讲的，这里可以跳过，先看 MyDataset。
     """
-    # import datasets 要一秒，用到才 import：08、09 用不到
+    # import datasets、pandas 要一两秒，用到才 import：08、09 用不到
     from datasets import disable_progress_bars, load_dataset, load_from_disk
+
+    from course.own_data import check_folder, load_own
 
     disable_progress_bars()  # 库的英文进度条（Generating train split…）只闪一下
     if source.path == reviews.REVIEWS:  # 自带的三个 CSV，一份一个

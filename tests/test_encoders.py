@@ -207,7 +207,7 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     classifier = SentimentClassifier(tmp_path / "best.pth")
     torch.testing.assert_close(classifier.logits(TEXTS), expected, atol=1e-4, rtol=1e-4)
     exam = classifier.exam("test")
-    texts = exam.dataset.texts
+    texts = exam.texts
     torch.testing.assert_close(
         torch.tensor(exam.features), by_hand(folders[kind], texts, 40, pooling), atol=2e-5, rtol=0
     )

@@ -7,8 +7,7 @@ import pytest
 from conftest import rows_of, run_here
 
 import prepare_inews
-from build_reviews import OVERLAP, windows
-from course.cleaning import normalize
+from build_reviews import OVERLAP, letters, windows
 from course.errors import CourseError
 
 INEWS = "data/prepare_inews.py"
@@ -55,7 +54,7 @@ def test_clean_splits(package, monkeypatch, capsys, tmp_path):
     assert "train      30 条，正面 10，中性 10，负面 10" in output
     seen: set[str] = set()
     for rows in splits.values():
-        pieces = {piece for text, _ in rows for piece in windows(normalize(text))}
+        pieces = {piece for text, _ in rows for piece in windows(letters(text))}
         assert seen.isdisjoint(pieces) and all(len(piece) <= OVERLAP for piece in pieces)
         seen |= pieces
         assert all(len(text) <= 150 and "\n" not in text for text, _ in rows)

@@ -13,9 +13,8 @@ import pytest
 from conftest import ROOT, reviews_of, rows_of, run_here
 from datasets import Dataset, DatasetDict
 
-from build_reviews import OVERLAP, clean, windows
+from build_reviews import OVERLAP, clean, letters, windows
 from course import reviews
-from course.cleaning import normalize
 from course.columns import DataSource
 from course.errors import CourseError
 from course.reviews import LABEL_NAMES, REVIEWS, SPLITS, find_reviews
@@ -34,7 +33,7 @@ def test_no_two_texts_share_a_run_of_twenty_characters(splits):
     owner = {}
     for rows in splits.values():
         for text, _ in rows:
-            for piece in windows(normalize(text)):
+            for piece in windows(letters(text)):
                 assert owner.setdefault(piece, text) == text
 
 

@@ -37,7 +37,7 @@ class BatchingClassifier(SentimentClassifier):
 
     def __init__(self, weights: Path, labels: list[str] | None = None, *, onnx: Path | None = None):
         super().__init__(weights, labels)
-        again = command("demo02_sentiment/11_export.py", f'--onnx --weights "{weights}"')
+        again = command("demo02_sentiment/11_export.py", "--onnx", "--weights", weights)
         self.onnx = onnx and self.open_onnx(onnx, again)
         # （号码，第几个放进来的，评论，答案，人走了没有）；号码一样时比第二项，先来的先算
         self.waiting: queue.PriorityQueue[tuple[int, int, str, Future, threading.Event]]

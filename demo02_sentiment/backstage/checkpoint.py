@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from course.columns import DataSource
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_tokenizer
 from course.paths import PARAMS, command, portable
@@ -21,9 +22,24 @@ from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 
 WEIGHTS = PARAMS / "best.pth"  # 别的脚本默认读它
-TRAIN = command("demo02_sentiment/train.py")  # 报错时告诉学员的下一步
 RECORD = "_extra_state"  # get_extra_state 的返回值在 state_dict 里的名字，PyTorch 定的
 NEEDED = ("label_names", "model", "encoder_sha256", "max_length", "pooling")  # 少一样就读不回来
+
+
+def retrain(weights: Path, record: dict | None = None) -> str:
+    """报错时告诉学员的下一步：重新训练的命令，带着当初的参数"""
+    record = record or {}
+    flags: list[object] = []
+    if weights.parent.resolve() != PARAMS:
+        flags += ["--params", weights.parent]
+    if data := record.get("data"):
+        source = DataSource(data, *record.get("columns", (None, None)))
+        flags += source.flags() if data not in ("data/reviews", "data/ChnSentiCorp") else []
+    for name, usual in (("model", MODEL), ("max_length", MAX_LENGTH), ("pooling", "cls")):
+        if str(record.get(name, usual)).removeprefix("models/") != str(usual):
+            flags += [f"--{name.replace('_', '-')}", record[name]]
+    script = "extra_finetune" if record.get("unfreeze") else "train"
+    return command(f"demo02_sentiment/{script}.py", *flags)
 
 
 def describe(
@@ -53,7 +69,7 @@ def read_file(path: Path) -> dict:
     """
     if not path.is_file():
         problem = "还没有训练过" if path.name == WEIGHTS.name else "找不到权重"
-        raise CourseError(f"{problem}：没有 {path}", TRAIN)
+        raise CourseError(f"{problem}：没有 {path}", retrain(path))
     try:
         data = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -65,7 +81,7 @@ def read_file(path: Path) -> dict:
     except Exception as error:  # 不是 .pth、不完整、夹带代码：各有各的异常
         raise CourseError(
             f"{path} 坏了，或者不是 torch.save(model.state_dict(), …) 存的权重文件",
-            f"用 --weights 换一个 .pth，或 {TRAIN} 重新训练",
+            f"用 --weights 换一个 .pth，或 {retrain(path)} 重新训练",
         ) from error
     packed = {name: value for name, value in state.items() if isinstance(value, dict)}
     inside = [n for n, v in packed.items() if any(map(torch.is_tensor, v.values()))] or [*packed]
@@ -98,7 +114,7 @@ def record_of(path: Path, state: dict, labels: list[str] | None = None) -> dict:
     if labels is None:
         raise CourseError(
             f"{path} 里没有训练记录：不知道每个分数是哪一类，也不知道接的是哪个 BERT",
-            f"{TRAIN} 重新训练；知道的，在命令的最后写上各类的名字，第 0 类在前，例如"
+            f"{retrain(path)} 重新训练；知道的，在命令的最后写上各类的名字，第 0 类在前，例如"
             " --labels 负向 正向（当它接的是 bert-base-chinese）",
         )
     if len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
@@ -138,13 +154,16 @@ def load_trained(
         folder = find_model(record["model"])
     except CourseError as error:
         raise CourseError(
-            f"训练时接的 BERT 不在原处：{error.problem}", f"放回去，或 {TRAIN} 重新训练"
+            f"训练时接的 BERT 不在原处：{error.problem}", f"放回去，或 {retrain(weights)} 重新训练"
         ) from None
     model = Model(folder, len(record["label_names"]), record.setdefault("pooling", "cls"))
     tokenizer = load_tokenizer(folder, record["max_length"])
     sha256 = fingerprint(model.encoder, tokenizer)
     if record.setdefault("encoder_sha256", sha256) != sha256:
-        raise CourseError(f"{folder} 和训练 {weights} 时用的 BERT 不是同一个", f"{TRAIN} 重新训练")
+        raise CourseError(
+            f"{folder} 和训练 {weights} 时用的 BERT 不是同一个",
+            f"{retrain(weights, record)} 重新训练",
+        )
     check_layers(weights, state, model, record)
     model.load_state_dict(state, strict=False)  # 记录已经取出来了，不算缺
     model.record = record
@@ -178,10 +197,11 @@ def check_layers(path: Path, state: dict, model: Model, record: dict) -> None:
             f"{path} 的分类头和 net.py 的对不上：文件里是"
             f" {' '.join(record.get('head', '').split())} {theirs[:300]}，"
             f"net.py 现在是 {' '.join(now.split())} {ours}",
-            f"把 net.py 改回那时的样子，或 {TRAIN} 重新训练；"
+            f"把 net.py 改回那时的样子，或 {retrain(path, record)} 重新训练；"
             "只有最后一个数不同的，如 (2, 256) 和 (2, 768)，是接的 BERT 不同",
         )
     if not all(bool(value.isfinite().all()) for value in state.values()):
         raise CourseError(
-            f"{path} 里有 nan 或 inf，多半是学习率太大，训练坏了", f"{TRAIN} 重新训练"
+            f"{path} 里有 nan 或 inf，多半是学习率太大，训练坏了",
+            f"--lr 改小，{retrain(path, record)} 重新训练",
         )

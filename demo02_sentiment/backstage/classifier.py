@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.checkpoint import TRAIN, WEIGHTS, load_trained
+from backstage.checkpoint import WEIGHTS, load_trained, retrain
 from course.columns import DataSource
 from course.encoding import encode, prepare
 from course.errors import CourseError, InputError
@@ -42,6 +42,13 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", nargs="+", metavar="标签", help=about)
 
 
+def same_flags(args: argparse.Namespace) -> list[str]:
+    """这一次命令里的 --weights、--data、--labels，给下一步的命令接着用；没有写的不写"""
+    flags = [] if args.weights == WEIGHTS else ["--weights", str(args.weights)]
+    flags += args.data.flags() if getattr(args, "data", None) else []
+    return flags + (["--labels", *args.labels] if args.labels else [])
+
+
 def readable(text: str) -> str:
     """换掉分词器读不了的字（半个 emoji，坏文件和坏请求里才有），别的原样"""
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -58,24 +65,25 @@ def recorded_data(record: dict) -> DataSource:
     return DataSource(path, *record.get("columns", (None, None)))
 
 
-def same_data(record: dict, split: str) -> MyDataset:
+def same_data(weights: Path, record: dict, split: str) -> MyDataset:
     """训练时那份数据的一份；不在了、变了、没有记，都抛 CourseError，免得考错了卷子"""
+    again = retrain(weights, record)
     if "data_sha256" not in record:
         raise CourseError(
-            "这份权重没有记是用哪份数据训练的", f"{TRAIN} 重新训练，或者用 --data 指明考哪一份"
+            "这份权重没有记是用哪份数据训练的", f"{again} 重新训练，或者用 --data 指明考哪一份"
         )
     try:
         source = find_reviews(recorded_data(record))
     except CourseError:
         raise CourseError(
             f"训练时用的数据不在原处：没有 {record['data']}",
-            f"放回去，或 {TRAIN} 用现在的数据重新训练",
+            f"放回去，或 {again} 用现在的数据重新训练",
         ) from None
     dataset = MyDataset(split, source)
     if dataset.sha256 != record["data_sha256"]:
         raise CourseError(
             f"{source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
-            f"{TRAIN} 用现在的数据重新训练，或换回训练时的数据",
+            f"{again} 用现在的数据重新训练，或换回训练时的数据",
         )
     return dataset
 
@@ -84,7 +92,7 @@ def same_data(record: dict, split: str) -> MyDataset:
 class Exam:
     """一份评论考下来的结果：评论、真标签 (N,)、[CLS] 特征 (N, hidden)、概率 (N, 类别数)"""
 
-    dataset: MyDataset
+    texts: list[str]
     labels: np.ndarray
     features: np.ndarray
     probabilities: np.ndarray
@@ -111,6 +119,7 @@ class SentimentClassifier:
     task = "text-classification"
 
     def __init__(self, weights: Path, labels: list[str] | None = None):
+        self.weights = weights
         self.model, self.tokenizer, self.record = load_trained(weights, labels)
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
@@ -148,27 +157,36 @@ class SentimentClassifier:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""
         return self.logits(texts).softmax(dim=1)
 
-    def exam(self, split: str = "test", data: str | None = None) -> Exam:
+    def learned(self, split: str) -> MyDataset:
+        """训练时那份数据的一份，见 same_data"""
+        return same_data(self.weights, self.record, split)
+
+    def exam(self, split: str = "test", data: DataSource | None = None) -> Exam:
         """在一份评论上考一次；特征算过的直接读
 
-        data 是文件夹或文件，None 表示训练时的那份（变了就抛 CourseError，见 same_data）。
-        标签的名字和训练时不同时抛 CourseError。
+        data 是 None、训练时的那份，考它的 split 那一份（变了就抛 CourseError，见 same_data）；别的
+        文件，整个都是考卷（见 load_exam）。
         """
-        dataset = MyDataset(split, data) if data else same_data(self.record, split)
-        if dataset.label_names != self.labels:
+        source = find_reviews(data) if data else None
+        if source in (None, recorded_data(self.record)):
+            dataset = self.learned(split)
+            texts, labels, names = dataset.texts, dataset.labels, dataset.label_names
+        else:
+            from course.own_data import load_exam  # 要 pandas，用到才 import
+
+            split, names = "exam", self.labels
+            texts, labels = load_exam(source, names)
+            print(f"注意：考的是 {source}，不是训练时的 {self.record['data'] or '（没有记）'}")
+        if names != self.labels:
             raise CourseError(
-                f"训练时的标签是 {'、'.join(self.labels)}，这份数据的标签是"
-                f" {'、'.join(dataset.label_names)}",
-                f"{TRAIN} --data 同一份数据",
+                f"训练时的标签是 {'、'.join(self.labels)}，这份数据的标签是 {'、'.join(names)}",
+                f"{retrain(self.weights, self.record)} 重新训练",
             )
-        if dataset.sha256 != self.record.get("data_sha256"):
-            trained = self.record["data"] or "那一份（没有记）"
-            print(f"注意：考的是 {data}，不是训练时的 {trained}，两边的成绩不能比")
         features = cached_features(
-            self.model.encoder, self.tokenizer, dataset.texts, split, pooling=self.model.pooling
+            self.model.encoder, self.tokenizer, texts, split, pooling=self.model.pooling
         )
         probabilities = self.head(features).softmax(dim=1).numpy()
-        return Exam(dataset, np.array(dataset.labels), features.numpy(), probabilities)
+        return Exam(texts, np.array(labels), features.numpy(), probabilities)
 
     def scores(self, text: str) -> dict[str, float]:
         """{标签: logit}，还没有变成概率；空的抛 InputError"""

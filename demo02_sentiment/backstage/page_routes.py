@@ -10,15 +10,15 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
-from backstage.classifier import SentimentClassifier, readable, recorded_data, same_data
+from backstage.classifier import SentimentClassifier, readable, recorded_data
 from backstage.explain import explain
 from course.answer_types import Answer
-from course.columns import SAMPLED, check_header
+from course.columns import NAMES, SAMPLED, check_header, guess, plain
 from course.errors import CourseError
 from course.inference_api import make_app
 from course.paths import portable
 from course.reviews import CHNSENTICORP, REVIEWS, find_reviews
-from course.table_files import cell, read_stream
+from course.tables import cell, read_frames
 from my_dataset import read_reviews
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
@@ -102,18 +102,19 @@ class Info(Answer):
     max_file: int
 
 
-def examples_of(record: dict) -> tuple[bool, list[str], int]:
+def examples_of(classifier: SentimentClassifier) -> tuple[bool, list[str], int]:
     """(是不是自带的、下载的评论，例子，短于多少个字就说太短)
 
     自己的数据：例子是验证集（没有拿来学的）里每一类的第一条不太长的；数据不在了、变了，就没有例子。
     """
+    record = classifier.record
     if record["data"] is None:  # 别处来的权重，不知道学的是什么
         return False, [], 0
     try:
         if find_reviews(recorded_data(record)).path in (REVIEWS, CHNSENTICORP):
             return True, [], SHORT
         with redirect_stdout(io.StringIO()):  # 读数据时的报告，训练的时候看过了
-            validation = same_data(record, "validation")
+            validation = classifier.learned("validation")
     except CourseError:
         return False, [], 0
     read_reviews.cache_clear()  # 只要几条，整份不留在内存里
@@ -130,30 +131,35 @@ def read_upload(name: str, body: bytes) -> dict:
 
     每一格都是文字。文件读不了、没有列名、没有评论、行数太多时抛 CourseError。
     """
-    columns: dict[str, None] = {}  # 当有顺序的集合用
-    rows, size = [], 0
-    for row in read_stream(io.BytesIO(body), name):
-        columns |= dict.fromkeys(row)
-        rows.append({column: readable(cell(value) or "") for column, value in row.items()})
+    import pandas as pd
+
+    tables, size, total = [], 0, 0
+    for table in read_frames(io.BytesIO(body), name):
+        tables.append(table.map(lambda value: readable(cell(value))))
         # parquet 是压缩的，展开可能大得多，所以字数也要数
-        size += sum(map(len, rows[-1].values()))
-        if len(rows) > MAX_ROWS or size > MAX_FILE:
+        size += int(tables[-1].map(len).to_numpy().sum())
+        total += len(table)
+        if total > MAX_ROWS or size > MAX_FILE:
             raise CourseError(f"{name} 太大，网页上算太慢", "请用 08_predict.py --file")
-    if not columns:  # 一行也没有，或者都是 JSON 的 {}
+    if not total:
         raise CourseError(f"{name} 里一条评论也没有", "换一个文件")
-    names = list(columns)
-    check_header(names, rows[:SAMPLED], Path(name))
-    # 评论在哪一列：叫 text 的，没有就猜开头几行里字最多的
-    sizes = [sum(len(row.get(column, "")) for row in rows[:SAMPLED]) for column in names]
-    column = names.index("text") if "text" in names else sizes.index(max(sizes))
-    cells = [[row.get(column, "") for column in names] for row in rows]
-    return {"columns": names, "rows": cells, "column": column}
+    table = pd.concat(tables, ignore_index=True).fillna("")
+    head, columns = table.head(SAMPLED), list(table.columns)
+    check_header(head, Path(name))
+    # 评论在哪一列：名字认得的，没有就猜字最多的；网页上可以换
+    known = [column for column in columns if plain(column) in NAMES["text"]]
+    column = known[0] if known else guess(head)["text"]
+    return {
+        "columns": columns,
+        "rows": table.to_numpy().tolist(),
+        "column": columns.index(column),
+    }
 
 
 def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> None:
     """给 app 加上网页，和网页要用的地址"""
     record = classifier.record
-    built_in, examples, short = examples_of(record)
+    built_in, examples, short = examples_of(classifier)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -186,7 +192,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
     # 回答不经过 response_model：几十万格，再查一遍要好几秒
     @app.post(
         "/table",
-        summary="读一个表格文件，格式见 course/table_files.py",
+        summary="读一个表格文件，格式见 course/tables.py",
         response_model=None,
         responses={200: {"model": Table}},
     )

@@ -5,35 +5,29 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import pyarrow
 from tqdm import tqdm
 
 from backstage.classifier import NOTES, SentimentClassifier
-from course.columns import SAMPLED, check_header
+from course.columns import SAMPLED, DataSource, check_flat, find_columns
 from course.errors import CourseError
-from course.files import atomic_write, file_sha256, remove
+from course.files import atomic_write, file_sha256, only_one, remove
 from course.long_text import MAX_CHARACTERS
-from course.table_binary import add_columns
-from course.table_files import (
-    OUTPUTS,
-    cell,
-    kind,
-    read_rows,
-    string,
-    survey,
-    write_parquet,
-    write_rows,
-)
-from course.table_text import Found
+from course.tables import OUTPUTS, ROWS, About, cell, kind, read_path
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # 一格以它开头，Excel 可能当公式算
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 CHUNK = 1024  # 一次算多少条：多了占内存，少了凑不齐一样长的评论，慢
 CHARACTERS = 2_000_000  # 一次最多算多少个字：都是长文章时，一次就少算几条
 DIGEST = 16  # 每一段的校验码有多少字节
@@ -143,111 +137,89 @@ def predictions(progress: Progress, labels: list[str]) -> Iterator[dict]:
             yield {"predicted_label": predicted, **dict(named), "note": NOTES[note]}
 
 
-def write_output(
-    out: Path, source: Path, columns: list[str], labels: list[str], progress: Progress
-) -> None:
-    """原来的每一行，加上它的预测，按 out 的扩展名写出去，写完才换上正式的名字"""
-    shares = [f"p_{label}" for label in labels]
+def joined(
+    source: DataSource, columns: list[str], progress: Progress, labels: list[str]
+) -> Iterator["DataFrame"]:
+    """原来的每一块，右边接上它的预测"""
+    import pandas as pd
+
     added = predictions(progress, labels)
-    fields = [
-        pyarrow.field("predicted_label", pyarrow.string()),
-        *(pyarrow.field(share, pyarrow.float64()) for share in shares),
-        pyarrow.field("note", pyarrow.string()),
-    ]
-    with atomic_write(out) as temporary:
-        if out.suffix.lower() == source.suffix.lower() == ".parquet":
-            with source.open("rb") as file:
-                add_columns(file, str(source), temporary, fields, added)
-            return
-        rows = (row | more for row, more in zip(read_rows(source), added, strict=True))
-        if out.suffix.lower() != ".parquet":
-            names = [*columns, "predicted_label", *shares, "note"]
-            write_rows(temporary, out.suffix.lower(), names, rows)
-            return
-        # 列都当文字存，数字、列表写成 JSON
-        rows = (row | {name: string(row.get(name)) for name in columns} for row in rows)
-        texts = [pyarrow.field(column, pyarrow.string()) for column in columns]
-        write_parquet(temporary, pyarrow.schema([*texts, *fields]), rows)
+    for table in read_path(source.path, bare=source.bare):
+        more = pd.DataFrame(list(islice(added, len(table))), index=table.index, dtype=object)
+        yield pd.concat([table.reindex(columns=columns), more], axis=1)
 
 
-@contextmanager
-def saved(progress: Path) -> Iterator[None]:
-    """算到一半停下时说一声算好的在哪里；磁盘满了是 CourseError"""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"\n算好的在 {progress}，再运行一次同样的命令就接着算")
-        raise
-    except OSError as error:
-        raise CourseError(
-            f"写不了 {progress}：{error.strerror or error}",
-            "腾出一些磁盘空间，再运行一次同样的命令，从停下的地方接着算",
-        ) from error
+def whole(value: object) -> str:
+    """一格文字；半个 emoji 不是合法的 UTF-8，写成 \\ud83d"""
+    return cell(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def predict_file(
-    weights: Path, source: Path, column: str, out: Path, labels: list[str] | None = None
-) -> None:
-    """source 的每一行加上预测，按 out 的扩展名写出去；评论在 column 列，空的一行概率也空着
+def harmless(value: object) -> str:
+    """写进表格的一格：像公式的前面加一个 '，Excel 就当文字；数照旧（OWASP 的 CSV Injection）
 
-    labels 见 SentimentClassifier。
-
-    中途停下会留下 out.progress，下次同样的参数就接着算；参数、文件不对时抛 CourseError。
+    评论是陌生人写的，=HYPERLINK(…) 这样的一格会在打开表格的人的电脑上运行。
     """
-    # 1. 先把能出错的都查一遍，再开始算
-    suffix = kind(out, OUTPUTS)
-    same = suffix == source.suffix.lower() == ".parquet"  # 别的列照抄，不用写成文字
-    found = Found()
-    total, columns = survey(source, found, only=column if same else None)
-    if out.exists() and out.samefile(source):
-        raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
-    if not columns:  # 一行也没有，或者都是 JSON 的 {}
-        raise CourseError(f"{source} 里一条评论也没有", "换一个文件")
-    if column not in columns:
-        check_header(columns, list(islice(read_rows(source), SAMPLED)), source)
-        raise CourseError(
-            f"{source} 没有列 {column}，现有的列是 {'、'.join(columns)}", "--column 写对列名"
-        )
-    classifier = SentimentClassifier(weights, labels)
-    labels = classifier.labels
-    taken = {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns)
-    if taken:
-        raise CourseError(
-            f"{source} 里已经有列 {'、'.join(sorted(taken))}，结果没有地方放", "先给这些列改名"
+    text = whole(value)
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def write_frames(path: Path, suffix: str, frames: Iterable["DataFrame"]) -> None:
+    """csv、tsv、jsonl、xlsx。CSV 开头写 BOM：中文 Windows 的 Excel 靠它认出 UTF-8，否则是乱码"""
+    if suffix == ".jsonl":
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            for row in chain.from_iterable(table.to_dict("records") for table in frames):
+                there = {name: value for name, value in row.items() if value == value}
+                file.write(json.dumps(there, ensure_ascii=False, default=str) + "\n")
+        return
+    tables = (table.map(harmless).rename(columns=harmless) for table in frames)
+    if suffix == ".xlsx":
+        import pandas as pd
+
+        with path.open("wb") as file:
+            pd.concat(tables).to_excel(file, index=False, engine="openpyxl")
+        return
+    for i, table in enumerate(tables):
+        table.to_csv(
+            path,
+            sep="," if suffix == ".csv" else "\t",
+            index=False,
+            header=i == 0,
+            mode="a",
+            encoding="utf-8" if i else "utf-8-sig",
         )
 
-    # 2. 一段一段地算，每段算完就记下来。一段之内由长到短装箱，不用补齐（见第二个 demo 的第 6 课）
-    task = {
-        "input_sha256": file_sha256(source),
-        "weights_sha256": file_sha256(weights),
-        "encoder_sha256": classifier.record["encoder_sha256"],
-        "column": column,
-        "labels": labels,
-        "max_length": classifier.max_length,
-    }
-    record = np.dtype([("p", "<f4", (len(labels),)), ("note", "u1")])
-    progress = Progress(out.with_name(f"{out.name}.progress"), task, record)
-    file, done = progress.open()
-    print(f"{source}：{total} 条{f'，{found.describe()}' if found.describe() else ''}")
-    if done:
-        print(f"接着上次的算，前 {done} 条已经算好")
-    texts = (cell(row.get(column)) or "" for row in read_rows(source))
+
+def write_parquet(
+    path: Path, source: DataSource, columns: list[str], labels: list[str], progress: Progress
+) -> None:
+    """原来就是 parquet 的，列和类型原样照抄，右边加上预测；别的格式来的，列都是文字"""
+    import pyarrow
+    from pyarrow import parquet
+
+    shares = [(f"p_{label}", pyarrow.float64()) for label in labels]
+    added = [("predicted_label", pyarrow.string()), *shares, ("note", pyarrow.string())]
+    if source.path.suffix.lower() == ".parquet":
+        table = parquet.ParquetFile(source.path)
+        schema, batches = table.schema_arrow, table.iter_batches(ROWS)
+    else:
+        schema = pyarrow.schema([(column, pyarrow.string()) for column in columns])
+        tables = (table.reindex(columns=[column]) for table in read_path(path, bare=source.bare))
+    texts = (cell(text) for table in tables for text in table[column])
     with saved(progress.path), file, tqdm(total=total, initial=done, desc="预测", unit="条") as bar:
         for section in sections(islice(texts, done, None)):
             progress.add(file, bar.n, results(classifier, section, record))
             bar.update(len(section))
 
-    # 3. 原来的每一行和它的结果合在一起，写成 out
+    # 2. 原来的每一行和它的结果合在一起，写成 out
     said, noted = Counter(), Counter()
     for row in predictions(progress, labels):
         noted[row["note"]] += 1
         said[row["predicted_label"]] += 1
-    if noted.total() != total:
-        raise CourseError(
-            f"{progress.path} 里有 {noted.total()} 条，应该是 {total} 条：是不是同时运行了两次？",
-            "删掉这个文件，再运行一次",
-        )
-    write_output(out, source, columns, labels, progress)
+    with atomic_write(out) as temporary:
+        if out.suffix.lower() == ".parquet":
+            write_parquet(temporary, source, columns, labels, progress)
+        else:
+            write_frames(temporary, out.suffix.lower(), joined(source, columns, progress, labels))
     remove(progress.path)
     counts = "，".join(f"{label} {said[label]}" for label in labels)
     print(f"\n写好 {out}：{total} 条，{counts}")

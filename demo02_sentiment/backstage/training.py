@@ -90,7 +90,11 @@ class TrainingLog:
     def __enter__(self) -> "TrainingLog":
         self.old = last_run(self.folder)
         self.alone = ExitStack()
-        self.alone.enter_context(only_one(self.folder))
+        busy = CourseError(
+            f"另一个训练正在往 {self.folder} 里写，两次训练的文件会混在一起",
+            "等它结束再运行，或者加上 --params 换一个文件夹",
+        )
+        self.alone.enter_context(only_one(self.folder / ".lock", busy))
         self.started = self.printed = time.perf_counter()
         return self
 
@@ -163,12 +167,12 @@ class TrainingLog:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
         draw_curve(self.rows, self.best["epoch"], self.folder / "curve.png")
         best = self.folder / "best.pth"
-        flags = "" if best.resolve() == WEIGHTS else f'--weights "{best}"'
+        flags = [] if best.resolve() == WEIGHTS else ["--weights", best]
         print(
             f"\n最好的一轮是 {self.best['epoch']}，"
             f"验证精度 {self.best['validation_accuracy']:.4f}"
             f"\n权重 {best}，曲线 {self.folder / 'curve.png'}"
-            f"\n下一步：{command('demo02_sentiment/07_evaluate.py', flags)}，在测试集上考最后一次"
+            f"\n下一步：{command('demo02_sentiment/07_evaluate.py', *flags)}，在测试集上考最后一次"
         )
 
 

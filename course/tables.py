@@ -1,0 +1,328 @@
+"""不是一课  读表格文件：csv、tsv、txt、json、jsonl、xlsx、parquet
+
+一块一块地读，每一块是 pandas 的 DataFrame，行的编号（index）就是 Excel 左边的行号。CSV 里的格子都是
+文字，"NA""null" 也是；没有写的是空串。训练数据、08_predict.py --file、网页上选的文件都从这里读。
+"""
+
+import codecs
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+from course.cli import require
+from course.errors import CourseError
+
+if TYPE_CHECKING:  # import pandas 要半秒，用到才 import：只预测一句话用不到
+    from pandas import DataFrame
+
+FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
+OUTPUTS = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")  # txt 一行只有一句话，放不下结果
+ROWS = 1024  # 一块多少行
+MOST = 1_000_000_000  # xlsx、parquet 是压缩的：展开后最多多少字节
+SAVE_AGAIN = "用 Excel 或记事本打开，另存为 CSV UTF-8"
+# 认得出是 GBK：非 ASCII 的字至少这么多在 GB2312 里。真的评论在 0.99 以上，繁体的约 0.6；
+# 别的编码（Big5、Shift-JIS、坏了的 UTF-8）硬当 GBK 读，出来的多是生僻字，在 0.45 以下
+COMMON = 0.5
+# 开头的几个字节说得出它其实是什么，不管扩展名叫什么
+MAGIC = {
+    rb"version https://git-lfs": ("Git LFS 的指针，数据还没有下载", "git lfs pull，或重新下载"),
+    rb"PK\x03\x04": ("Excel 文件或压缩包", "是 Excel 文件就改名 .xlsx，是压缩包先解压"),
+    rb"PAR1": ("parquet", "把扩展名改成 .parquet"),
+    rb"\x1f\x8b|\xfd7zXZ|BZh|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd": ("压缩包", "先解压"),
+    rb"\xd0\xcf\x11\xe0": ("老式的 .xls，或加了密码的 Excel 文件", SAVE_AGAIN),
+    rb"%PDF|SQLite format 3|ARROW1": ("别的程序的文件", "用那个程序另存为 CSV UTF-8"),
+    rb"\s*<(!doctype html|html|table)\b": ("网页", SAVE_AGAIN),
+}
+# 引号常见的写法之外，CSV 还有两种
+PLAIN = {"quoting": csv.QUOTE_NONE}  # 不用引号括：引号是评论里的字
+ESCAPED = {"doublequote": False, "escapechar": "\\"}  # 格子里的引号写成 \"
+
+
+@dataclass
+class About:
+    """读一个文件时认出来的：编码，要说的话，文件自己写着的标签名字 {列: [名字, …]}"""
+
+    encoding: str = ""
+    notes: list[str] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+
+def kind(path: Path, known: tuple[str, ...] = FORMATS) -> str:
+    """小写的扩展名，不在 known 里就抛 CourseError"""
+    if path.suffix.lower() in known:
+        return path.suffix.lower()
+    raise CourseError(f"不认识 {path.name} 的扩展名，能用的是 {' '.join(known)}", SAVE_AGAIN)
+
+
+def check_kind(file: BinaryIO, name: str, suffix: str) -> None:
+    """看开头的字节，里面和扩展名说的不是一种东西时抛 CourseError；看完回到开头"""
+    head = file.read(512)
+    file.seek(0)
+    own = {".xlsx": b"PK\x03\x04", ".parquet": b"PAR1"}.get(suffix)
+    if own and head.startswith(own):
+        return
+    for magic, (real, advice) in MAGIC.items():
+        if re.match(magic, head, re.IGNORECASE):
+            raise CourseError(f"{name} 的内容其实是 {real}", advice)
+    if own:
+        raise CourseError(f"{name} 不是 {suffix} 文件", "里面是文字的话，把扩展名改成 .csv")
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """有 BOM 听它的；能按 UTF-8 读完就是 UTF-8；再看像不像 GBK，不像就抛 UnicodeError，不猜
+
+    要读完整个文件才敢说：一个英文居多的 GBK 文件，可能最后一行才出现汉字。读完回到开头。
+    """
+    marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        foreign = common = 0
+        try:
+            for block in chain(iter(lambda: file.read(1 << 20), b""), [b""]):
+                text = decoder.decode(block, final=not block)
+                if "\0" in text:
+                    raise UnicodeError("有编号为 0 的字节：不是文本，或是没有 BOM 的 UTF-16")
+                if encoding == "gb18030":
+                    text = re.sub("[\1-\x7f—·]", "", text)  # Python 的 gb2312 没有 — 和 ·
+                    foreign += len(text)
+                    common += len(text.encode("gb2312", "ignore")) // 2
+        except UnicodeDecodeError:
+            continue
+        if common >= COMMON * foreign:
+            file.seek(0)
+            return encoding
+    raise UnicodeError("认不出编码，不是 UTF-8，也不像 GBK")
+
+
+# 各种格式：每个 read_… 返回 (列名, 一行一行的 (行号, 格子))；读不通抛 ValueError
+
+
+def names_of(cells: list[str]) -> list[str]:
+    """第一行 → 列名；没有名字的叫 Unnamed: 0 这样，和 pandas 一样"""
+    if len(cells) == 1 and re.search("[，；]", cells[0]):
+        raise ValueError(f"列名要用英文逗号分开，现在是：{cells[0][:40]}")
+    columns = [cell or f"Unnamed: {i}" for i, cell in enumerate(cells)]
+    if twice := [column for column in columns if columns.count(column) > 1]:
+        raise ValueError(f"列名有重复：{twice[0]}")
+    return columns
+
+
+def cells_of(text: TextIO, above: int, delimiter: str, options: dict) -> Iterator[tuple]:
+    """跳过开头 above 行，往后每一行：(行号, 格子)；格子比第一行多，引号没有合上，都抛 ValueError"""
+    text.seek(0)
+    lines = islice(text, above, None)
+    if len(delimiter) > 1:  # csv 只认一个字的
+        sign, delimiter = delimiter, "\x1f"
+        lines = (line.replace(sign, delimiter) for line in lines)
+    row, width = above, 0
+    try:
+        for cells in csv.reader(lines, delimiter=delimiter, strict=True, **options):
+            row += 1
+            while len(cells) > max(width, 1) and not cells[-1]:  # Excel 常在右边多存几个空列
+                cells.pop()
+            if row == above + 2 and len(cells) == width + 1 and cells[0] == "1":
+                width += 1  # R 的 write.table：行号那一列没有列名
+            width = width or len(cells)
+            if len(cells) > width:
+                shown = "｜".join(cell[:20] for cell in cells[:9])
+                raise csv.Error(f"有 {len(cells)} 格，列名只有 {width} 个：{shown}")
+            for cell in cells:
+                inner = cell.split("\n")[1:-1]
+                if len(inner) > 2 and all(x.count(delimiter) == width - 1 for x in inner):
+                    raise csv.Error(f"有一格里有 {len(inner) + 2} 行，每行都像单独的一条")
+            if options == PLAIN:  # 整格括起来的，去掉引号
+                cells = [re.sub('^"(.*)"$', lambda m: m[1].replace('""', '"'), c) for c in cells]
+            yield row, cells
+    except csv.Error as error:
+        raise ValueError(
+            f"第 {row} 行读不通：{error}。评论里有逗号、引号时，整条放在英文双引号里，引号写两个"
+        ) from error
+
+
+def read_csv(text: TextIO, own: str, about: About, bare: bool) -> tuple:
+    """第一行是列名；bare：没有列名，叫 第1列、第2列……"""
+    csv.field_size_limit(10_000_000)
+    said, above, line = None, 0, ""
+    for line in text:
+        if match := re.fullmatch(r"sep=(.)\s*", line):  # Excel 自己的约定：单独一行说用什么分列
+            said = match[1]
+        elif line.strip(" \t,;|\r\n"):
+            break
+        above += 1
+    outside = re.sub(r'"[^"]*("|$)', "", line)  # 引号里的不算
+    if "_!_" in outside:  # 今日头条的新闻标题
+        own = "_!_"
+    elif said or own not in outside:
+        own = said or max([own, *",\t;|"], key=outside.count)
+    # 每一行的 Tab 一样多，就没有一格里面换了行的，一行一条：引号没有合上，也只是评论里的字
+    even = {row.count(own) for row in text if row.strip()} == {line.count(own)}
+    ways, problem = [PLAIN] if even and own == "\t" in line else [{}, ESCAPED], None
+    for options in ways:
+        try:
+            sizes = {n: len(row) for n, row in cells_of(text, above, own, options) if any(row)}
+            break
+        except ValueError as error:
+            problem = problem or error
+    else:
+        raise problem
+    width = max(sizes.values(), default=0)
+    if short := [row for row, size in sizes.items() if above + 1 < row and size < width]:
+        about.notes.append(f"{len(short)} 行少几格，缺的当作空，第一个是第 {short[0]} 行")
+    rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, options))
+    if bare:
+        return [f"第{i}列" for i in range(1, width + 1)], rows
+    header = next(rows, (0, []))[1]
+    return names_of(header[-1:] + header[:-1] if sizes[above + 1] < width else header), rows
+
+
+def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
+    """json：一个列表，{"data": […]}，几列，pandas 的 to_json 的几种；jsonl：一行一个对象"""
+    import pandas as pd
+
+    try:
+        value = json.load(text)
+    except json.JSONDecodeError:
+        text.seek(0)
+        value = (line if line.strip() else "{}" for line in text)
+    if isinstance(value, dict):
+        parts = list(value.values())
+        tables = [
+            part for part in parts if isinstance(part, list) and part and isinstance(part[0], dict)
+        ]
+        if {"columns", "data"} <= value.keys():  # orient="split"
+            value = pd.DataFrame(value["data"], columns=value["columns"], dtype=object)
+        elif tables or not all(isinstance(part, list | dict) for part in parts):
+            value = [row for table in tables[:1] for row in table] or [value]
+        elif all(key.isdecimal() for key in value):  # orient="index"
+            value = parts
+        else:
+            value = pd.DataFrame(value, dtype=object)
+        value = value.to_dict("records") if isinstance(value, pd.DataFrame) else value
+    for number, row in enumerate(value, 1):
+        try:
+            row = json.loads(row) if isinstance(row, str) else row
+        except json.JSONDecodeError as error:
+            raise ValueError(f"第 {number} 行不是 JSON（{error}）") from error
+        if not isinstance(row, dict):
+            raise ValueError(f'第 {number} 条不是对象，应该像 {{"text": "很好"}}')
+        yield number, row
+
+
+def read_xlsx(file: BinaryIO, about: About) -> tuple:
+    """第一个看得见的工作表；结尾的空行不算"""
+    require("openpyxl")
+    import pandas as pd
+
+    with zipfile.ZipFile(file) as archive:
+        if sum(part.file_size for part in archive.infolist()) > MOST:
+            raise ValueError(f"展开后超过 {MOST:,} 字节")
+        parts = [part for part in archive.namelist() if part.startswith("xl/worksheets/sheet")]
+        if merged := sum(archive.read(part).count(b"<mergeCell ") for part in parts):
+            said = f"有 {merged} 处合并的单元格，只有左上角一格有字；取消合并再填满才读得到"
+            about.notes.append(said)
+    book = pd.ExcelFile(file, engine="openpyxl")
+    sheets = sorted(book.book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
+    title, *others = [sheet.title for sheet in sheets]
+    options = {"header": None, "dtype": str, "na_filter": False}  # 格子照原样，"NA" 也是文字
+    sizes = {other: len(pd.read_excel(book, sheet_name=other, **options)) for other in others}
+    if unread := "、".join(f"「{other}」{rows} 行" for other, rows in sizes.items() if rows):
+        about.notes.append(f"只读了工作表「{title}」，没有读 {unread}；要用就各存一个文件")
+    table = pd.read_excel(book, sheet_name=title, **options).replace(" 00:00:00$", "", regex=True)
+    filled = table.index[(table != "").any(axis=1)]
+    if not len(filled):
+        return [], iter(())
+    header = table.loc[filled[0]].tolist()
+    while not header[-1] and not table[len(header) - 1].any():
+        header.pop()
+    rows = table.loc[filled[0] + 1 : filled[-1], : len(header) - 1]
+    return names_of(header), zip(rows.index + 1, rows.values.tolist(), strict=True)
+
+
+def read_parquet(file: BinaryIO, about: About) -> tuple:
+    from pyarrow import ArrowException, parquet, string
+
+    table = parquet.ParquetFile(file, page_checksum_verification=True)
+    groups = [table.metadata.row_group(i) for i in range(table.num_row_groups)]
+    size, packed = sum(group.total_byte_size for group in groups), file.seek(0, io.SEEK_END)
+    if size > MOST and size > 100 * packed:
+        raise ValueError(f"展开后有 {size:,} 字节，是文件的 {size // packed} 倍")
+    said = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", "{}"))
+    for column, feature in said.get("info", {}).get("features", {}).items():
+        if isinstance(feature, dict) and "names" in feature:
+            about.names[column] = feature["names"]
+
+    def texts(column) -> list:  # 整数一位不差；列表、对象照旧
+        try:
+            return column.cast(string()).to_pylist()
+        except ArrowException:
+            return column.to_pylist()
+
+    batches = (zip(*map(texts, b.columns), strict=True) for b in table.iter_batches(ROWS))
+    return names_of(table.schema_arrow.names), enumerate(chain.from_iterable(batches), 1)
+
+
+def read_frames(
+    file: BinaryIO, name: str, about: About | None = None, bare: bool = False
+) -> Iterator["DataFrame"]:
+    """打开的文件（或 io.BytesIO）的每一块；格式看 name 的扩展名。读不了的抛 CourseError，不抛别的
+
+    认出来的填进 about。bare：没有列名，第一行就是数据，列叫 第1列、第2列……
+    """
+    import pandas as pd
+
+    about, suffix = about or About(), kind(Path(name))
+    check_kind(file, name, suffix)
+    try:
+        if suffix in (".xlsx", ".parquet"):
+            columns, rows = (read_xlsx if suffix == ".xlsx" else read_parquet)(file, about)
+        else:
+            encoding = encoding_of(file)
+            about.encoding = {"utf-8-sig": "UTF-8", "gb18030": "GBK"}.get(encoding, "UTF-16")
+            cells = suffix in (".csv", ".tsv") or bare  # 格子里可以有换行，让 csv 去认
+            text = io.TextIOWrapper(file, encoding, newline="" if cells else None)
+            if cells:
+                columns, rows = read_csv(text, "," if suffix == ".csv" else "\t", about, bare)
+            elif suffix == ".txt":  # 一行一条评论
+                columns, rows = ["text"], enumerate(([line.rstrip("\n")] for line in text), 1)
+            else:
+                columns, rows = None, read_objects(text)
+        while block := list(islice(rows, ROWS)):
+            numbers, block = zip(*block, strict=True)
+            yield pd.DataFrame(list(block), index=list(numbers), columns=columns, dtype=object)
+    except (CourseError, MemoryError):
+        raise
+    except Exception as error:  # 坏法很多，几个库的异常没有共同的类型
+        raise CourseError(
+            f"读不了 {name}：{error}", f"改好它，重新下载，或者{SAVE_AGAIN}"
+        ) from error
+
+
+def read_path(path: Path, about: About | None = None, bare: bool = False) -> Iterator["DataFrame"]:
+    """一个文件的每一块，见 read_frames"""
+    kind(path)
+    try:
+        with path.open("rb") as file:
+            yield from read_frames(file, str(path), about, bare)
+    except OSError as error:
+        raise CourseError(
+            f"打不开 {path}：{error.strerror}", "检查文件名和它所在的文件夹"
+        ) from error
+
+
+def cell(value: object) -> str:
+    """一格 → 文字：空的是空串，列表、对象写成 JSON；二进制的抛 CourseError"""
+    if isinstance(value, bytes):
+        raise CourseError(
+            "有一列是二进制数据，不是文字", "去掉这一列；照抄的话 --out 写成 .parquet"
+        )
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None or value != value else str(value)
