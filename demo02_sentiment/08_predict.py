@@ -8,7 +8,7 @@
     python demo02_sentiment/08_predict.py 房间很干净，服务也好，下次还来 又脏又吵，再也不来了
     python demo02_sentiment/08_predict.py --file 评论.csv --out 结果.csv
 文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；评论在哪一列，和训练时一样按列名
-认，认不出就加 --column 列名。结果可以是 csv、tsv、jsonl、xlsx、parquet，按原来的顺序，原来的列都在，
+认，认不出就加 --column 列名。结果写成 csv、tsv、jsonl、xlsx、parquet 都行，顺序和列照原来的，
 后面加上 predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了
 开头）。文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：backstage/predict_file.py）。
 写成 csv、tsv、xlsx 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人

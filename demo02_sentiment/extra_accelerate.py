@@ -33,7 +33,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from backstage.checkpoint import describe
 from backstage.extras import finetune_parser, together
-from backstage.training import TrainingLog, check_params, count_batches
+from backstage.training import TrainingLog, check_params, fit_batch
 from backstage.tuning import (
     LEARNING_RATE,
     MAX_NORM,
@@ -71,7 +71,8 @@ def main() -> None:
     with accelerator.main_process_first():  # 新：第一次要备数据，0 号备好，别的再读
         train_set = MyDataset("train", args.data)
         validation_set = MyDataset("validation", args.data)
-    batches = count_batches(train_set, args.batch_size)
+    args.batch_size = fit_batch(train_set, args.batch_size)
+    batches = len(train_set) // args.batch_size
     accelerator.print(  # 新：只有 0 号打印
         f"{count} 个进程，设备 {accelerator.device}，训练 {len(train_set)} 条，"
         f"验证 {len(validation_set)} 条，每轮 {batches} 批，"

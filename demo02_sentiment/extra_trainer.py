@@ -41,7 +41,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArgum
 
 from backstage.checkpoint import describe
 from backstage.extras import finetune_parser, save_best
-from backstage.training import check_params, count_batches
+from backstage.training import check_params, fit_batch
 from backstage.tuning import (
     LEARNING_RATE,
     MAX_NORM,
@@ -108,7 +108,8 @@ def main() -> None:
 
     # 1. 数据和模型：和 extra_finetune.py 一样；搬到显卡上，Trainer 会做
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
-    batches = count_batches(train_set, args.batch_size)
+    args.batch_size = fit_batch(train_set, args.batch_size)
+    batches = len(train_set) // args.batch_size
     print(f"训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批")
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from backstage.checkpoint import describe
-from backstage.training import TrainingLog, accuracy, check_params, count_batches, make_parser
+from backstage.training import TrainingLog, accuracy, check_params, fit_batch, make_parser
 from course.cli import run
 from course.encoding import half
 from course.errors import CourseError
@@ -59,7 +59,8 @@ def main() -> None:
 
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
-    batches = count_batches(train_set, args.batch_size)
+    args.batch_size = fit_batch(train_set, args.batch_size)
+    batches = len(train_set) // args.batch_size
     weight = class_weights(train_set, args.class_weight)  # 默认 None，各类的每一条一样重
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"

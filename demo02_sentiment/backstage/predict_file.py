@@ -154,11 +154,13 @@ def whole(value: object) -> str:
     return cell(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def harmless(value: object) -> str:
+def harmless(value: object) -> str | float:
     """写进表格的一格：像公式的前面加一个 '，Excel 就当文字；数照旧（OWASP 的 CSV Injection）
 
     评论是陌生人写的，=HYPERLINK(…) 这样的一格会在打开表格的人的电脑上运行。
     """
+    if isinstance(value, float) and value == value:
+        return value
     text = whole(value)
     return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
@@ -200,10 +202,113 @@ def write_parquet(
     added = [("predicted_label", pyarrow.string()), *shares, ("note", pyarrow.string())]
     if source.path.suffix.lower() == ".parquet":
         table = parquet.ParquetFile(source.path)
-        schema, batches = table.schema_arrow, table.iter_batches(ROWS)
+        own, batches = table.schema_arrow, table.iter_batches(ROWS)
     else:
-        schema = pyarrow.schema([(column, pyarrow.string()) for column in columns])
-        tables = (table.reindex(columns=[column]) for table in read_path(path, bare=source.bare))
+        own = pyarrow.schema([(column, pyarrow.string()) for column in columns])
+        tables = (t.reindex(columns=columns) for t in read_path(source.path, bare=source.bare))
+        batches = (pyarrow.RecordBatch.from_pandas(t.map(whole), own, False) for t in tables)
+    fields = pyarrow.schema(added)
+    schema = pyarrow.schema([*own, *fields], own.metadata)
+    rows = predictions(progress, labels)
+    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+        for batch in batches:
+            more = pyarrow.RecordBatch.from_pylist(list(islice(rows, len(batch))), fields)
+            cells = [*batch.columns, *more.columns]
+            writer.write_batch(pyarrow.RecordBatch.from_arrays(cells, schema=schema))
+
+
+@contextmanager
+def saved(progress: Path) -> Iterator[None]:
+    """算到一半停下时说一声算好的在哪里；磁盘满了是 CourseError"""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\n算好的在 {progress}，再运行一次同样的命令就接着算")
+        raise
+    except OSError as error:
+        raise CourseError(
+            f"写不了 {progress}：{error.strerror or error}",
+            "腾出一些磁盘空间，再运行一次同样的命令，从停下的地方接着算",
+        ) from error
+
+
+def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
+    """从头到尾看一遍：(行数, 全部列名, 评论在哪一列)。有毛病现在就发现，而不是算了一小时之后"""
+    path, suffix, about = source.path, kind(out, OUTPUTS), About()
+    total, columns, column = 0, {}, ""
+    for table in read_path(path, about, source.bare):
+        if total == 0:
+            (column,), notes = find_columns(table.head(SAMPLED), path, source, ("text",))
+            about.notes += notes
+        total += len(table)
+        columns |= dict.fromkeys(table.columns)
+        if column in table:
+            check_flat(table[column], path)
+        if path.suffix.lower() == ".parquet" != suffix:
+            table.map(cell)  # 二进制的列，只有 parquet 放得下
+    if total == 0:
+        raise CourseError(f"{path} 里一条评论也没有", "换一个文件")
+    encoding = f"编码 {about.encoding}" if about.encoding else ""
+    print(f"{path}：" + "，".join(filter(None, [f"{total} 条", encoding, f"评论在「{column}」"])))
+    for note in about.notes:
+        print(f"  注意  {note}")
+    return total, list(columns), column
+
+
+def predict_file(
+    weights: Path,
+    path: Path,
+    column: str | None,
+    out: Path,
+    labels: list[str] | None = None,
+) -> None:
+    """path 的每一行加上预测，按 out 的扩展名写出去；评论在 column 列，空的一行概率也空着
+
+    column 是 None 就按列名认；labels 见 SentimentClassifier。中途停下会留下 out.progress，下次同样
+    的参数就接着算；参数、文件不对时抛 CourseError。
+    """
+    if out.exists() and path.exists() and out.samefile(path):
+        raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
+    busy = CourseError(f"另一个程序正在算 {out}", "等它算完，或者 --out 换一个名字")
+    source = DataSource(path, column)
+    total, columns, column = survey(source, out)
+    with only_one(out.with_name(f".{out.name}.lock"), busy):
+        add_predictions(weights, labels, source, total, columns, column, out)
+
+
+def add_predictions(
+    weights: Path,
+    labels: list[str] | None,
+    source: DataSource,
+    total: int,
+    columns: list[str],
+    column: str,
+    out: Path,
+) -> None:
+    """见 predict_file；total、columns、column 是 survey 看到的"""
+    classifier = SentimentClassifier(weights, labels)
+    labels, path = classifier.labels, source.path
+    taken = {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns)
+    if taken:
+        raise CourseError(
+            f"{path} 里已经有列 {'、'.join(sorted(taken))}，结果没有地方放", "先给这些列改名"
+        )
+
+    # 1. 一段一段地算，每段算完就记下来。一段之内由长到短装箱，不用补齐（见第二个 demo 的第 6 课）
+    task = {
+        "input_sha256": file_sha256(path),
+        "weights_sha256": file_sha256(weights),
+        "encoder_sha256": classifier.record["encoder_sha256"],
+        "column": column,
+        "labels": labels,
+        "max_length": classifier.max_length,
+    }
+    record = np.dtype([("p", "<f4", (len(labels),)), ("note", "u1")])
+    progress = Progress(out.with_name(f"{out.name}.progress"), task, record)
+    file, done = progress.open()
+    if done:
+        print(f"接着上次的算，前 {done} 条已经算好")
+    tables = (t.reindex(columns=[column]) for t in read_path(path, bare=source.bare))
     texts = (cell(text) for table in tables for text in table[column])
     with saved(progress.path), file, tqdm(total=total, initial=done, desc="预测", unit="条") as bar:
         for section in sections(islice(texts, done, None)):

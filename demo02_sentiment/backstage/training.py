@@ -211,15 +211,13 @@ def accuracy(forward: Callable[..., torch.Tensor], loader: DataLoader) -> float:
     return correct / total
 
 
-def count_batches(dataset: MyDataset, batch_size: int) -> int:
-    """每轮几批，凑不满的一批不算；一批都凑不出来时抛 CourseError"""
-    batches = len(dataset) // batch_size
-    if batches == 0:
-        raise CourseError(
-            f"--batch-size {batch_size} 比训练集的 {len(dataset)} 条还大，一批都凑不出来",
-            f"--batch-size {max(1, len(dataset) // 10)}",
-        )
-    return batches
+def fit_batch(dataset: MyDataset, batch_size: int) -> int:
+    """一批几条：训练集比一批还少时（自己的几十条），改成十分之一，说一声"""
+    if len(dataset) >= batch_size:
+        return batch_size
+    smaller = max(2, len(dataset) // 10)
+    print(f"注意：训练集只有 {len(dataset)} 条，一批从 {batch_size} 条改成 {smaller} 条")
+    return smaller
 
 
 def make_parser(
