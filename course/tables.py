@@ -134,7 +134,7 @@ def cells_of(text: TextIO, above: int, delimiter: str, options: dict) -> Iterato
             if len(cells) > width:
                 shown = "｜".join(cell[:20] for cell in cells[:9])
                 raise csv.Error(f"有 {len(cells)} 格，列名只有 {width} 个：{shown}")
-            for cell in cells:
+            for cell in [cell for cell in cells if "\n" in cell]:
                 inner = cell.split("\n")[1:-1]
                 if len(inner) > 2 and all(x.count(delimiter) == width - 1 for x in inner):
                     raise csv.Error(f"有一格里有 {len(inner) + 2} 行，每行都像单独的一条")
@@ -174,12 +174,14 @@ def read_csv(text: TextIO, own: str, about: About, bare: bool) -> tuple:
     else:
         raise problem
     width = max(sizes.values(), default=0)
+    if not width:
+        return [], iter(())
     if short := [row for row, size in sizes.items() if above + 1 < row and size < width]:
         about.notes.append(f"{len(short)} 行少几格，缺的当作空，第一个是第 {short[0]} 行")
     rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, options))
     if bare:
         return [f"第{i}列" for i in range(1, width + 1)], rows
-    header = next(rows, (0, []))[1]
+    header = next(rows)[1]
     return names_of(header[-1:] + header[:-1] if sizes[above + 1] < width else header), rows
 
 
@@ -194,13 +196,13 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
         value = (line if line.strip() else "{}" for line in text)
     if isinstance(value, dict):
         parts = list(value.values())
-        tables = [
-            part for part in parts if isinstance(part, list) and part and isinstance(part[0], dict)
-        ]
+        tables = [v for v in parts if isinstance(v, list) and v and isinstance(v[0], dict)]
+        if len(tables) > 1:
+            raise ValueError("里面有几份数据，各存一个文件")
         if {"columns", "data"} <= value.keys():  # orient="split"
             value = pd.DataFrame(value["data"], columns=value["columns"], dtype=object)
         elif tables or not all(isinstance(part, list | dict) for part in parts):
-            value = [row for table in tables[:1] for row in table] or [value]
+            value = tables[0] if tables else [value]
         elif all(key.isdecimal() for key in value):  # orient="index"
             value = parts
         else:

@@ -188,6 +188,7 @@ def write_frames(path: Path, suffix: str, frames: Iterable["DataFrame"]) -> None
             header=i == 0,
             mode="a",
             encoding="utf-8" if i else "utf-8-sig",
+            lineterminator="\r\n",  # 格子里单独的 \r 也要引号
         )
 
 
@@ -206,7 +207,8 @@ def write_parquet(
     else:
         own = pyarrow.schema([(column, pyarrow.string()) for column in columns])
         tables = (t.reindex(columns=columns) for t in read_path(source.path, bare=source.bare))
-        batches = (pyarrow.RecordBatch.from_pandas(t.map(whole), own, False) for t in tables)
+        tables = (t.map(lambda v: None if v is None or v != v else whole(v)) for t in tables)
+        batches = (pyarrow.RecordBatch.from_pandas(t, own, False) for t in tables)
     fields = pyarrow.schema(added)
     schema = pyarrow.schema([*own, *fields], own.metadata)
     rows = predictions(progress, labels)
