@@ -488,22 +488,21 @@ def one_of_each(rows: pd.DataFrame, report: Report) -> pd.DataFrame:
     return report.drop(rows, rows.duplicated("key"), "重复")
 
 
-def cut(rows: pd.DataFrame, parts: list[str]) -> pd.Series:
+def cut(rows: pd.DataFrame, parts: list[str]) -> pd.DataFrame:
     """切出 parts 里的几份，各占十分之一，剩下的是 train；各份里每一类的比例相同
 
     谁去哪一份由文本的 SHA-256 决定：换了行的顺序、再加几行，别的行还在原来那一份。
     """
-    keys = rows.key.map(lambda key: hashlib.sha256(key.encode("utf-8", "replace")).digest())
-    labels = rows.label[keys.sort_values().index]
-    sizes = labels.map(labels.value_counts()) / PARTS
-    which = labels.groupby(labels).cumcount() // sizes.round().clip(lower=1)
-    return which.map(dict(enumerate(parts))).fillna("train")[rows.index]
+    hashes = rows.key.map(lambda key: hashlib.sha256(key.encode("utf-8", "replace")).digest())
+    rows = rows.loc[hashes.sort_values().index]
+    sizes = (rows.groupby("label").key.transform("size") / PARTS).round().clip(lower=1)
+    which = rows.groupby("label").cumcount() // sizes
+    return rows.assign(split=which.map(dict(enumerate(parts))).fillna("train"))
 
 
 def make_splits(rows: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
     """给了几份就用几份，缺的从 train（或唯一的那一份）里切；返回的表 split 都填好了"""
     rows = rows.assign(split=rows.split.replace("", "train"), key=rows.text.map(review_key))
-    order = rows.index
     parts = {split: rows[rows.split == split] for split in SPLITS}
     train, validation, test = parts.values()
     train = one_of_each(train, report)
@@ -523,7 +522,7 @@ def make_splits(rows: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
         raise few_classes(train, rows, path, report)
     needed = [name for name, part in (("validation", validation), ("test", test)) if part.empty]
     if needed:
-        train = train.assign(split=cut(train, needed))
+        train = cut(train, needed)
         report.made = f"（{needed[0]} 是从 train 里切出来的十分之一）"
         if len(needed) == 2:
             report.made = "（按 8 : 1 : 1 切的，各份里每一类的比例相同）"
@@ -537,8 +536,7 @@ def make_splits(rows: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
         given[i] = part
         if missing := sorted(known - set(part.label), key=order_of):
             report.note(f"{split} 里没有 {'、'.join(missing[:SHOWN])}，考不到")
-    rows = pd.concat([train, *given])
-    return rows.loc[[i for i in order if i in rows.index]]
+    return pd.concat([train, *given])
 
 
 def few_classes(train: pd.DataFrame, rows: pd.DataFrame, path: Path, report: Report) -> CourseError:

@@ -77,7 +77,7 @@ def print_mistakes(exam: Exam, names: list[str]) -> None:
     for i in wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]:
         sure = exam.probabilities[i, predicted[i]]
         print(f"  真 {names[labels[i]]}，模型说{names[predicted[i]]}（{sure:.1%}）")
-        text = exam.dataset.texts[i]
+        text = exam.texts[i]
         print(f"    {text if len(text) <= 120 else text[:120] + '…'}")
 
 

@@ -219,10 +219,12 @@ def mini_bert(tmp_path_factory) -> Path:
     return once(tmp_path_factory, "mini", lambda folder: make_bert(folder, **SMALL))
 
 
-def write_csv(path: Path, rows: list[tuple[str, object]], encoding: str = "utf-8") -> Path:
+def write_csv(path: Path, rows: list[tuple], encoding: str = "utf-8") -> Path:
+    """Reviews as (text, label), or (text, label, name of the label)"""
+    header = ("text", "label", "label_text")[: len(rows[0])]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding=encoding, newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
+        csv.writer(file).writerows([header, *rows])
     return path
 
 
@@ -232,7 +234,8 @@ def mini_data(tmp_path_factory, splits) -> Path:
 
     def write(folder: Path) -> None:
         for name, size in (("train", 400), ("validation", 100), ("test", 100)):
-            write_csv(folder / f"{name}.csv", splits[name][:size])
+            rows = [(text, y, ("负向", "正向")[y]) for text, y in splits[name][:size]]
+            write_csv(folder / f"{name}.csv", rows)
 
     return once(tmp_path_factory, "csv", write)
 

@@ -117,7 +117,7 @@ def test_reviews_that_stand_in_train_too_are_reported_apart(
     """Only of ChnSentiCorp, which is kept as published: of other data they leave the train split"""
     assert "没有一条也在训练集里" in report
     splits = rows_of(mini_data)
-    leak = [(f"{text}！！", label) for text, label in splits["train"][:30]]  # punctuation differs
+    leak = [(f"{text} ", label) for text, label in splits["train"][:30]]  # a space differs
     splits["test"] += leak
     chnsenticorp = repo / "data" / "ChnSentiCorp"
     to_dataset(splits, LABEL_NAMES).save_to_disk(str(chnsenticorp))

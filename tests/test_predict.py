@@ -242,17 +242,17 @@ def bad(tmp_path, name: str, content: bytes):
         ("in.doc", b"PK", "text", "out.csv", "不认识 in.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "out.doc", "不认识 out.doc 的扩展名"),
         ("in.csv", b"text\nx\n", "text", "in.csv", "是同一个文件"),
-        ("in.json", b"[{}, {}]", "text", "out.csv", "一条评论也没有"),
-        ("in.csv", b"", "text", "out.csv", "一行数据也没有"),
-        ("in.csv", b"text\n", "text", "out.csv", "一行数据也没有"),
+        ("in.json", b"[{}, {}]", "text", "out.csv", "没有列 text"),
+        ("in.csv", b"", "text", "out.csv", "一条评论也没有"),
+        ("in.csv", b"text\n", "text", "out.csv", "一条评论也没有"),
         ("in.csv", b'text\n"x\n', "text", "out.csv", "读不了"),
-        ("in.csv", b"text,b\nx,y,z\n", "text", "out.csv", "第 2 行有 3 格"),
+        ("in.csv", b"text,b\nx,y,z\n", "text", "out.csv", "第 2 行读不通：有 3 格"),
         ("in.csv", b"text,text\nx,y\n", "text", "out.csv", "列名有重复"),
         ("in.csv", b"text,note\nx,y\n", "text", "out.csv", "已经有列 note"),
         ("in.csv", b"text\n\xff\xff\xff\n", "text", "out.csv", "认不出"),
-        ("in.jsonl", b'{"text": 1}\n[1]\n', "text", "out.csv", "第 2 行不是 JSON 对象"),
+        ("in.jsonl", b'{"text": 1}\n[1]\n', "text", "out.csv", "第 2 条不是对象"),
         ("in.jsonl", b"{text}\n", "text", "out.csv", "第 1 行不是 JSON"),
-        ("in.parquet", b"hello", "text", "out.csv", "不是完整的 parquet"),
+        ("in.parquet", b"hello", "text", "out.csv", "不是 .parquet 文件"),
         ("in.csv", b"text\nx\n", "text", "in.csv/out.csv", "写不了"),
     ],
 )
@@ -274,5 +274,5 @@ def test_refusals_of_the_script(repo):
 
 
 def test_a_missing_file_is_named(tmp_path, weights):
-    with pytest.raises(CourseError, match=r"找不到文件 .*nothing\.csv"):
+    with pytest.raises(CourseError, match=r"打不开 .*nothing\.csv"):
         predict_file(weights, tmp_path / "nothing.csv", "text", tmp_path / "out.csv")
