@@ -1,9 +1,27 @@
 """不是一课  两个 demo 共用的底座，找模型、备数据、读参数、报错、写文件，除此之外什么都没有"""
 
 import sys
+from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036  和 pyproject.toml 的 requires-python 一样
     sys.exit(
         f"\n出错了：这门课要 Python 3.11 以上，现在运行的是 {sys.version.split()[0]}"
         f"（{sys.executable}）\n下一步：装一个新的 Python，见 docs/03-environment.md"
     )
+
+
+def _check_checkout() -> None:
+    """两份仓库、一个环境：脚本是这一份的，course 却是另一份的，就会往那一份的 params/ 里写"""
+    here, script = (Path(path).resolve() for path in (__file__, sys.argv[0]))
+    mine = here.parent.parent
+    theirs = next((p for p in script.parents if (p / "demo02_sentiment").is_dir()), mine)
+    installed = not (mine / "demo02_sentiment").is_dir()  # pip install . 的，没有仓库
+    if theirs == mine or installed or script.is_relative_to(Path(sys.prefix).resolve()):
+        return  # sys.prefix 里的是 pytest 这样的程序
+    sys.exit(
+        f"\n出错了：运行的脚本是 {theirs} 的，import 到的 course 却是 {mine} 的"
+        f"\n下一步：cd {theirs}，再 python -m pip install -e .（两份都要用，就各建一个 .venv）"
+    )
+
+
+_check_checkout()

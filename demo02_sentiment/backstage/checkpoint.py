@@ -35,8 +35,13 @@ def retrain(weights: Path, record: dict | None = None) -> str:
     if data := record.get("data"):
         source = DataSource(data, *record.get("columns", (None, None)))
         flags += source.flags() if data not in ("data/reviews", "data/ChnSentiCorp") else []
-    for name, usual in (("model", MODEL), ("max_length", MAX_LENGTH), ("pooling", "cls")):
-        if str(record.get(name, usual)).removeprefix("models/") != str(usual):
+    usual = {
+        "model": ("models/bert-base-chinese", "models/tiny-bert-chinese"),
+        "max_length": (MAX_LENGTH,),
+        "pooling": ("cls",),
+    }
+    for name, values in usual.items():
+        if name in record and record[name] not in values:
             flags += [f"--{name.replace('_', '-')}", record[name]]
     script = "extra_finetune" if record.get("unfreeze") else "train"
     return command(f"demo02_sentiment/{script}.py", *flags)
