@@ -25,6 +25,7 @@ from transformers.utils import logging
 from course.errors import CourseError
 from course.paths import MODELS, ROOT, command
 
+MODEL_TYPE = '"model_type": "bert",'  # 老的 config.json 里没有这一行
 AGAIN = "换一个文件夹，或重新下载这个模型（见 models/README.md）"
 M = TypeVar("M", bound=nn.Module)
 
@@ -145,13 +146,23 @@ def find_model(name: str) -> Path:
         return check_folder(MODELS / name)
     raise CourseError(
         f"找不到模型 {name}：它既不是文件夹，也不在 models/ 里",
-        "--model bert-base-chinese（没下载也能用），或给出装着 config.json 的文件夹",
+        "去掉 --model 用默认的（没下载也能用），或给出装着 config.json 的文件夹",
     )
 
 
 def check_folder(folder: Path) -> Path:
     """确认 folder 真是一个完整的模型文件夹，原样返回；不是就抛 CourseError"""
     if not (folder / "config.json").is_file():
+        if any(folder.glob("*.ckpt*")):
+            raise CourseError(
+                f"{folder} 里是 TensorFlow 的 BERT（.ckpt），PyTorch 读不了",
+                command("demo01_hf_basics/05_download_bert.py") + "，下载 PyTorch 的",
+            )
+        if (folder / "bert_config.json").is_file():  # 2019 年前后的教程这样放
+            raise CourseError(
+                f"{folder} 的设置叫 bert_config.json，现在叫 config.json",
+                f"改名，再在开头的 {{ 后面加一行 {MODEL_TYPE}",
+            )
         inside = sorted(folder.rglob("config.json"))
         raise CourseError(
             f"{folder} 里没有 config.json，不是模型文件夹",
@@ -162,6 +173,12 @@ def check_folder(folder: Path) -> Path:
             f"{folder} 里没有权重（model.safetensors 或 pytorch_model.bin），下载可能中断了",
             "重新下载这个模型（见 models/README.md）",
         )
+    for file in [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
+        with file.open("rb") as weights:
+            if weights.read(30).startswith(b"version https://git-lfs"):
+                raise CourseError(
+                    f"{file} 只是 Git LFS 的指针，权重还没有下载", "git lfs pull，或重新下载"
+                )
     return folder
 
 
@@ -186,6 +203,11 @@ def read_config(folder: Path) -> PreTrainedConfig:
                 folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # 和权重文件一样，坏法很多
+        if b'"model_type"' not in (folder / "config.json").read_bytes():
+            raise CourseError(
+                f"{folder / 'config.json'} 没有写 model_type，不知道是什么模型",
+                f"是 BERT 的话，在开头的 {{ 后面加一行 {MODEL_TYPE}",
+            ) from error
         raise CourseError(f"读不懂 {folder / 'config.json'}，不知道是什么模型", AGAIN) from error
 
 

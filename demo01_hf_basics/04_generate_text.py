@@ -34,7 +34,7 @@ from transformers import AutoModelForCausalLM, pipeline, set_seed
 
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
-from course.models import find_model, load_tokenizer, quiet
+from course.models import ENCODERS, find_model, load_tokenizer, quiet, read_config
 from course.text_models import tidy
 
 MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没下载时用随仓库的 tiny-gpt2-chinese
@@ -80,6 +80,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
     prompt = args.prompt
+    if not prompt.strip():
+        raise CourseError("--prompt 是空的，没有开头就没法往下写", "--prompt 今天天气")
 
     # 1. 找到模型文件夹：装着 config.json 的那个。给 --model 和 from_pretrained 的路径有两种写法：
     #    绝对路径  从盘符（或 /）写起，在哪里运行都对：r"D:\hf\models\tiny-gpt2-chinese"
@@ -95,6 +97,8 @@ def main() -> None:
     # 2. 模型和分词器从同一个文件夹读，交给 pipeline；任务名写 "text-generation"（续写）
     #    local_files_only=True：只看本地，绝不联网。给了路径本来就不联网，写上是为了保险：路径写错时
     #    from_pretrained 会把它当成 Hub 上的名字，去网上找
+    if read_config(folder).model_type in ENCODERS:
+        raise CourseError(f"{folder} 是编码器，读得懂，不会往下写", "去掉 --model，或换一个 GPT-2")
     device = choose_device(args.device)
     tokenizer = load_tokenizer(folder)
     with quiet():
