@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 # 看不见的字：零宽空格、BOM、从右往左写的记号（Unicode 的 Cf 类里常见的）
-INVISIBLE = re.compile("[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+INVISIBLE = re.compile(r"[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
 def visible(text: str) -> str:

@@ -132,7 +132,7 @@ def cached_features(
     file = FeatureFile(encoder, tokenizer, texts, name, dtype, pooling)
     features = file.read()
     if features is None:
-        features = encode(encoder, tokenizer, texts, dtype, pooling=pooling)
+        features = encode(encoder, tokenizer, texts, dtype, pooling=pooling, warn=True)
         try:
             file.write(features)
         except CourseError as error:  # 算了几分钟的，存不下也不能白算

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from yaml import YAMLError
 
 from course.cleaning import review_key, visible
 from course.columns import (
@@ -299,18 +298,20 @@ def names_beside(path: Path, report: Report, labels: set[str]) -> dict[str, str]
     from datasets.info import DatasetInfosDict
 
     for folder in [path] if path.is_dir() else [path.parent, path.parent.parent]:
-        card, infos = folder / "README.md", folder / "dataset_infos.json"
+        card = folder / "README.md"
         written = card.is_file() and card.read_bytes().startswith(b"---")
-        with suppress(ValueError, TypeError, KeyError, AttributeError, YAMLError):  # 别人的，读不懂
-            if not written and not infos.is_file():
-                continue
-            for info in DatasetInfosDict.from_directory(folder).values():
-                for column, feature in (info.features or {}).items():
-                    if plain(column) == report.label and isinstance(feature, ClassLabel):
-                        names = dict(enumerate(feature.names))
-                        names = {str(number): name for number, name in names.items()}
-                        if labels - NOTHING - {"-1"} <= names.keys():
-                            report.name(names, f"{folder.name} 的 README")
+        if not written and not (folder / "dataset_infos.json").is_file():
+            continue
+        try:
+            infos = DatasetInfosDict.from_directory(folder).values()
+        except Exception as error:  # 别人写的，坏法很多
+            report.note(f"{card} 开头的设置读不懂（{type(error).__name__}），没有用它")
+            continue
+        for column, feature in (pair for info in infos for pair in (info.features or {}).items()):
+            if plain(column) == report.label and isinstance(feature, ClassLabel):
+                names = {str(number): name for number, name in enumerate(feature.names)}
+                if labels - NOTHING - {"-1"} <= names.keys():
+                    report.name(names, f"{folder.name} 的 README")
     return report.names
 
 

@@ -230,8 +230,9 @@ def encode(
     prepared: list[list[Callable]] | None = None,
     progress: bool = True,
     pooling: str = "cls",
+    warn: bool = False,
 ) -> torch.Tensor:
-    """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同
+    """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同；warn 见 `token_rows`
 
     pooling 是 "cls"（[CLS] 的向量）或 "mean"（每个 token 的平均）。
     超过 tokenizer.model_max_length 个 token 的截断。dtype 见 `prepare`。encoder 不在评估模式时抛
@@ -240,7 +241,7 @@ def encode(
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    sequences, places = token_rows(tokenizer, texts, warn=progress)
+    sequences, places = token_rows(tokenizer, texts, warn)
     with torch.inference_mode(False):  # 下面的线程要往里写，所以它必须是普通的张量
         features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
 

@@ -133,7 +133,10 @@ def cells_of(text: TextIO, above: int, delimiter: str, options: dict) -> Iterato
             width = width or len(cells)
             if len(cells) > width:
                 shown = "｜".join(cell[:20] for cell in cells[:9])
-                raise csv.Error(f"有 {len(cells)} 格，列名只有 {width} 个：{shown}")
+                raise ValueError(
+                    f"第 {row} 行有 {len(cells)} 格，列名只有 {width} 个：{shown}；"
+                    "评论里有逗号的，整条放在英文双引号里"
+                )
             for cell in [cell for cell in cells if "\n" in cell]:
                 inner = cell.split("\n")[1:-1]
                 if len(inner) > 2 and all(x.count(delimiter) == width - 1 for x in inner):
@@ -143,7 +146,7 @@ def cells_of(text: TextIO, above: int, delimiter: str, options: dict) -> Iterato
             yield row, cells
     except csv.Error as error:
         raise ValueError(
-            f"第 {row} 行读不通：{error}。评论里有逗号、引号时，整条放在英文双引号里，引号写两个"
+            f"第 {row} 行前后读不通，多半是双引号不成对（{error}）；评论里的一个引号要写两个"
         ) from error
 
 

@@ -347,8 +347,8 @@ def one_lesson(lesson: Lesson, file: Path, seconds: float, with_hints: bool) -> 
         if todo:
             print(f"没做的题：打开 {near(file)}，把 raise NotImplementedError 或 ... 换成你的代码")
         if not with_hints:
-            print(f"提示：{command(SCRIPT, f'{lesson.key} --hint')}")
-        print(f"答案：{command(SCRIPT, f'{lesson.key} --answer')}")
+            print(f"提示：{command(SCRIPT, lesson.key, '--hint')}")
+        print(f"答案：{command(SCRIPT, lesson.key, '--answer')}")
     return False
 
 

@@ -221,7 +221,7 @@ def mini_bert(tmp_path_factory) -> Path:
 
 def write_csv(path: Path, rows: list[tuple], encoding: str = "utf-8") -> Path:
     """Reviews as (text, label), or (text, label, name of the label)"""
-    header = ("text", "label", "label_text")[: len(rows[0])]
+    header = ("text", "label", "label_text")[: len(rows[0]) if rows else 2]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding=encoding, newline="") as file:
         csv.writer(file).writerows([header, *rows])

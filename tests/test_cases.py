@@ -348,7 +348,7 @@ REFUSED = {
     "thucnews file": ("train.txt", lines_of(THREE, "{t}\t{y}"), "每行用 Tab 分成 2 段"),
     "toutiao": ("a.txt", lines_of(THREE, "655_!_{y}_!_{t}"), "每行用 _!_ 分成 3 段"),
     "no header": ("a.csv", lines_of(THREE, "{t},{y}"), "没有列名，第一行就是数据"),
-    "commas in the reviews": ("a.csv", ["text,label", "好,吃,1"], "第 2 行读不通：有 3 格"),
+    "commas in the reviews": ("a.csv", ["text,label", "好,吃,1"], "第 2 行有 3 格"),
     "lfs csv": ("a.csv", LFS, "Git LFS 的指针"),
     "lfs parquet": ("train-00000-of-00001.parquet", LFS, "Git LFS 的指针"),
     "two columns alike": (

@@ -169,18 +169,6 @@ def test_reviews_that_changed_since_are_refused(
     assert not best.with_name("review-sentiment-zh").exists()
 
 
-def test_export_refuses_other_reviews_even_when_asked_for_them(
-    monkeypatch, capsys, best, mini_data, tmp_path
-):
-    for name, rows in rows_of(mini_data).items():
-        write_csv(tmp_path / "other" / f"{name}.csv", rows[2:])
-    path = "demo02_sentiment/11_export.py"
-    flags = ("--weights", best, "--data", tmp_path / "other")
-    code, _ = run_here(monkeypatch, capsys, path, *flags)
-    assert "不是训练时的那份数据" in str(code)
-    assert not best.with_name("review-sentiment-zh").exists()
-
-
 def test_chnsenticorp_that_appears_later_is_not_taken_for_the_reviews_of_the_training(
     repo, best, mini_data
 ):

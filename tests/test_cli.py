@@ -139,7 +139,8 @@ def test_commands_run_from_where_the_learner_is(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert command("demo02_sentiment/train.py") == f"python {Path('demo02_sentiment/train.py')}"
     monkeypatch.chdir(ROOT / "demo02_sentiment")
-    assert command("demo02_sentiment/train.py", "--epochs 3") == "python train.py --epochs 3"
+    assert command("demo02_sentiment/train.py", "--epochs", 3) == "python train.py --epochs 3"
+    assert command("demo02_sentiment/train.py", "a b").endswith('train.py "a b"')
     monkeypatch.chdir(tmp_path)
     script = command("demo02_sentiment/train.py").removeprefix("python ").strip('"')  # a space
     assert Path(script).samefile(ROOT / "demo02_sentiment" / "train.py")

@@ -185,7 +185,6 @@ BAD_INPUT = {
     "more layers than there are": (["--unfreeze", "9", "--data", "{data}"], "这个 BERT 只有 4 层"),
     "unfreeze what": (["--unfreeze", "last"], "--unfreeze"),
     "nothing to learn": (["--unfreeze", "0"], "--unfreeze 要是不小于 1 的整数"),
-    "batch too large": (["--batch-size", "401", "--data", "{data}"], "一批都凑不出来"),
 }
 
 

@@ -328,11 +328,11 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
     page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
     wait(page, lambda: "还没有评论" in text(page, "many-error"))
     for name, content, message in (
-        ("a.xlsx", "x", "不是 Excel"),
+        ("a.xlsx", "x", "不是 .xlsx"),
         ("a.csv", 'text\n"x', "不成对"),
         ("a.csv", "text\nx,y", "第 2 行有 2 格"),
         ("a.csv", "text\n", "一条评论也没有"),
-        ("a.csv", "很好用,1\n不好用,0\n", "加一行列名：text,label"),
+        ("a.csv", "很好用,1\n不好用,0\n", "在最前面加一行列名"),
         ("a.csv", "text\n很好\udcff\n", "认不出编码"),  # one bad byte: no mojibake is judged
     ):
         (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))

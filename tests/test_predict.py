@@ -246,7 +246,7 @@ def bad(tmp_path, name: str, content: bytes):
         ("in.csv", b"", "text", "out.csv", "一条评论也没有"),
         ("in.csv", b"text\n", "text", "out.csv", "一条评论也没有"),
         ("in.csv", b'text\n"x\n', "text", "out.csv", "读不了"),
-        ("in.csv", b"text,b\nx,y,z\n", "text", "out.csv", "第 2 行读不通：有 3 格"),
+        ("in.csv", b"text,b\nx,y,z\n", "text", "out.csv", "第 2 行有 3 格"),
         ("in.csv", b"text,text\nx,y\n", "text", "out.csv", "列名有重复"),
         ("in.csv", b"text,note\nx,y\n", "text", "out.csv", "已经有列 note"),
         ("in.csv", b"text\n\xff\xff\xff\n", "text", "out.csv", "认不出"),

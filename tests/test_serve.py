@@ -317,15 +317,15 @@ def test_a_file_that_cannot_be_used_is_said(url):
     for name, body, word in (
         ("a.parquet", packed.getvalue(), "08_predict.py --file"),
         ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
-        ("a.xlsx", b"PK", "a.xlsx 不是 Excel 文件"),
+        ("a.xlsx", b"PK", "a.xlsx 不是 .xlsx 文件"),
         ("a.csv", "很好用,1\n不好用,0\n".encode(), "加一行列名：text,label"),
         ("a.csv", "又大又干净的房间下次还来再住一晚吧\n差\n".encode(), "没有列名，第一行就是数据"),
-        ("a.csv", b"", "一行数据也没有"),
+        ("a.csv", b"", "一条评论也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
         ("a.json", b"{}", "一条评论也没有"),
-        ("a.csv", b"text,b\nx,y,z\n", "a.csv 第 2 行有 3 格"),
+        ("a.csv", b"text,b\nx,y,z\n", "第 2 行有 3 格"),
         ("a.csv", b"text\n\xff\xff\n", "认不出编码"),
-        ("a.parquet", b"PAR1", "不是完整的 parquet"),
+        ("a.parquet", b"PAR1", "读不了 a.parquet"),
         ("a.txt", b"\n" * (MAX_ROWS + 1), "08_predict.py --file"),
     ):
         refused = send_file(url, name, body)

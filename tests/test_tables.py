@@ -192,9 +192,9 @@ def test_parquet_keeps_every_digit_and_tells_the_names_of_its_labels():
         (
             "a.csv",
             "text,label\n很好,下次还来,1\n",
-            "第 2 行读不通：有 3 格，列名只有 2 个：很好",
+            "第 2 行有 3 格，列名只有 2 个：很好",
         ),
-        ("a.csv", "text,label,\n好,1,\n很好,下次还来,1\n", "第 3 行读不通：有 3 格"),
+        ("a.csv", "text,label,\n好,1,\n很好,下次还来,1\n", "第 3 行有 3 格"),
         ("a.csv", "评论，标签\n很好，1\n", "列名要用英文逗号分开"),
         ("a.csv", "text,label,text\na,1,b\n", "列名有重复：text"),
         ("a.csv", TABLE.encode("utf-16-le"), "没有 BOM 的 UTF-16"),
