@@ -165,9 +165,16 @@ def read_csv(text: TextIO, own: str, about: About, bare: bool) -> tuple:
         own = "_!_"
     elif said or own not in outside:
         own = said or max([own, *",\t;|"], key=outside.count)
+    counts, slashes = {line.count(own)}, '\\"' in line
+    for row in text:
+        counts |= {row.count(own)} if row.strip() else set()
+        slashes = slashes or '\\"' in row
     # 每一行的 Tab 一样多，就没有一格里面换了行的，一行一条：引号没有合上，也只是评论里的字
-    even = {row.count(own) for row in text if row.strip()} == {line.count(own)}
-    ways, problem = [PLAIN] if even and own == "\t" in line else [{}, ESCAPED], None
+    if own == "\t" in line and len(counts) == 1:
+        ways = [PLAIN]
+    else:
+        ways = [{}, ESCAPED] if slashes else [{}]
+    problem = None
     for options in ways:
         try:
             sizes = {n: len(row) for n, row in cells_of(text, above, own, options) if any(row)}

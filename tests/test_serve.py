@@ -318,7 +318,7 @@ def test_a_file_that_cannot_be_used_is_said(url):
         ("a.parquet", packed.getvalue(), "08_predict.py --file"),
         ("a.doc", b"PK", "不认识 a.doc 的扩展名"),
         ("a.xlsx", b"PK", "a.xlsx 不是 .xlsx 文件"),
-        ("a.csv", "很好用,1\n不好用,0\n".encode(), "加一行列名：text,label"),
+        ("a.csv", "很好用,1\n不好用,0\n".encode(), "在最前面加一行列名"),
         ("a.csv", "又大又干净的房间下次还来再住一晚吧\n差\n".encode(), "没有列名，第一行就是数据"),
         ("a.csv", b"", "一条评论也没有"),
         ("a.csv", b"text\n", "一条评论也没有"),
