@@ -13,7 +13,6 @@ import hashlib
 import re
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,23 @@ SPLITS = {
 }
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "数据集", "划分", "集合"}
 OTHER = {"readme", "license", "dataset_infos", "dataset_info", "dataset_dict", "state"}
-# 各种程序替"没有标签"写的字：R、Excel、pandas、SQL、Python、MySQL；IMDB 的没有标注
-NOTHING = {"NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "NaT", "NULL", "null", "None", "\\N", "unsup"}
+# 各种程序替"没有标签"写的字：R、Excel、pandas、SQL、Python、MySQL、IMDB
+MISSING = {
+    "",
+    "-1",
+    "NA",
+    "N/A",
+    "#N/A",
+    "<NA>",
+    "nan",
+    "NaN",
+    "NaT",
+    "NULL",
+    "null",
+    "None",
+    "\\N",
+    "unsup",
+}
 # 情感的三极的各种叫法：排编号时负向在前；同一极有两种叫法，多半是一类写成了两样
 POLES = [
     set(names.split())
@@ -62,32 +76,104 @@ POLES = [
 ]
 
 
-@dataclass
-class Report:
-    """读的时候记下来，最后打印"""
+def load_own(source: DataSource) -> "DatasetDict":
+    """你的文件或文件夹 → 三份评论 train、validation、test，列 text 和 label（ClassLabel）
 
-    title: str
-    columns: str = ""
-    read: int = 0
-    dropped: dict[str, list[str]] = field(default_factory=dict)  # 为什么丢 → 在哪里
-    notes: list[str] = field(default_factory=list)
-    made: str = ""
-    label: str = ""  # 标签那一列的名字
-    names: dict[str, str] = field(default_factory=dict)  # 文件自己写着的：数字 → 名字
+    打印一份报告。认不出列、不足两类、缺训练集、读不了时抛 CourseError。
+    """
+    data = OwnData(source)
+    rows = make_splits(data)
+    names = [name for name in data.order if name in set(rows.label)]
+    counts = rows.label[rows.split == "train"].value_counts()
+    most, least = counts.idxmax(), counts.idxmin()
+    if counts[most] >= UNEVEN * counts[least]:
+        data.note(
+            f"{most} 的条数是 {least} 的 {counts[most] / counts[least]:.0f} 倍："
+            "成绩看 macro-F1，小类漏得多就加 --class-weight balanced"
+        )
+    data.show(rows, names)
+    splits = {split: rows[rows.split == split] for split in SPLITS}
+    numbers = {name: i for i, name in enumerate(names)}
+    return to_dataset(
+        {
+            split: list(zip(part.text, part.label.map(numbers), strict=True))
+            for split, part in splits.items()
+        },
+        names,
+    )
 
-    def name(self, names: dict[str, str], source: str) -> None:
+
+def load_exam(source: DataSource, names: list[str]) -> tuple[list[str], list[int]]:
+    """你的文件当考卷：(评论, 标签在 names 里的编号)；分好了几份的只考 test，不然整个都考
+
+    打印一份报告。标签不在 names 里的、空的、重复的不考，都写在报告里；一条也不剩抛 CourseError。
+    """
+    data = OwnData(source)
+    rows = data.rows[data.rows.split.isin(["test", ""])]
+    rows = data.rows if rows.empty else rows
+    if others := len(data.rows) - len(rows):
+        data.read -= others
+        data.note(f"分好了几份的只考 test；别的 {others} 行这次没有用")
+    rows = one_of_each(rows, data)
+    found = "、".join(data.order[:SHOWN])
+    rows = data.drop(rows, ~rows.label.isin(names), f"标签不是学过的 {'、'.join(names[:SHOWN])}")
+    if rows.empty:
+        raise CourseError(
+            f"{source} 没有一条能考：标签是 {found}，学过的是 {'、'.join(names[:SHOWN])}",
+            "改成一样的；标签是数字的，加一列 label_text 写上名字",
+        )
+    data.show(rows.assign(split="test"), [name for name in names if name in set(rows.label)])
+    return list(rows.text), [names.index(label) for label in rows.label]
+
+
+class OwnData:
+    """读进来的一份数据；读不了、认不出、没有一行能用，抛 CourseError
+
+    rows 是一张表，一行一条：text、label（名字）、split（哪一份，不知道是空串）、place（第几行）；
+    order 是标签的顺序。丢了什么、没有用什么，边读边记，`show` 打印出来。
+    """
+
+    def __init__(self, source: DataSource):
+        self.source, self.path = source, Path(source.path)
+        self.title, self.columns, self.label, self.made = str(source.path), "", "", ""
+        self.names: dict[str, str] = {}  # 文件自己写着的：数字 → 名字
+        self.dropped: dict[str, list[str]] = {}  # 为什么丢 → 在哪里
+        self.notes: list[str] = []
+        if not self.path.is_dir():
+            parts = [self.read_table(self.path)]
+        elif (self.path / "dataset_dict.json").is_file() or (self.path / "state.json").is_file():
+            parts = self.read_saved()
+        else:
+            parts = self.read_folder()
+        rows = pd.concat(parts, ignore_index=True)
+        self.read = len(rows)
+        self.rows = self.name_labels(self.drop_empty(rows))
+        self.check_labels()
+
+    # 记下来的
+
+    def note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def unused(self, files: list[Path]) -> None:
+        if files:
+            listed = "、".join(self.inside(file) for file in files[:6])
+            self.note(f"没有用的文件 {len(files)} 个：{listed}{'……' * (len(files) > 6)}")
+
+    def inside(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
+
+    def name(self, names: dict[str, str], where: str) -> None:
         """文件自己写着标签叫什么；几处写的不一样抛 CourseError"""
         for number, name in names.items():
             if self.names.setdefault(number, name) != name:
                 raise CourseError(
-                    f"标签 {number} 有两个名字：{self.names[number]}，{source} 里是 {name}",
+                    f"标签 {number} 有两个名字：{self.names[number]}，{where}里是 {name}",
                     "改成一样的，或者删掉不对的那一处",
                 )
         said = "，".join(f"{number} {name}" for number, name in list(names.items())[:SHOWN])
-        self.note(f"标签的名字照 {source}：{said}")
-
-    def note(self, *notes: str) -> None:
-        self.notes += [note for note in notes if note not in self.notes]
+        self.note(f"标签的名字照{where}：{said}")
 
     def drop(self, rows: pd.DataFrame, wrong: pd.Series, reason: str) -> pd.DataFrame:
         """去掉 wrong 的那几行，记下为什么；返回剩下的"""
@@ -98,134 +184,249 @@ class Report:
     def lost(self) -> list[str]:
         """每一种丢掉的：为什么，几行，头几个行号"""
         return [
-            f"{reason} {len(places)} 行：{'、'.join(places[:PLACES])}"
+            f"{reason} {len(places)} 行："
+            + "、".join(places[:PLACES])
             + "……" * (len(places) > PLACES)
             for reason, places in self.dropped.items()
         ]
 
     def show(self, rows: pd.DataFrame, names: list[str]) -> None:
-        kept, lost = len(rows), sum(map(len, self.dropped.values()))
-        if kept + lost != self.read:  # 有一行悄悄不见了
-            raise RuntimeError(f"{self.read} rows read, {kept} kept, {lost} dropped")
+        lost = sum(map(len, self.dropped.values()))
+        if len(rows) + lost != self.read:  # 有一行悄悄不见了
+            raise RuntimeError(f"{self.read} rows read, {len(rows)} kept, {lost} dropped")
         print(f"数据：{self.title}\n  列    {self.columns}")
-        print(f"  读到  {self.read} 行，留下 {kept} 行，丢掉 {lost} 行")
+        print(f"  读到  {self.read} 行，留下 {len(rows)} 行，丢掉 {lost} 行")
         for line in self.lost():
             print(f"  丢掉  {line}")
         print(f"  类别  {len(names)} 类：")
         for i, name in enumerate(names[:SHOWN]):
             some = rows.text[rows.label == name]
-            first = " ".join(some.iloc[0].split())
-            shown = first if len(first) <= 20 else f"{first[:20]}…"
-            print(f"        {i} {name}  {len(some)} 条，如：{shown}")
-        if len(names) > SHOWN:
-            rest = rows.label.isin(names[SHOWN:]).sum()
-            print(f"        ……另有 {len(names) - SHOWN} 类，{rest} 条")
+            example = " ".join(some.iloc[0].split())
+            example = example if len(example) <= 20 else f"{example[:20]}…"
+            print(f"        {i} {name}  {len(some)} 条，如：{example}")
+        if rest := names[SHOWN:]:
+            print(f"        ……另有 {len(rest)} 类，{rows.label.isin(rest).sum()} 条")
         for note in self.notes:
             print(f"  注意  {note}")
-        sizes = "，".join(f"{split} {count} 条" for split, count in sizes_of(rows).items())
+        sizes = [(split, (rows.split == split).sum()) for split in SPLITS]
+        sizes = "，".join(f"{split} {count} 条" for split, count in sizes if count)
         print(f"  分成  {sizes}{self.made}\n")
 
+    # 读：文件、文件夹 → 几张表
 
-def sizes_of(rows: pd.DataFrame) -> dict[str, int]:
-    counts = rows.split.value_counts()
-    return {split: int(counts[split]) for split in SPLITS if split in counts}
+    def read_table(self, file: Path, split: str = "") -> pd.DataFrame:
+        """一个表格文件；行号和 Excel 左边的一样"""
+        about, name = About(), "" if file == self.path else self.inside(file)
+        frames = list(read_path(file, about, self.source.bare))
+        if not frames:
+            raise CourseError(f"{file} 是空的，一条评论也没有", "补上数据，再运行一次")
+        if about.encoding not in ("", "UTF-8"):  # 认错了编码，从这里看得出来
+            self.title += f"（{f'{name} 编码 {about.encoding}'.strip()}）"
+        for note in about.notes:
+            self.note(note)
+        table = pd.concat(frames)
+        table.index = [f"{name} 第 {number} 行".strip() for number in table.index]
+        return self.two_columns(table, file, split, about.names)
 
+    def two_columns(
+        self, table: pd.DataFrame, file: Path, split: str, said: dict[str, list[str]]
+    ) -> pd.DataFrame:
+        """表里的评论和标签；index 是每一行在哪里，said 是文件写着的标签名字 {列: [名字, …]}"""
+        (text, label), notes = find_columns(table.head(SAMPLED), file, self.source)
+        for column in (text, label):
+            check_flat(table[column], file)
+        labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
+        rows = {"text": map(cell, table[text]), "label": labels, "split": split}
+        rows = pd.DataFrame(rows | {"place": table.index}, index=table.index, dtype=object)
+        unused = [column for column in table.columns if column not in (text, label)]
+        named = [c for c in unused if plain(c).startswith(plain(label))]  # label_text、label_desc
+        for column in [c for c in unused if plain(c) in SPLIT_COLUMNS and not split]:
+            rows["split"] = table[column].map(lambda value: split_of(cell(value)))
+            if (rows["split"] == "").any():
+                rows["split"] = ""
+                continue
+            self.made = f"（照列 {column} 分的）"
+            unused.remove(column)
+        for column in named:
+            twins = zip(labels, (visible(cell(value)) for value in table[column]), strict=True)
+            twins = {(number, name) for number, name in twins if number not in MISSING}
+            numbers, names = (set(side) for side in zip(*twins, strict=True))
+            if len(twins) == len(numbers) == len(names) and all(map(str.isdecimal, numbers)):
+                self.name(dict(sorted(twins)), f"列 {column}")
+                unused.remove(column)
+        if label in said:
+            self.name({str(number): name for number, name in enumerate(said[label])}, "文件写的")
+        for note in notes:
+            self.note(note)
+        self.label = plain(label)
+        self.columns = f"评论在「{text}」，标签在「{label}」"
+        self.columns += f"；没有用 {'、'.join(unused)}" if unused else ""
+        return rows
 
-def load_own(source: DataSource) -> "DatasetDict":
-    """你的文件或文件夹 → 三份评论 train、validation、test，列 text 和 label（ClassLabel）
+    def read_saved(self) -> list[pd.DataFrame]:
+        """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
+        from datasets import ClassLabel, Dataset, load_from_disk
 
-    打印一份报告。认不出列、不足两类、缺训练集、读不了时抛 CourseError。
-    """
-    rows, order, report = read_own(source)
-    rows = make_splits(rows, source.path, report)
-    names = [name for name in order if name in set(rows.label)]
-    counts = rows.label[rows.split == "train"].value_counts()
-    most, least = counts.idxmax(), counts.idxmin()
-    if counts[most] >= UNEVEN * counts[least]:
-        report.note(
-            f"{most} 的条数是 {least} 的 {counts[most] / counts[least]:.0f} 倍："
-            "成绩看 macro-F1，小类漏得多就加 --class-weight balanced"
-        )
-    report.show(rows, names)
-    number = {name: i for i, name in enumerate(names)}
-    parts = {split: rows[rows.split == split] for split in SPLITS}
-    return to_dataset(
-        {k: list(zip(part.text, part.label.map(number), strict=True)) for k, part in parts.items()},
-        names,
-    )
+        check_folder(self.path)
+        saved, found = load_from_disk(str(self.path)), []
+        for name, part in {"": saved}.items() if isinstance(saved, Dataset) else saved.items():
+            if name and not split_of(name):
+                self.note(f"{name} 这一份没有用（{len(part)} 行），只认 train、validation、test")
+                continue
+            said = {k: v.names for k, v in part.features.items() if isinstance(v, ClassLabel)}
+            places = [f"{name} 第 {i} 行".strip() for i in range(1, len(part) + 1)]
+            table = pd.DataFrame(part.to_dict(), index=places, dtype=object)
+            found.append(self.two_columns(table, self.path, split_of(name), said))
+        return found
 
+    def read_folder(self) -> list[pd.DataFrame]:
+        """文件夹里的表格，或者一个标签一个文件夹的 txt"""
+        files = [
+            file
+            for pattern in ("*", "*/*", "*/*/*")
+            for file in sorted(self.path.glob(pattern))
+            if file.is_file() and file.suffix.lower() in FORMATS and file.stem.lower() not in OTHER
+            if not re.search(r"(^|/)\.", self.inside(file))
+        ]
+        tables = [file for file in files if file.suffix.lower() != ".txt"]
+        tables = tables or [
+            file for file in files if file.stem.lower() in set().union(*SPLITS.values())
+        ]
+        if tables:  # train.txt 这样的，一行里还分着列，也是
+            return self.read_tables(tables, files)
+        rows = []
+        for file in files:
+            *folders, label = file.relative_to(self.path).parts[:-1] or ("",)
+            split = split_of(folders[0]) if folders else ""
+            if (
+                label and not split_of(label) and (split or not folders)
+            ):  # pos/1.txt、train/pos/1.txt
+                text = "\n".join(line for frame in read_path(file) for line in frame.text)
+                rows.append((text, label, split, self.inside(file)))
+        if not rows:
+            raise CourseError(
+                f"{self.path} 不是数据文件夹：没有 train 开头的表格，没有一个标签一个文件夹的 txt，"
+                "也不是 save_to_disk 存的",
+                command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
+            )
+        self.columns = "一个 txt 是一条评论，它所在的文件夹的名字是标签"
+        table = pd.DataFrame(rows, columns=["text", "label", "split", "place"], dtype=object)
+        self.unused([file for file in files if self.inside(file) not in set(table.place)])
+        return [table]
 
-def load_exam(source: DataSource, names: list[str]) -> tuple[list[str], list[int]]:
-    """你的文件当考卷：(评论, 标签在 names 里的编号)；分好了几份的只考 test，不然整个都考
+    def read_tables(self, tables: list[Path], files: list[Path]) -> list[pd.DataFrame]:
+        """文件夹里的表格，按名字（或所在文件夹的名字）归到三份里"""
+        named: dict[str, list[Path]] = {split: [] for split in SPLITS}
+        for file in tables:
+            parts = (file.stem, *file.relative_to(self.path).parts[:-1])
+            if split := next(filter(None, map(split_of, parts)), ""):
+                named[split].append(file)
+        if len(tables) == 1 and not any(named.values()):
+            return [self.read_table(tables[0])]
+        several = [s for s, some in named.items() if len({(f.parent, f.suffix) for f in some}) > 1]
+        if several or not named["train"]:
+            listed = "、".join(map(self.inside, tables[:6])) + "……" * (len(tables) > 6)
+            why = f"{several[0]} 有好几样" if several else "没有一个叫 train"
+            raise CourseError(
+                f"{self.path} 里的表格{why}：{listed}",
+                "--data 给其中一个文件或文件夹；分好的三份叫 train、validation、test",
+            )
+        found, used = [], set()
+        for split, some in named.items():
+            try:
+                found += [self.read_table(file, split) for file in some]
+                used |= set(some)
+            except UnknownColumns:
+                if split == "train":
+                    raise
+                self.note(f"{some[0].name} 没有用：里面认不出标签那一列")
+        self.unused([file for file in files if file not in used])
+        return found
 
-    打印一份报告。标签不在 names 里的、空的、重复的不考，都写在报告里；一条也不剩抛 CourseError。
-    """
-    rows, _, report = read_own(source)
-    kept = rows[rows.split.isin(["test", ""])]
-    if kept.empty:
-        kept = rows
-    if len(kept) < len(rows):
-        report.note(f"分好了几份的只考 test；别的 {len(rows) - len(kept)} 行这次没有用")
-        report.read -= len(rows) - len(kept)
-    kept = one_of_each(kept, report)
-    unknown = ~kept.label.isin(names)
-    kept = report.drop(kept, unknown, f"标签不是学过的 {'、'.join(names[:SHOWN])}")
-    if kept.empty:
-        raise CourseError(
-            f"{source} 没有一条能考：{'；'.join(report.lost())[:300]}", "标签要和训练时的一样"
-        )
-    report.show(kept.assign(split="test"), [name for name in names if name in set(kept.label)])
-    return list(kept.text), [names.index(label) for label in kept.label]
+    # 标签
 
+    def drop_empty(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """去掉评论或标签是空的；标签写着 NA 这样的，也是空的"""
+        missing = MISSING if self.names else MISSING - {"-1"}
+        written = sorted(set(rows.label) & missing - {""})
+        told = f"（写着 {'、'.join(written)} 的算空的）" if written else ""
+        blank, unlabelled = rows.text.str.strip() == "", rows.label.isin(missing)
+        for wrong, reason in (
+            (blank & unlabelled, "整行是空的"),
+            (blank & ~unlabelled, "评论是空的"),
+            (~blank & unlabelled, f"标签是空的{told}"),
+        ):
+            rows = self.drop(rows, wrong[rows.index], reason)
+        if rows.empty:
+            raise CourseError(
+                f"{self.path} 没有一行有评论又有标签：{'；'.join(self.lost() + self.notes)}",
+                "补上数据，再运行一次",
+            )
+        return rows
 
-# 读：文件、文件夹 → 一张表，列 text、label（都是文字）、split（哪一份，不知道是空串）、place
+    def name_labels(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """数字换成文件自己写着的名字；都没有写，0 和 1 就是 0 和 1"""
+        found = set(rows.label)
+        if not self.names and all(map(str.isdecimal, found)):
+            self.names_beside(found)
+        if not self.names and found == {"0", "1"} and self.label in SENTIMENT.split():
+            self.names = dict(zip("01", LABEL_NAMES, strict=True))
+            self.note("文件没有写 0 和 1 叫什么，猜是负向和正向；反了就加一列 label_text，写上名字")
+        rows = rows.assign(label=[self.names.get(label, label) for label in rows.label])
+        self.order = [self.names[number] for number in sorted(self.names, key=order_of)]
+        self.order += sorted(set(rows.label) - set(self.order), key=order_of)
+        return rows
 
+    def names_beside(self, found: set[str]) -> None:
+        """写在旁边的 README.md、dataset_infos.json 里的名字：Hub 上下载的数据集这样写"""
+        from datasets import ClassLabel
+        from datasets.info import DatasetInfosDict
 
-def read_own(source: DataSource) -> tuple[pd.DataFrame, list[str], Report]:
-    """读进来，去掉空的：(表, 标签的顺序, 报告)"""
-    path, report = Path(source.path), Report(str(source.path))
-    if not path.is_dir():
-        parts = [read_table(path, source, report)]
-    elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        parts = read_saved(path, source, report)
-    else:
-        parts = read_folder(path, source, report)
-    rows = pd.concat(parts, ignore_index=True)
-    report.read = len(rows)
-    names = report.names
-    if not names and all(label.lstrip("-").isdecimal() for label in set(rows.label) - NOTHING):
-        names = names_beside(path, report, set(rows.label))
-    nothing = sorted(set(rows.label) & NOTHING)
-    if names and not set(names) & {"-1"}:
-        nothing.append("-1")  # 数据集里没有标签的写成 -1
-    rows.loc[rows.label.isin(nothing), "label"] = ""
-    blank, unlabelled = rows.text.str.strip() == "", rows.label == ""
-    told = f"（写着 {'、'.join(nothing)} 的算空的）" if nothing else ""
-    for wrong, reason in (
-        (blank & unlabelled, "整行是空的"),
-        (blank & ~unlabelled, "评论是空的"),
-        (~blank & unlabelled, f"标签是空的{told}"),
-    ):
-        rows = report.drop(rows, wrong[rows.index], reason)
-    if rows.empty:
-        raise CourseError(
-            f"{path} 没有一行有评论又有标签：{'；'.join(report.lost() + report.notes)}",
-            "补上数据，再运行一次",
-        )
-    if set(rows.label) == {"0", "1"} and not names and report.label in SENTIMENT.split():
-        names = dict(zip("01", LABEL_NAMES, strict=True))
-        report.note("文件没有写 0 和 1 叫什么，猜是负向和正向；反了就加一列 label_text，写上名字")
-    rows["label"] = rows.label.map(lambda label: names.get(label, label))
-    check_labels(rows, path, report)
-    order = [names[number] for number in sorted(names, key=order_of)]
-    order += sorted(set(rows.label) - set(order), key=order_of)
-    return rows, order, report
+        near = [self.path] if self.path.is_dir() else [self.path.parent, self.path.parent.parent]
+        for folder in near:
+            card = folder / "README.md"
+            written = card.is_file() and card.read_bytes().startswith(b"---")
+            if not written and not (folder / "dataset_infos.json").is_file():
+                continue
+            try:
+                infos = DatasetInfosDict.from_directory(folder).values()
+            except Exception as error:  # 别人写的，坏法很多
+                self.note(f"{card} 开头的设置读不懂（{type(error).__name__}），没有用它")
+                continue
+            for column, feature in (x for info in infos for x in (info.features or {}).items()):
+                if plain(column) == self.label and isinstance(feature, ClassLabel):
+                    names = {str(number): name for number, name in enumerate(feature.names)}
+                    if found <= names.keys():
+                        self.name(names, f" {folder.name} 的 README")
+
+    def check_labels(self) -> None:
+        """像好几个标签写在一格里的、不像标签的，抛 CourseError；多半是一类写成两样的，只提醒"""
+        counts = Counter(self.rows.label)
+        for label in counts:
+            parts = [part.strip() for part in re.split("[,，、;；|]", label)]
+            if len(parts) > 1 and all(part in counts for part in parts):
+                label_of(parts, f"{self.path} {self.rows.place[self.rows.label == label].iloc[0]}")
+        if len(counts) > 20 and len(counts) * 3 > counts.total():
+            raise CourseError(
+                f"{self.path} 的标签有 {len(counts)} 种，几乎一行一种，不像标签（{self.columns}）",
+                "用 --label-column 换一列",
+            )
+        alike = [[name for name in counts if plain(name) in pole] for pole in POLES]
+        for key in dict.fromkeys(map(plain, counts)):
+            same = [name for name in counts if plain(name) == key]
+            alike += [same] if not any(set(same) <= set(group) for group in alike) else []
+        for group in alike:
+            if len(group) > 1:
+                self.note(
+                    f"{' 和 '.join(group)} 像是同一类，这里当 {len(group)} 类；"
+                    "是一类就先在文件里改成一样的"
+                )
 
 
 def label_of(value: object, where: str) -> str:
     """一格 → 标签：文件里写的那几个字，只有 1.0 是 1；[好评] 是好评，好几个标签的抛 CourseError"""
     text = visible(cell(value))
-    if isinstance(value, str) and re.fullmatch(r"\[.*\]", text):
+    if isinstance(value, str) and text.startswith("["):
         with suppress(ValueError, SyntaxError):
             value = ast.literal_eval(text)  # doccano、pandas 把列表写成文字
     if isinstance(value, list):
@@ -238,81 +439,15 @@ def label_of(value: object, where: str) -> str:
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
-def read_table(
-    path: Path, source: DataSource, report: Report, file: str = "", split: str = ""
-) -> pd.DataFrame:
-    """一个表格文件；行号和 Excel 左边的一样"""
-    about = About()
-    frames = list(read_path(path, about, source.bare))
-    if not frames:
-        raise CourseError(f"{path} 是空的，一条评论也没有", "补上数据，再运行一次")
-    if about.encoding not in ("", "UTF-8"):  # 认错了编码，从这里看得出来
-        report.title += f"（{file} 编码 {about.encoding}）".replace("（ ", "（")
-    report.note(*about.notes)
-    places = [f"{file} 第 {number} 行".strip() for frame in frames for number in frame.index]
-    return rows_of(pd.concat(frames, ignore_index=True), places, path, source, report, split, about)
-
-
-def rows_of(
-    table: pd.DataFrame,
-    places: list[str],
-    path: Path,
-    source: DataSource,
-    report: Report,
-    split: str,
-    about: About,
-) -> pd.DataFrame:
-    """表里的两列，加上 split 和 place；没有用的列、标签的名字记在 report 里"""
-    (text, label), notes = find_columns(table.head(SAMPLED), path, source)
-    check_flat(table[text], path)
-    check_flat(table[label], path)
-    report.note(*notes)
-    labels = [label_of(v, f"{path} {p}") for v, p in zip(table[label], places, strict=True)]
-    rows = pd.DataFrame({"text": table[text].map(cell), "label": labels, "split": split})
-    rows["place"] = places
-    unused = [column for column in table.columns if column not in (text, label)]
-    for column in unused.copy():
-        values = table[column].map(cell)
-        if not split and plain(column) in SPLIT_COLUMNS:
-            parts = {value: split_of(value) for value in set(values)}
-            if all(parts.values()):
-                rows["split"] = values.map(parts)
-                report.made = f"（照列 {column} 分的）"
-                unused.remove(column)
-        elif plain(column).startswith(plain(label)) and all(map(str.isdecimal, labels)):
-            pairs = set(zip(labels, map(visible, values), strict=True))
-            if len(pairs) == len(set(labels)) == len({name for _, name in pairs} - {""}):
-                report.name(dict(pairs), f"列 {column}")
-                unused.remove(column)
-    if said := about.names.get(label):
-        report.name(dict(zip(map(str, range(len(said))), said, strict=False)), f"{path.name}")
-    report.label = plain(label)
-    report.columns = f"评论在「{text}」，标签在「{label}」"
-    report.columns += f"；没有用 {'、'.join(unused)}" if unused else ""
-    return rows
-
-
-def names_beside(path: Path, report: Report, labels: set[str]) -> dict[str, str]:
-    """数字标签的名字，写在旁边的 README.md、dataset_infos.json 里的（Hub 上下载的数据集这样写）"""
-    from datasets import ClassLabel
-    from datasets.info import DatasetInfosDict
-
-    for folder in [path] if path.is_dir() else [path.parent, path.parent.parent]:
-        card = folder / "README.md"
-        written = card.is_file() and card.read_bytes().startswith(b"---")
-        if not written and not (folder / "dataset_infos.json").is_file():
-            continue
-        try:
-            infos = DatasetInfosDict.from_directory(folder).values()
-        except Exception as error:  # 别人写的，坏法很多
-            report.note(f"{card} 开头的设置读不懂（{type(error).__name__}），没有用它")
-            continue
-        for column, feature in (pair for info in infos for pair in (info.features or {}).items()):
-            if plain(column) == report.label and isinstance(feature, ClassLabel):
-                names = {str(number): name for number, name in enumerate(feature.names)}
-                if labels - NOTHING - {"-1"} <= names.keys():
-                    report.name(names, f"{folder.name} 的 README")
-    return report.names
+def order_of(name: str) -> tuple:
+    """排编号用：负向、中性、正向；别的里面，数按大小排，10 在 9 后面"""
+    for i, pole in enumerate(POLES):
+        if plain(name) in pole:
+            return (0, i, name)
+    if re.fullmatch(r"-?\d+(\.\d+)?", name):
+        return (1, float(name), name)
+    number = re.match(r"\d+", name)  # 1星、2星、10星
+    return (2, float(number[0]), name) if number else (3, 0, name)
 
 
 def split_of(name: str) -> str:
@@ -320,89 +455,6 @@ def split_of(name: str) -> str:
     words = set(re.split(r"[-_. ]", name.lower()))
     found = [split for split, names in SPLITS.items() if words & names]
     return found[0] if len(found) == 1 else ""
-
-
-def read_folder(path: Path, source: DataSource, report: Report) -> list[pd.DataFrame]:
-    """文件夹里的表格，或者一个标签一个文件夹的 txt"""
-    files = [
-        file
-        for pattern in ("*", "*/*", "*/*/*")
-        for file in sorted(path.glob(pattern))
-        if file.is_file()
-        and file.suffix.lower() in FORMATS
-        and file.stem.lower() not in OTHER
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
-    tables = [file for file in files if file.suffix.lower() != ".txt"]
-    tables = tables or [
-        file for file in files if file.stem.lower() in set().union(*SPLITS.values())
-    ]
-    if tables:  # train.txt 这样的，一行里还分着列，也是
-        return read_tables(tables, files, path, source, report)
-    texts = {file: label for file in files if (label := label_folder(file, path))}
-    if not texts:
-        raise CourseError(
-            f"{path} 不是数据文件夹：没有 train 开头的表格，没有一个标签一个文件夹的 txt，"
-            "也不是 save_to_disk 存的",
-            command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
-        )
-    report.columns = "一个 txt 是一条评论，它所在的文件夹的名字是标签"
-    unused(report, [file for file in files if file not in texts], path)
-    rows = []
-    for file, (split, label) in texts.items():
-        text = "\n".join(line for frame in read_path(file) for line in frame.text)
-        rows.append((text, label, split, file.relative_to(path).as_posix()))
-    return [pd.DataFrame(rows, columns=["text", "label", "split", "place"])]
-
-
-def label_folder(file: Path, path: Path) -> tuple[str, str] | None:
-    """pos/1.txt、train/pos/1.txt → (哪一份, 标签)；不是这个样子的是 None"""
-    *folders, label = file.relative_to(path).parent.parts or ("",)
-    split = split_of(folders[0]) if folders else ""
-    there = file.suffix.lower() == ".txt" and label and not split_of(label)
-    return (split, label) if there and (split or not folders) else None
-
-
-def unused(report: Report, files: list[Path], path: Path) -> None:
-    if files:
-        listed = "、".join(file.relative_to(path).as_posix() for file in files[:6])
-        report.note(f"没有用的文件 {len(files)} 个：{listed}{'……' if len(files) > 6 else ''}")
-
-
-def read_tables(
-    tables: list[Path], files: list[Path], path: Path, source: DataSource, report: Report
-) -> list[pd.DataFrame]:
-    """文件夹里的表格，按名字（或所在文件夹的名字）归到三份里"""
-    by_split: dict[str, list[Path]] = {}
-    for file in tables:
-        inside = file.relative_to(path)
-        split = split_of(file.stem) or next(filter(None, map(split_of, inside.parent.parts)), "")
-        by_split.setdefault(split, []).append(file)
-    named = {split: by_split[split] for split in SPLITS if split in by_split}
-    if not named and len(tables) == 1:
-        return [read_table(tables[0], source, report)]
-    several = [split for split, some in named.items() if len({f.parent for f in some}) > 1]
-    several += [split for split, some in named.items() if len({f.suffix for f in some}) > 1]
-    if several or "train" not in named:
-        listed = "、".join(file.relative_to(path).as_posix() for file in tables[:6])
-        why = f"{several[0]} 有好几样" if several else "没有一个叫 train"
-        raise CourseError(
-            f"{path} 里的表格{why}：{listed}{'……' if len(tables) > 6 else ''}",
-            "--data 给其中一个文件或文件夹；分好的三份叫 train、validation、test",
-        )
-    found, left = [], set(files) - {file for some in named.values() for file in some}
-    for split, some in named.items():
-        try:
-            for file in some:
-                name = file.relative_to(path).as_posix()
-                found.append(read_table(file, source, report, name, split))
-        except UnknownColumns:
-            if split == "train":
-                raise
-            left |= set(some)
-            report.note(f"{some[0].name} 没有用：里面认不出标签那一列")
-    unused(report, sorted(left), path)
-    return found
 
 
 def check_folder(folder: Path) -> None:
@@ -418,75 +470,15 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def read_saved(path: Path, source: DataSource, report: Report) -> list[pd.DataFrame]:
-    """`save_to_disk` 存的一份或几份；标签带名字的，名字和顺序照旧"""
-    from datasets import ClassLabel, Dataset, load_from_disk
-
-    check_folder(path)
-    saved = load_from_disk(str(path))
-    found = []
-    for name, part in {"": saved}.items() if isinstance(saved, Dataset) else saved.items():
-        split = split_of(name)
-        if name and not split:
-            report.note(f"{name} 这一份没有用（{len(part)} 行），只认 train、validation、test")
-            continue
-        features = {k: v.names for k, v in part.features.items() if isinstance(v, ClassLabel)}
-        places = [f"{name} 第 {i} 行".strip() for i in range(1, len(part) + 1)]
-        table = pd.DataFrame(part.to_dict(), dtype=object)
-        found.append(rows_of(table, places, path, source, report, split, About(names=features)))
-    return found
-
-
-# 标签
-
-
-def order_of(name: str) -> tuple:
-    """排编号用：负向、中性、正向；别的里面，数按大小排，10 在 9 后面"""
-    for i, pole in enumerate(POLES):
-        if plain(name) in pole:
-            return (0, i, name)
-    if re.fullmatch(r"-?\d+(\.\d+)?", name):
-        return (1, float(name), name)
-    number = re.match(r"\d+", name)  # 1星、2星、10星
-    return (2, float(number[0]), name) if number else (3, 0, name)
-
-
-def check_labels(rows: pd.DataFrame, path: Path, report: Report) -> None:
-    """像好几个标签写在一格里的、不像标签的，抛 CourseError；多半是一类写成两样的，只提醒"""
-    counts = Counter(rows.label)
-    for label in counts:
-        parts = [part.strip() for part in re.split("[,，、;；|]", label)]
-        if len(parts) > 1 and all(part in counts for part in parts):
-            place = rows.place[rows.label == label].iloc[0]
-            label_of(parts, f"{path} {place}")
-    if len(counts) > 20 and len(counts) * 3 > counts.total():
-        raise CourseError(
-            f"{path} 的标签有 {len(counts)} 种，几乎一行一种，不像标签（{report.columns}）",
-            "用 --label-column 换一列",
-        )
-    groups = [[name for name in counts if plain(name) in pole] for pole in POLES]
-    for key in dict.fromkeys(map(plain, counts)):
-        same = [name for name in counts if plain(name) == key]
-        if not any(set(same) <= set(group) for group in groups):
-            groups.append(same)
-    report.note(
-        *(
-            f"{' 和 '.join(group)} 像是同一类，这里当 {len(group)} 类；是一类就先在文件里改成一样的"
-            for group in groups
-            if len(group) > 1
-        )
-    )
-
-
 # 切分
 
 
-def one_of_each(rows: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """同一条评论只留第一次出现的；有两种标签的，一条也不留"""
-    rows = rows.assign(key=rows.text.map(review_key))
+def one_of_each(rows: pd.DataFrame, data: OwnData) -> pd.DataFrame:
+    """同一条评论只留第一次出现的；有两种标签的，一条也不留；多出一列 key，见 review_key"""
+    rows = rows if "key" in rows else rows.assign(key=[review_key(text) for text in rows.text])
     labels = rows.groupby("key").label.transform("nunique")
-    rows = report.drop(rows, labels > 1, "同一条评论有两种标签")
-    return report.drop(rows, rows.duplicated("key"), "重复")
+    rows = data.drop(rows, labels > 1, "同一条评论有两种标签")
+    return data.drop(rows, rows.duplicated("key"), "重复")
 
 
 def cut(rows: pd.DataFrame, parts: list[str]) -> pd.DataFrame:
@@ -501,53 +493,51 @@ def cut(rows: pd.DataFrame, parts: list[str]) -> pd.DataFrame:
     return rows.assign(split=which.map(dict(enumerate(parts))).fillna("train"))
 
 
-def make_splits(rows: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
+def make_splits(data: OwnData) -> pd.DataFrame:
     """给了几份就用几份，缺的从 train（或唯一的那一份）里切；返回的表 split 都填好了"""
-    rows = rows.assign(split=rows.split.replace("", "train"), key=rows.text.map(review_key))
-    parts = {split: rows[rows.split == split] for split in SPLITS}
-    train, validation, test = parts.values()
-    train = one_of_each(train, report)
+    rows = data.rows.assign(split=data.rows.split.replace("", "train"))
+    rows["key"] = [review_key(text) for text in rows.text]
+    train, validation, test = (rows[rows.split == split] for split in SPLITS)
+    train = one_of_each(train, data)
     exams = set(validation.key) | set(test.key)
-    train = report.drop(train, train.key.isin(exams), "train 里的也在 validation、test 里")
+    train = data.drop(train, train.key.isin(exams), "train 里的也在 validation、test 里")
     same = validation.key.isin(set(test.key))
-    validation = report.drop(validation, same, "validation 里的也在 test 里")
+    validation = data.drop(validation, same, "validation 里的也在 test 里")
     given = [part for part in (validation, test) if len(part)]
     if not given:
-        counts = train.label.map(train.label.value_counts())
+        counts = train.groupby("label").key.transform("size")
         rare = train.label[counts < PARTS].value_counts()
         listed = "、".join(f"「{name}」{count} 行" for name, count in rare[:PLACES].items())
         listed += f"……一共 {len(rare)} 类" if len(rare) > PLACES else ""
-        reason = f"不到 {PARTS} 行的类，切不成三份（{listed}）"
-        train = report.drop(train, counts < PARTS, reason)
+        train = data.drop(train, counts < PARTS, f"不到 {PARTS} 行的类，切不成三份（{listed}）")
     if train.label.nunique() < 2:
-        raise few_classes(train, rows, path, report)
+        raise few_classes(train, data)
     needed = [name for name, part in (("validation", validation), ("test", test)) if part.empty]
     if needed:
         train = cut(train, needed)
-        report.made = f"（{needed[0]} 是从 train 里切出来的十分之一）"
+        data.made = f"（{needed[0]} 是从 train 里切出来的十分之一）"
         if len(needed) == 2:
-            report.made = "（按 8 : 1 : 1 切的，各份里每一类的比例相同）"
+            data.made = "（按 8 : 1 : 1 切的，各份里每一类的比例相同）"
     known = set(train.label)
     for i, part in enumerate(given):
         split = part.split.iloc[0]
         for label in sorted(set(part.label) - known):
-            part = report.drop(part, part.label == label, f"{split} 里的标签 {label} 不在 train 里")
+            part = data.drop(part, part.label == label, f"{split} 里的标签 {label} 不在 train 里")
         if part.empty:
-            raise CourseError(f"{path} 的 {split} 一条能用的也没有", "补上数据，或删掉这一份")
+            raise CourseError(f"{data.path} 的 {split} 一条能用的也没有", "补上数据，或删掉这一份")
         given[i] = part
-        if missing := sorted(known - set(part.label), key=order_of):
-            report.note(f"{split} 里没有 {'、'.join(missing[:SHOWN])}，考不到")
+        if missing := [name for name in data.order if name in known - set(part.label)]:
+            data.note(f"{split} 里没有 {'、'.join(missing[:SHOWN])}，考不到")
     return pd.concat([train, *given])
 
 
-def few_classes(train: pd.DataFrame, rows: pd.DataFrame, path: Path, report: Report) -> CourseError:
+def few_classes(train: pd.DataFrame, data: OwnData) -> CourseError:
     """剩下不到两类时，说清楚是怎么少掉的"""
-    if rows.label.nunique() == 1:
-        return CourseError(
-            f"{path} 只有一种标签 {rows.label.iloc[0]}，学不出区别", "补上另一种标签的评论"
-        )
+    if len(data.order) == 1:
+        only = data.order[0]
+        return CourseError(f"{data.path} 只有一种标签 {only}，学不出区别", "补上另一种标签的评论")
     return CourseError(
-        f"{path} 只剩 {train.label.nunique()} 种够用的标签，至少要两种，每种 {PARTS} 条不重复的。"
-        f"丢掉的：{'；'.join(report.lost())[:300]}。{'；'.join(report.notes)}",
+        f"{data.path} 只剩 {train.label.nunique()} 种够用的标签，要两种，每种 {PARTS} 条不重复的。"
+        f"丢掉的：{'；'.join(data.lost())[:300]}。{'；'.join(data.notes)}",
         "每种标签补到十条以上；已经分好的，放进一个文件夹，叫 train、validation、test",
     )
