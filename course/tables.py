@@ -200,25 +200,28 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
     import pandas as pd
 
     try:
-        value = json.load(text)
+        rows = json.load(text)
     except json.JSONDecodeError:
         text.seek(0)
-        value = (line if line.strip() else "{}" for line in text)
-    if isinstance(value, dict):
-        parts = list(value.values())
-        tables = [v for v in parts if isinstance(v, list) and v and isinstance(v[0], dict)]
+        rows = (line if line.strip() else "{}" for line in text)
+    if isinstance(rows, dict):
+        parts = list(rows.values())
+        tables = [
+            part
+            for part in parts
+            if isinstance(part, list) and part[:1] and isinstance(part[0], dict)
+        ]
         if len(tables) > 1:
             raise ValueError("里面有几份数据，各存一个文件")
-        if {"columns", "data"} <= value.keys():  # orient="split"
-            value = pd.DataFrame(value["data"], columns=value["columns"], dtype=object)
+        if {"columns", "data"} <= rows.keys():  # orient="split"
+            rows = [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]]
         elif tables or not all(isinstance(part, list | dict) for part in parts):
-            value = tables[0] if tables else [value]
-        elif all(key.isdecimal() for key in value):  # orient="index"
-            value = parts
+            rows = tables[0] if tables else [rows]
         else:
-            value = pd.DataFrame(value, dtype=object)
-        value = value.to_dict("records") if isinstance(value, pd.DataFrame) else value
-    for number, row in enumerate(value, 1):
+            table = pd.DataFrame(rows, dtype=object)
+            turned = all(key.isdecimal() for key in rows)  # orient="index"
+            rows = (table.T if turned else table).to_dict("records")
+    for number, row in enumerate(rows, 1):
         try:
             row = json.loads(row) if isinstance(row, str) else row
         except json.JSONDecodeError as error:
@@ -229,7 +232,7 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
 
 
 def read_xlsx(file: BinaryIO, about: About) -> tuple:
-    """第一个看得见的工作表；结尾的空行不算"""
+    """第一个看得见的工作表；空的列、开头和结尾的空行不算"""
     require("openpyxl")
     import pandas as pd
 
@@ -242,20 +245,19 @@ def read_xlsx(file: BinaryIO, about: About) -> tuple:
             about.notes.append(said)
     book = pd.ExcelFile(file, engine="openpyxl")
     sheets = sorted(book.book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
-    title, *others = [sheet.title for sheet in sheets]
     options = {"header": None, "dtype": str, "na_filter": False}  # 格子照原样，"NA" 也是文字
-    sizes = {other: len(pd.read_excel(book, sheet_name=other, **options)) for other in others}
-    if unread := "、".join(f"「{other}」{rows} 行" for other, rows in sizes.items() if rows):
+    tables = {s.title: pd.read_excel(book, sheet_name=s.title, **options) for s in sheets}
+    (title, table), *others = tables.items()
+    if unread := "、".join(f"「{other}」{len(rows)} 行" for other, rows in others if len(rows)):
         about.notes.append(f"只读了工作表「{title}」，没有读 {unread}；要用就各存一个文件")
-    table = pd.read_excel(book, sheet_name=title, **options).replace(" 00:00:00$", "", regex=True)
+    table = table.replace(" 00:00:00$", "", regex=True).loc[:, (table != "").any()]
     filled = table.index[(table != "").any(axis=1)]
     if not len(filled):
         return [], iter(())
-    header = table.loc[filled[0]].tolist()
-    while not header[-1] and not table[len(header) - 1].any():
-        header.pop()
-    rows = table.loc[filled[0] + 1 : filled[-1], : len(header) - 1]
-    return names_of(header), zip(rows.index + 1, rows.values.tolist(), strict=True)
+    rows = table.loc[filled[0] + 1 : filled[-1]]
+    return names_of(table.loc[filled[0]].tolist()), zip(
+        rows.index + 1, rows.to_numpy().tolist(), strict=True
+    )
 
 
 def read_parquet(file: BinaryIO, about: About) -> tuple:

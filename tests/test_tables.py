@@ -168,9 +168,9 @@ def test_a_workbook_gives_its_first_visible_sheet():
     rows = [[], ["评论", " 标签", None, "日期"], ["NA", 1, None, day], [None], ["007", 0, None]]
     about = About()
     assert rows_of("a.xlsx", as_xlsx([*rows, [None], [None]], [["x"], ["y"]]), about) == [
-        {"评论": "NA", " 标签": "1", "Unnamed: 2": "", "日期": "2024-01-02"},
-        {"评论": "", " 标签": "", "Unnamed: 2": "", "日期": ""},
-        {"评论": "007", " 标签": "0", "Unnamed: 2": "", "日期": ""},
+        {"评论": "NA", " 标签": "1", "日期": "2024-01-02"},
+        {"评论": "", " 标签": "", "日期": ""},
+        {"评论": "007", " 标签": "0", "日期": ""},
     ]
     assert about.notes == ["只读了工作表「表0」，没有读 「表1」2 行；要用就各存一个文件"]
 
