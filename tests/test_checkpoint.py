@@ -164,7 +164,9 @@ def test_reviews_that_changed_since_are_refused(
     change_record(best, data=str(tmp_path / "other"))
     path = f"demo02_sentiment/{script}.py"
     code, text = run_here(monkeypatch, capsys, path, "--weights", best)
-    assert "内容和训练时的不一样" in str(code) and "下一步：" in code and "Traceback" not in text
+    assert "内容和训练时的不一样" in str(code) and "Traceback" not in text
+    again = code.split("下一步：")[1]  # carries what led here
+    assert f"--data {tmp_path / 'other'}" in again and f"--params {best.parent}" in again
     assert not best.with_name("pictures").exists()
     assert not best.with_name("review-sentiment-zh").exists()
 

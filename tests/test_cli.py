@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, run_python
+from conftest import environment, run_here, run_python
 
 from course.cli import Parser, above, at_least, run
 from course.errors import CourseError
@@ -144,6 +144,47 @@ def test_commands_run_from_where_the_learner_is(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     script = command("demo02_sentiment/train.py").removeprefix("python ").strip('"')  # a space
     assert Path(script).samefile(ROOT / "demo02_sentiment" / "train.py")
+
+
+def test_a_setting_edited_in_the_file_is_checked_like_a_flag():
+    parser = Parser("lesson")
+    parser.add_argument("--epochs", type=at_least(1), default=0)  # somebody wrote EPOCH = 0
+    with pytest.raises(CourseError, match="--epochs 要是不小于 1 的整数，不能是 0"):
+        parser.parse_args([])
+    parser = Parser("lesson")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    with pytest.raises(CourseError, match="--seed 最大 4294967295"):
+        parser.parse_args(["--seed", "1" * 23])
+
+
+@pytest.mark.parametrize("sentence", ["-1分都不想给", "--差评", "-_-||无语了", "-h不好用"])
+def test_a_sentence_that_looks_like_a_flag_is_told_the_way(monkeypatch, capsys, sentence):
+    code, _ = run_here(monkeypatch, capsys, "demo02_sentiment/08_predict.py", sentence)
+    assert "前面加上 -- 和一个空格" in str(code)
+
+
+def test_a_reader_that_goes_away_is_no_error(repo):
+    script = [sys.executable, str(repo / "demo02_sentiment/my_dataset.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(script, env=environment(repo), stdout=pipe, stderr=pipe) as lesson:
+        lesson.stdout.close()  # as `| head` does
+        said = lesson.stderr.read().decode()
+    assert "Traceback" not in said and "BrokenPipe" not in said
+
+
+def test_the_course_of_another_checkout_is_noticed(repo, tmp_path):
+    old = tmp_path / "old"  # a checkout from before there was such a check
+    (old / "course").mkdir(parents=True)
+    (old / "course" / "__init__.py").touch()
+    (old / "demo02_sentiment").mkdir()
+    for theirs, script in ((ROOT, "my_dataset.py"), (old, "train.py")):
+        path = os.pathsep.join([str(ROOT / "tests" / "offline"), str(theirs)])
+        before = names(repo / "params")
+        script = repo / "demo02_sentiment" / script
+        done = run_python([str(script)], repo, environment(repo) | {"PYTHONPATH": path})
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert f"import 到的 course 却是 {theirs} 的" in done.stderr and f"cd {repo}" in done.stderr
+        assert names(repo / "params") == before
 
 
 def test_an_installed_course_uses_the_checkout_of_the_script(tmp_path):

@@ -37,3 +37,16 @@ def test_04_two_sequences_and_typed_paths(monkeypatch, capsys, tmp_path):
 def test_04_refuses_what_does_not_fit(monkeypatch, capsys, arguments):
     code, text = run_here(monkeypatch, capsys, GENERATE, *arguments)
     assert "超过了模型的上限 512" in str(code) and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--prompt", " "), "--prompt 是空的"),
+        (("--model", "tiny-bert-chinese"), "是编码器"),
+        (("--model", "nowhere"), "去掉 --model"),
+    ],
+)
+def test_04_says_at_once_what_cannot_be_continued(monkeypatch, capsys, flags, message):
+    code, text = run_here(monkeypatch, capsys, GENERATE, *flags)
+    assert message in str(code) and "generated_text" not in text

@@ -90,6 +90,30 @@ def test_bad_folders_say_what_is_wrong(tmp_path):
         find_model(str(tmp_path))
     with pytest.raises(CourseError, match="没有权重"):
         find_model(str(inner))
+    (inner / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CourseError, match="Git LFS 的指针"):
+        find_model(str(inner))
+
+
+def test_folders_of_2019_are_told_what_to_rename_and_add(tmp_path):
+    config = json.loads((TINY / "config.json").read_text("utf-8"))
+    del config["model_type"]
+    (tmp_path / "bert_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(CourseError, match=r"bert_config\.json，现在叫") as refusal:
+        find_model(str(tmp_path))
+    (tmp_path / "bert_config.json").rename(tmp_path / "config.json")
+    with pytest.raises(CourseError, match="没有写 model_type") as refusal:
+        load_tokenizer(find_model(str(tmp_path)))
+    line = refusal.value.next_step.split("加一行 ")[1]  # as it says: one line after the first {
+    text = (tmp_path / "config.json").read_text("utf-8").replace("{", "{" + line, 1)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    shutil.copy(TINY / "vocab.txt", tmp_path)
+    assert load_tokenizer(tmp_path).vocab_size == config["vocab_size"]
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "bert_model.ckpt.index").touch()
+    with pytest.raises(CourseError, match="TensorFlow"):
+        find_model(str(tmp_path))
 
 
 def test_silent_five_token_tokenizer_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
 import torch
@@ -19,6 +20,7 @@ from pyarrow import parquet
 from backstage.classifier import EXAMPLE, SentimentClassifier
 from backstage.predict_file import CHUNK, DIGEST, predict_file
 from course.errors import CourseError
+from course.files import only_one
 
 PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -265,6 +267,34 @@ def test_a_bad_file_is_refused_before_the_work(
     assert message in refusal.value.problem
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert source.read_bytes() == content
+
+
+def test_the_column_is_found_as_in_the_training(tmp_path, weights, classifier, capsys):
+    for name in ("评论", "用户说的"):
+        source = write_table(tmp_path / "in.csv", [("编号", name), ("1", "很好"), ("2", "太差")])
+        column = None if name == "评论" else name
+        for suffix in (".csv", ".xlsx"):
+            predict_file(weights, source, column, tmp_path / f"out{suffix}")
+        check(read_csv(tmp_path / "out.csv"), ["很好", "太差"], classifier, name)
+        excel = pd.read_excel(tmp_path / "out.xlsx", keep_default_na=False)
+        check(excel.to_dict("records"), ["很好", "太差"], classifier, name)
+    with pytest.raises(CourseError, match="认不出哪一列是评论") as refusal:
+        predict_file(weights, source, None, tmp_path / "out.csv")
+    assert '--column "用户说的"' in refusal.value.next_step
+    source = write_table(tmp_path / "bare.csv", [("1", "很好"), ("2", "太差")])
+    predict_file(weights, source, "第2列", tmp_path / "out.csv")
+    check(read_csv(tmp_path / "out.csv"), ["很好", "太差"], classifier, "第2列")
+
+
+def test_two_at_once_on_one_file(tmp_path, weights):
+    source, out = write_table(tmp_path / "in.csv", [("text",), ("很好",)]), tmp_path / "out.csv"
+    with (
+        only_one(tmp_path / ".out.csv.lock", CourseError("busy", "wait")),
+        pytest.raises(CourseError, match="另一个程序正在算"),
+    ):
+        predict_file(weights, source, "text", out)
+    predict_file(weights, source, "text", out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
 def test_refusals_of_the_script(repo):

@@ -188,6 +188,14 @@ def test_files_of_mine_are_never_touched(monkeypatch, capsys, mini_bert, mini_da
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+def test_a_handful_of_rows_makes_a_smaller_batch(monkeypatch, capsys, mini_bert, tmp_path):
+    rows = [(f"第{i}条评论{'好差'[i % 2]}", "好差"[i % 2]) for i in range(20)]
+    data = write_csv(tmp_path / "few.csv", rows)
+    flags = ("--model", mini_bert, "--data", data, "--params", tmp_path / "p", "--epochs", 2)
+    code, text = run_here(monkeypatch, capsys, TRAIN, *flags)
+    assert code == 0 and "训练集只有 16 条，一批从 90 条改成 2 条" in text and "每轮 8 批" in text
+
+
 def test_one_training_per_folder(tmp_path):
     with (
         only_one(tmp_path / ".lock", CourseError("busy", "wait")),
