@@ -123,7 +123,8 @@ def find_columns(
         return list(found.values()), notes
     if len(found) == len(kinds):
         raise CourseError(f"评论和标签都是列 {found['text']}", f"现有的列是 {there}，各写一列")
-    guessed = guess(table) | found
+    rest = table.drop(columns=found["label"]) if "label" in found else table
+    guessed = guess(rest, found.get("text")) | found
     advice = " ".join(f'{flag[kind]} "{guessed.get(kind, "列名")}"' for kind in kinds)
     if not found:
         check_header(table, path, flag["text"])
@@ -134,12 +135,11 @@ def find_columns(
     )
 
 
-def guess(table: "DataFrame") -> dict[str, str]:
-    """猜给学员看的：平均最长的一列是评论，别的里面种类最少的是标签"""
+def guess(table: "DataFrame", text: str | None = None) -> dict[str, str]:
+    """猜给学员看的：平均最长的一列是评论（除非已经知道），别的里面种类最少的是标签"""
     texts = table.map(cell)
-    length, kinds = texts.map(len).mean(), texts.nunique()
-    text = length.idxmax()
-    rest = kinds.drop(text)
+    text = text or texts.map(len).mean().idxmax()
+    rest = texts.nunique().drop(text)
     rest = rest[rest > 1] if (rest > 1).any() else rest
     return {"text": text, "label": rest.idxmin()} if len(rest) else {"text": text}
 
