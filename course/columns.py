@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from course.cleaning import visible
 from course.errors import CourseError
-from course.tables import cell
+from course.tables import SIGNS, cell
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -96,15 +96,17 @@ def find_columns(
     认不出、有好几个候选时抛 CourseError，说怎么指定。正好叫 text、label 的优先，另有候选就说一声。
     kinds 是 ("text",) 时只找评论那一列，那时的参数叫 --column。
     """
+    if path.suffix.lower() == ".txt":
+        check_lines(table, path, kinds)
     columns = list(table.columns)
-    there = "、".join(columns)
+    there = "、".join(columns[:20]) + "……" * (len(columns) > 20)
     flag = {"text": "--text-column" if len(kinds) > 1 else "--column", "label": "--label-column"}
     found, notes = {}, []
     for kind in kinds:
         wanted = getattr(source, f"{kind}_column")
         known = [wanted] if wanted else NAMES[kind]
         same = [name for name in columns if plain(name) in map(plain, known)]
-        first = [name for name in same if name == wanted or plain(name) == kind]
+        first = [name for name in same if name == wanted or (not wanted and plain(name) == kind)]
         if wanted and len(first or same) != 1:
             raise CourseError(
                 f"{path} 没有列 {wanted}，现有的列是 {there}", f"{flag[kind]} 写对列名"
@@ -128,7 +130,13 @@ def find_columns(
     advice = " ".join(f'{flag[kind]} "{guessed.get(kind, "列名")}"' for kind in kinds)
     if not found:
         check_header(table, path, flag["text"])
-    check_lines(table, path)
+    for name in columns:
+        check_flat(table[name], path)
+    if len(columns) == 1:
+        raise UnknownColumns(
+            f"{path} 只有一列 {there}，评论和标签要各有一列",
+            "加上标签那一列；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
+        )
     missing = "、".join(SAID[kind] for kind in kinds if kind not in found)
     raise UnknownColumns(
         f"{path} 里认不出哪一列是{missing}，现有的列是 {there}", f"看看对不对：{advice}"
@@ -166,25 +174,34 @@ def check_header(table: "DataFrame", path: Path, column: str = "--text-column") 
     )
 
 
-def check_lines(table: "DataFrame", path: Path) -> None:
-    """只有一列时，里面是不是还用什么分着列；一格里还套着对象的，也抛 CourseError"""
-    for name in table.columns:
-        check_flat(table[name], path)
-    if len(table.columns) > 1:
+def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
+    """txt 一行一条评论；里面还用什么分着列的，抛 CourseError"""
+    lines = [text for text in map(cell, table.iloc[:, 0]) if text]
+    if not lines or list(table.columns) != ["text"]:
         return
-    only = table.columns[0]
-    lines = [text for text in map(cell, table[only]) if text]
-    for sign, said in {"\t": "Tab", "_!_": "_!_", "|": "|"}.items():
+    for sign in ("\t", "_!_", "\x01", "|")[: 4 if len(kinds) > 1 else 3]:
         parts = [line.split(sign) for line in lines]
-        if len(set(map(len, parts))) == 1 < len(parts[0]):
-            numbers = guess(type(table)(parts, columns=range(1, len(parts[0]) + 1)))
-            advice = " ".join(f"--{kind}-column 第{i}列" for kind, i in numbers.items())
+        if len(set(map(len, parts))) > 1 or sign not in lines[0]:
+            continue
+        if any(plain(name) in names for name in parts[0] for names in NAMES.values()):
             raise UnknownColumns(
-                f"{path} 没有列名，每行用 {said} 分成 {len(parts[0])} 段：{lines[0][:60]}",
-                f"加上 {advice}（看看对不对）",
+                f"{path} 是表格，第一行是列名，用 {SIGNS[sign]} 分列", "把扩展名改成 .tsv"
             )
+        numbers = guess(type(table)(parts, columns=range(1, len(parts[0]) + 1)))
+        advice = " ".join(f"--{kind}-column 第{i}列" for kind, i in numbers.items())
+        advice = advice if len(kinds) > 1 else f"--column 第{numbers['text']}列"
+        raise UnknownColumns(
+            f"{path} 没有列名，每行用 {SIGNS[sign]} 分成 {len(parts[0])} 段：{lines[0][:60]}",
+            f"加上 {advice}（看看对不对）",
+        )
+    if len(kinds) == 1:
+        return
     starts = {line.split(" ")[0] for line in lines}
-    if all(" " in line for line in lines) and len(starts) <= len(lines) // 2:
+    if sum("__label__" in word for word in lines[0].split()) > 1:
+        raise UnknownColumns(
+            f"{path} 的一行有几个 __label__；这里一条评论只有一个标签", "每条留一个标签"
+        )
+    if all(re.fullmatch(r"__label__\S+|-?\d+", start) for start in starts):
         to = path.with_suffix(".csv")
         raise UnknownColumns(
             f"{path} 的每一行开头是标签，空一格，后面是评论（fastText 这样写），不是表格",
@@ -194,22 +211,27 @@ def check_lines(table: "DataFrame", path: Path) -> None:
             f".set_axis(['label', 'text'], axis=1).to_csv(r'{to}', {TO_CSV}\"",
         )
     raise UnknownColumns(
-        f"{path} 只有一列 {only}，评论和标签要各有一列",
-        "加上标签那一列；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
+        f"{path} 一行只当一条评论，没有标签",
+        "加上标签那一列，存成 CSV；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
     )
 
 
-def check_flat(values: "Series", path: Path) -> None:
-    """一格里还套着对象时抛 CourseError，说怎么摊平"""
-    firsts = (v[0] if isinstance(v, list) and v else v for v in values)
-    inner = next((value for value in firsts if isinstance(value, dict)), None)
+def check_flat(values: "Series", path: Path, kind: str = "text") -> None:
+    """一格里还套着对象、评论是一串词的，抛 CourseError，说怎么摊平"""
+    inner = next((value for value in values if isinstance(value, dict)), None)
     if inner:
         read = "json.load(f)" if path.suffix.lower() == ".json" else "map(json.loads, f)"
-        to, longest = path.with_suffix(".csv"), max(inner, key=lambda k: len(cell(inner[k])))
+        to = path.with_suffix(".csv")
+        longest = max(inner, key=lambda name: len(cell(inner[name])))
         raise UnknownColumns(
             f"{path} 的「{values.name}」一格里还套着 {'、'.join(inner)}，不是一个值",
             '先摊平：python -c "import json, pandas as pd; '
             f"f = open(r'{path}', encoding='utf-8'); "
-            f"pd.json_normalize({read}).to_csv(r'{to}', {TO_CSV}\"，"
-            f'再 --data "{to}" --text-column {values.name}.{longest}，标签那一列也这样写',
+            f'pd.json_normalize({read}).to_csv(r\'{to}\', {TO_CSV}"，再 --data "{to}"，'
+            f"加上 --{kind}-column {values.name}.{longest}（别的列也这样叫）",
+        )
+    if any(isinstance(value, list) and value and isinstance(value[0], dict) for value in values):
+        raise UnknownColumns(
+            f"{path} 的「{values.name}」一格里是一串对象，不是一个值",
+            "在标注它的程序里换一种导出：Label Studio 选 JSON-MIN 或 CSV",
         )

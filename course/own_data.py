@@ -23,6 +23,7 @@ from course.columns import (
     LABEL_NAMES,
     SAMPLED,
     SENTIMENT,
+    TO_CSV,
     DataSource,
     UnknownColumns,
     check_flat,
@@ -30,9 +31,8 @@ from course.columns import (
     plain,
 )
 from course.errors import CourseError
-from course.paths import command
 from course.reviews import to_dataset
-from course.tables import FORMATS, About, cell, read_path
+from course.tables import FORMATS, About, cell, read_path, whole
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -49,22 +49,8 @@ SPLITS = {
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "数据集", "划分", "集合"}
 OTHER = {"readme", "license", "dataset_infos", "dataset_info", "dataset_dict", "state"}
 # 各种程序替"没有标签"写的字：R、Excel、pandas、SQL、Python、MySQL、IMDB
-MISSING = {
-    "",
-    "-1",
-    "NA",
-    "N/A",
-    "#N/A",
-    "<NA>",
-    "nan",
-    "NaN",
-    "NaT",
-    "NULL",
-    "null",
-    "None",
-    "\\N",
-    "unsup",
-}
+MISSING = {"", "NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "NaT", "NULL", "null", "None", "\\N"}
+MISSING |= {"-1", "unsup", "unlabeled", "unlabelled"}
 # 情感的三极的各种叫法：排编号时负向在前；同一极有两种叫法，多半是一类写成了两样
 POLES = [
     set(names.split())
@@ -108,7 +94,7 @@ def load_exam(source: DataSource, names: list[str]) -> tuple[list[str], list[int
 
     打印一份报告。标签不在 names 里的、空的、重复的不考，都写在报告里；一条也不剩抛 CourseError。
     """
-    data = OwnData(source)
+    data = OwnData(source, exam=True)
     rows = data.rows[data.rows.split.isin(["test", ""])]
     rows = data.rows if rows.empty else rows
     if others := len(data.rows) - len(rows):
@@ -130,11 +116,11 @@ class OwnData:
     """读进来的一份数据；读不了、认不出、没有一行能用，抛 CourseError
 
     rows 是一张表，一行一条：text、label（名字）、split（哪一份，不知道是空串）、place（第几行）；
-    order 是标签的顺序。丢了什么、没有用什么，边读边记，`show` 打印出来。
+    order 是标签的顺序。丢了什么、没有用什么，边读边记，`show` 打印。exam：当考卷，没有 train 也行。
     """
 
-    def __init__(self, source: DataSource):
-        self.source, self.path = source, Path(source.path)
+    def __init__(self, source: DataSource, exam: bool = False):
+        self.source, self.path, self.exam = source, Path(source.path), exam
         self.title, self.columns, self.label, self.made = str(source.path), "", "", ""
         self.names: dict[str, str] = {}  # 文件自己写着的：数字 → 名字
         self.dropped: dict[str, list[str]] = {}  # 为什么丢 → 在哪里
@@ -233,26 +219,26 @@ class OwnData:
     ) -> pd.DataFrame:
         """表里的评论和标签；index 是每一行在哪里，said 是文件写着的标签名字 {列: [名字, …]}"""
         (text, label), notes = find_columns(table.head(SAMPLED), file, self.source)
-        for column in (text, label):
-            check_flat(table[column], file)
+        check_flat(table[text], file)
+        check_flat(table[label], file, "label")
         labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
-        rows = {"text": map(cell, table[text]), "label": labels, "split": split}
+        if any(isinstance(value, list) for value in table[text]):
+            raise CourseError(
+                f"{file} 的「{text}」一格里是一串词，不是一句话",
+                f"先接起来：pandas 读进来，table['{text}'] = table['{text}'].str.join('')",
+            )
+        rows = {"text": map(whole, table[text]), "label": labels, "split": split}
         rows = pd.DataFrame(rows | {"place": table.index}, index=table.index, dtype=object)
         unused = [column for column in table.columns if column not in (text, label)]
-        named = [c for c in unused if plain(c).startswith(plain(label))]  # label_text、label_desc
         for column in [c for c in unused if plain(c) in SPLIT_COLUMNS and not split]:
-            rows["split"] = table[column].map(lambda value: split_of(cell(value)))
-            if (rows["split"] == "").any():
-                rows["split"] = ""
-                continue
-            self.made = f"（照列 {column} 分的）"
-            unused.remove(column)
-        for column in named:
-            twins = zip(labels, (visible(cell(value)) for value in table[column]), strict=True)
-            twins = {(number, name) for number, name in twins if number not in MISSING}
-            numbers, names = (set(side) for side in zip(*twins, strict=True))
-            if len(twins) == len(numbers) == len(names) and all(map(str.isdecimal, numbers)):
-                self.name(dict(sorted(twins)), f"列 {column}")
+            parts = table[column].map(lambda value: split_of(cell(value)))
+            if (parts != "").all():
+                rows["split"], self.made = parts, f"（照列 {column} 分的）"
+                unused.remove(column)
+                break
+        for column in [c for c in unused if plain(c).startswith(plain(label))]:
+            if names := twin_names(labels, [visible(cell(value)) for value in table[column]]):
+                self.name(names, f"列 {column}")
                 unused.remove(column)
         if label in said:
             self.name({str(number): name for number, name in enumerate(said[label])}, "文件写的")
@@ -285,17 +271,18 @@ class OwnData:
             file
             for pattern in ("*", "*/*", "*/*/*")
             for file in sorted(self.path.glob(pattern))
-            if file.is_file() and file.suffix.lower() in FORMATS and file.stem.lower() not in OTHER
+            if file.is_file() and file.stem.lower() not in OTHER
             if not re.search(r"(^|/)\.", self.inside(file))
         ]
-        tables = [file for file in files if file.suffix.lower() != ".txt"]
+        read = [file for file in files if file.suffix.lower() in FORMATS]
+        tables = [file for file in read if file.suffix.lower() != ".txt"]
         tables = tables or [
             file for file in files if file.stem.lower() in set().union(*SPLITS.values())
         ]
         if tables:  # train.txt 这样的，一行里还分着列，也是
             return self.read_tables(tables, files)
         rows = []
-        for file in files:
+        for file in read:
             *folders, label = file.relative_to(self.path).parts[:-1] or ("",)
             split = split_of(folders[0]) if folders else ""
             if (
@@ -307,7 +294,10 @@ class OwnData:
             raise CourseError(
                 f"{self.path} 不是数据文件夹：没有 train 开头的表格，没有一个标签一个文件夹的 txt，"
                 "也不是 save_to_disk 存的",
-                command("demo02_sentiment/02_load_dataset.py") + " 看看数据文件夹该是什么样",
+                "见 data/README.md；一类一个 txt（pos.txt、neg.txt，一行一条）的，先合成一个 CSV："
+                'python -c "import pandas as pd, pathlib; pd.concat(pd.DataFrame({'
+                "'text': p.read_text(encoding='utf-8').splitlines(), 'label': p.stem}) for p in "
+                f"pathlib.Path(r'{self.path}').glob('*.txt')).to_csv('all.csv', {TO_CSV}\"",
             )
         self.columns = "一个 txt 是一条评论，它所在的文件夹的名字是标签"
         table = pd.DataFrame(rows, columns=["text", "label", "split", "place"], dtype=object)
@@ -322,9 +312,10 @@ class OwnData:
             if split := next(filter(None, map(split_of, parts)), ""):
                 named[split].append(file)
         if len(tables) == 1 and not any(named.values()):
+            self.unused([file for file in files if file != tables[0]])
             return [self.read_table(tables[0])]
         several = [s for s, some in named.items() if len({(f.parent, f.suffix) for f in some}) > 1]
-        if several or not named["train"]:
+        if several or not (named["train"] or (self.exam and named["test"])):
             listed = "、".join(map(self.inside, tables[:6])) + "……" * (len(tables) > 6)
             why = f"{several[0]} 有好几样" if several else "没有一个叫 train"
             raise CourseError(
@@ -333,6 +324,10 @@ class OwnData:
             )
         found, used = [], set()
         for split, some in named.items():
+            if len(some) > 1:
+                self.note(
+                    f"{split} 由 {len(some)} 个文件接成：{'、'.join(map(self.inside, some[:6]))}"
+                )
             try:
                 found += [self.read_table(file, split) for file in some]
                 used |= set(some)
@@ -347,10 +342,14 @@ class OwnData:
 
     def drop_empty(self, rows: pd.DataFrame) -> pd.DataFrame:
         """去掉评论或标签是空的；标签写着 NA 这样的，也是空的"""
-        missing = MISSING if self.names else MISSING - {"-1"}
+        coded = (
+            self.names and "-1" not in self.names
+        )  # 标签带着名字，-1 没有：datasets 写的"没有标签"
+        missing = MISSING if coded else MISSING - {"-1"}
         written = sorted(set(rows.label) & missing - {""})
         told = f"（写着 {'、'.join(written)} 的算空的）" if written else ""
-        blank, unlabelled = rows.text.str.strip() == "", rows.label.isin(missing)
+        blank = rows.text.str.strip().isin(["", "\\N"])  # \\N 是 MySQL 的 NULL
+        unlabelled = rows.label.isin(missing)
         for wrong, reason in (
             (blank & unlabelled, "整行是空的"),
             (blank & ~unlabelled, "评论是空的"),
@@ -382,28 +381,32 @@ class OwnData:
         from datasets import ClassLabel
         from datasets.info import DatasetInfosDict
 
-        near = [self.path] if self.path.is_dir() else [self.path.parent, self.path.parent.parent]
-        for folder in near:
+        for folder in (self.path, self.path.parent, self.path.parent.parent):
             card = folder / "README.md"
             written = card.is_file() and card.read_bytes().startswith(b"---")
             if not written and not (folder / "dataset_infos.json").is_file():
                 continue
             try:
-                infos = DatasetInfosDict.from_directory(folder).values()
+                infos = DatasetInfosDict.from_directory(folder)
             except Exception as error:  # 别人写的，坏法很多
                 self.note(f"{card} 开头的设置读不懂（{type(error).__name__}），没有用它")
                 continue
-            for column, feature in (x for info in infos for x in (info.features or {}).items()):
-                if plain(column) == self.label and isinstance(feature, ClassLabel):
-                    names = {str(number): name for number, name in enumerate(feature.names)}
-                    if found <= names.keys():
-                        self.name(names, f" {folder.name} 的 README")
+            said = {}
+            for config, info in infos.items():
+                for column, feature in (info.features or {}).items():
+                    if plain(column) == self.label and isinstance(feature, ClassLabel):
+                        said[config] = {str(i): name for i, name in enumerate(feature.names)}
+            mine = [names for config, names in said.items() if config in self.path.parts]
+            mine = mine or list(said.values())
+            if mine and all(names == mine[0] for names in mine) and found <= mine[0].keys():
+                self.name(mine[0], f" {folder.name} 的 README")
+                return
 
     def check_labels(self) -> None:
         """像好几个标签写在一格里的、不像标签的，抛 CourseError；多半是一类写成两样的，只提醒"""
         counts = Counter(self.rows.label)
         for label in counts:
-            parts = [part.strip() for part in re.split("[,，、;；|]", label)]
+            parts = [part.strip() for part in re.split("[,，、;；|#]", label)]
             if len(parts) > 1 and all(part in counts for part in parts):
                 label_of(parts, f"{self.path} {self.rows.place[self.rows.label == label].iloc[0]}")
         if len(counts) > 20 and len(counts) * 3 > counts.total():
@@ -423,6 +426,18 @@ class OwnData:
                 )
 
 
+def twin_names(labels: list[str], words: list[str]) -> dict[str, str]:
+    """label_text 这样的一列：数字标签 → 名字；不一一对应、有空的、名字也是数字的，不算，返回空的"""
+    pairs = set(zip(labels, words, strict=True))
+    unnamed = {number for number, name in pairs if name in MISSING}
+    pairs = {(number, name) for number, name in pairs if name not in MISSING}
+    numbers, names = {number for number, _ in pairs}, {name for _, name in pairs}
+    fits = len(pairs) == len(numbers) == len(names) and unnamed <= MISSING
+    digits = all(re.fullmatch(r"-?\d+", number) for number in numbers)
+    words = not any(re.fullmatch(r"[-+.\d]+", name) for name in names)
+    return dict(sorted(pairs)) if fits and digits and words else {}
+
+
 def label_of(value: object, where: str) -> str:
     """一格 → 标签：文件里写的那几个字，只有 1.0 是 1；[好评] 是好评，好几个标签的抛 CourseError"""
     text = visible(cell(value))
@@ -430,6 +445,11 @@ def label_of(value: object, where: str) -> str:
         with suppress(ValueError, SyntaxError):
             value = ast.literal_eval(text)  # doccano、pandas 把列表写成文字
     if isinstance(value, list):
+        if value and not isinstance(value[0], str | int | float):
+            raise CourseError(
+                f"{where}的标签是一段一段的标注：{text[:40]}；这里一条评论一个标签",
+                "换成整条的标签",
+            )
         if len(value) > 1:
             raise CourseError(
                 f"{where}有 {len(value)} 个标签：{text[:40]}；这里一条评论只有一个标签",
@@ -443,11 +463,11 @@ def order_of(name: str) -> tuple:
     """排编号用：负向、中性、正向；别的里面，数按大小排，10 在 9 后面"""
     for i, pole in enumerate(POLES):
         if plain(name) in pole:
-            return (0, i, name)
+            return (0, "", i, name)
     if re.fullmatch(r"-?\d+(\.\d+)?", name):
-        return (1, float(name), name)
-    number = re.match(r"\d+", name)  # 1星、2星、10星
-    return (2, float(number[0]), name) if number else (3, 0, name)
+        return (1, "", float(name), name)
+    number = re.fullmatch(r"(\D*)(\d+)(\D*)", name)  # 1星、2星、10星，类1、类2、类10
+    return (2, number[1], float(number[2]), name) if number else (2, name, 0.0, name)
 
 
 def split_of(name: str) -> str:
@@ -533,11 +553,12 @@ def make_splits(data: OwnData) -> pd.DataFrame:
 
 def few_classes(train: pd.DataFrame, data: OwnData) -> CourseError:
     """剩下不到两类时，说清楚是怎么少掉的"""
+    lost = f"丢掉的：{'；'.join(data.lost())[:300]}" if data.dropped else ""
     if len(data.order) == 1:
-        only = data.order[0]
-        return CourseError(f"{data.path} 只有一种标签 {only}，学不出区别", "补上另一种标签的评论")
+        only = f"{data.path} 只有一种标签 {data.order[0]}，学不出区别。{lost}"
+        return CourseError(only, "补上另一种标签的评论")
     return CourseError(
-        f"{data.path} 只剩 {train.label.nunique()} 种够用的标签，要两种，每种 {PARTS} 条不重复的。"
-        f"丢掉的：{'；'.join(data.lost())[:300]}。{'；'.join(data.notes)}",
+        f"{data.path} 只剩 {train.label.nunique()} 种够用的标签，要有两种（每种至少 {PARTS} 条）。"
+        f"{lost}。{'；'.join(data.notes)}",
         "每种标签补到十条以上；已经分好的，放进一个文件夹，叫 train、validation、test",
     )

@@ -40,9 +40,8 @@ MAGIC = {
     rb"%PDF|SQLite format 3|ARROW1": ("别的程序的文件", "用那个程序另存为 CSV UTF-8"),
     rb"\s*<(!doctype html|html|table)\b": ("网页", SAVE_AGAIN),
 }
-# 引号常见的写法之外，CSV 还有两种
-PLAIN = {"quoting": csv.QUOTE_NONE}  # 不用引号括：引号是评论里的字
-ESCAPED = {"doublequote": False, "escapechar": "\\"}  # 格子里的引号写成 \"
+PLAIN = {"quoting": csv.QUOTE_NONE}  # 不用引号括格子的文件：引号是评论里的字
+SIGNS = {"\t": "Tab", "_!_": "_!_", "\x01": "\\001", "|": "|", ";": ";", ",": ","}  # 分列的记号
 
 
 @dataclass
@@ -58,7 +57,8 @@ def kind(path: Path, known: tuple[str, ...] = FORMATS) -> str:
     """小写的扩展名，不在 known 里就抛 CourseError"""
     if path.suffix.lower() in known:
         return path.suffix.lower()
-    raise CourseError(f"不认识 {path.name} 的扩展名，能用的是 {' '.join(known)}", SAVE_AGAIN)
+    advice = SAVE_AGAIN if known == FORMATS else "换一个扩展名，如 结果.csv"
+    raise CourseError(f"不认识 {path.name} 的扩展名，能用的是 {' '.join(known)}", advice)
 
 
 def check_kind(file: BinaryIO, name: str, suffix: str) -> None:
@@ -109,48 +109,62 @@ def names_of(cells: list[str]) -> list[str]:
     """第一行 → 列名；没有名字的叫 Unnamed: 0 这样，和 pandas 一样"""
     if len(cells) == 1 and re.search("[，；]", cells[0]):
         raise ValueError(f"列名要用英文逗号分开，现在是：{cells[0][:40]}")
-    columns = [cell or f"Unnamed: {i}" for i, cell in enumerate(cells)]
+    columns = []
+    for i, cell in enumerate(cells):
+        name = cell or f"Unnamed: {i}"
+        columns.append(name if cell or name not in cells else f"{name}.1")
     if twice := [column for column in columns if columns.count(column) > 1]:
         raise ValueError(f"列名有重复：{twice[0]}")
     return columns
 
 
-def cells_of(text: TextIO, above: int, delimiter: str, options: dict) -> Iterator[tuple]:
-    """跳过开头 above 行，往后每一行：(行号, 格子)；格子比第一行多，引号没有合上，都抛 ValueError"""
+def cells_of(
+    text: TextIO, above: int, sign: str, options: dict, slashes: bool, extra: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """跳过开头 above 行，往后每一行：(行号, 格子)；格子比第一行多的、引号不成对的抛 ValueError
+
+    slashes：引号写成 \\" 的（MySQL、Spark），当作两个引号；extra：比第一行多几格也行。
+    """
     text.seek(0)
     lines = islice(text, above, None)
-    if len(delimiter) > 1:  # csv 只认一个字的
-        sign, delimiter = delimiter, "\x1f"
-        lines = (line.replace(sign, delimiter) for line in lines)
+    if slashes:
+        lines = (line.replace('\\"', '""') for line in lines)
+    if len(sign) > 1:  # csv 只认一个字的
+        lines = (line.replace(sign, "\x1f") for line in lines)
     row, width = above, 0
+    delimiter = sign if len(sign) == 1 else "\x1f"
     try:
         for cells in csv.reader(lines, delimiter=delimiter, strict=True, **options):
             row += 1
             while len(cells) > max(width, 1) and not cells[-1]:  # Excel 常在右边多存几个空列
                 cells.pop()
-            if row == above + 2 and len(cells) == width + 1 and cells[0] == "1":
-                width += 1  # R 的 write.table：行号那一列没有列名
-            width = width or len(cells)
+            width = width or len(cells) + extra
             if len(cells) > width:
                 shown = "｜".join(cell[:20] for cell in cells[:9])
                 raise ValueError(
                     f"第 {row} 行有 {len(cells)} 格，列名只有 {width} 个：{shown}；"
-                    "评论里有逗号的，整条放在英文双引号里"
+                    "第一行要是列名，评论里有逗号的，整条放在英文双引号里"
                 )
-            for cell in [cell for cell in cells if "\n" in cell]:
-                inner = cell.split("\n")[1:-1]
-                if len(inner) > 2 and all(x.count(delimiter) == width - 1 for x in inner):
-                    raise csv.Error(f"有一格里有 {len(inner) + 2} 行，每行都像单独的一条")
-            if options == PLAIN:  # 整格括起来的，去掉引号
-                cells = [re.sub('^"(.*)"$', lambda m: m[1].replace('""', '"'), c) for c in cells]
             yield row, cells
     except csv.Error as error:
         raise ValueError(
-            f"第 {row} 行前后读不通，多半是双引号不成对（{error}）；评论里的一个引号要写两个"
+            f"第 {row + 1} 行前后读不通，多半是双引号不成对（{error}）；评论里的一个引号要写两个"
         ) from error
 
 
-def read_csv(text: TextIO, own: str, about: About, bare: bool) -> tuple:
+def swallowed(rows: list[tuple[int, list[str]]], ends: set[str], sign: str, width: int) -> None:
+    """一格里有几行，每行都像单独的一条（头或尾是别的行也有的标签）：引号没有合上，抛 ValueError"""
+    for row, cells in rows:
+        for cell in cells:
+            lines = [line.rstrip("\r").split(sign) for line in cell.split("\n")[:-1]]
+            known = [{line[0], line[-1]} & ends for line in lines]
+            if lines and {width} == {*map(len, lines)} != {1} and (all(known) or len(lines) > 3):
+                raise ValueError(
+                    f"第 {row} 行有一格里有 {len(lines) + 1} 行，每行都像单独的一条：引号不成对"
+                )
+
+
+def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
     """第一行是列名；bare：没有列名，叫 第1列、第2列……"""
     csv.field_size_limit(10_000_000)
     said, above, line = None, 0, ""
@@ -160,39 +174,67 @@ def read_csv(text: TextIO, own: str, about: About, bare: bool) -> tuple:
         elif line.strip(" \t,;|\r\n"):
             break
         above += 1
+    head = [line, *islice(text, 100)]
     outside = re.sub(r'"[^"]*("|$)', "", line)  # 引号里的不算
-    if "_!_" in outside:  # 今日头条的新闻标题
-        own = "_!_"
-    elif said or own not in outside:
-        own = said or max([own, *",\t;|"], key=outside.count)
-    counts, slashes = {line.count(own)}, '\\"' in line
-    for row in text:
+    own = "," if suffix == ".csv" else "\t"
+    even = [s for s in SIGNS if s in line and len({x.count(s) for x in head if x.strip()}) == 1]
+    if said or "_!_" in line:
+        own = said or "_!_"
+    elif bare and even:
+        own = even[0]
+    elif own not in outside:
+        own = max([own, *SIGNS], key=outside.count)
+    counts, slashes, spaced = set(), False, False
+    for row in chain(head, text):
         counts |= {row.count(own)} if row.strip() else set()
         slashes = slashes or '\\"' in row
-    # 每一行的 Tab 一样多，就没有一格里面换了行的，一行一条：引号没有合上，也只是评论里的字
-    if own == "\t" in line and len(counts) == 1:
-        ways = [PLAIN]
-    else:
-        ways = [{}, ESCAPED] if slashes else [{}]
+        spaced = spaced or f'{own} "' in row
+    options = {"skipinitialspace": spaced and f"{own} " in line}  # text, label 这样空了格的
+    ways = [(options, False, 0)] + [(options, True, 0)] * slashes
+    if own in ("\t", "_!_") and len(counts) == 1:
+        ways = [(PLAIN, False, 0)]  # 每一行的 Tab 一样多，一行就是一条，引号只是评论里的字
+    elif line.startswith('"'):
+        ways.append((options, False, 1))  # R 的 write.table：行号那一列没有列名
     problem = None
-    for options in ways:
+    for way in ways:
         try:
-            sizes = {n: len(row) for n, row in cells_of(text, above, own, options) if any(row)}
+            sizes, ends, long = {}, set(), []
+            for row, cells in cells_of(text, above, own, *way):
+                sizes |= {row: len(cells)} if any(cells) else {}
+                ends |= {cells[0][:20], cells[-1][:20]} if cells else set()
+                long += [(row, cells)] if any("\n" in cell for cell in cells) else []
+                if way[2] and row > above + 1 and cells[:1] != [str(row - above - 1)]:
+                    raise ValueError("不是 R 的行号")
+            width = max(sizes.values(), default=0)
+            swallowed(long, ends, own, width)
             break
         except ValueError as error:
             problem = problem or error
     else:
         raise problem
-    width = max(sizes.values(), default=0)
     if not width:
         return [], iter(())
     if short := [row for row, size in sizes.items() if above + 1 < row and size < width]:
-        about.notes.append(f"{len(short)} 行少几格，缺的当作空，第一个是第 {short[0]} 行")
-    rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, options))
+        if len(short) == len(sizes) - 1 and width > 1:
+            raise ValueError(f"第 {short[0]} 行起都比列名少几格；分列要用和第一行一样的英文逗号")
+        about.notes.append(
+            f"{len(short)} 行少几格，缺的当作空，第一个是第 {short[0]} 行；要是评论里换了行，"
+            "它的下一行也只剩半句，把整条放进英文双引号"
+        )
+    rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, *way))
+    if way[0] == PLAIN:  # 有的程序照样括：列名也括着，或者里面的引号写了两个
+        quoted = line.startswith('"')
+        rows = ((n, [unquoted(cell, quoted) for cell in row]) for n, row in rows)
     if bare:
         return [f"第{i}列" for i in range(1, width + 1)], rows
     header = next(rows)[1]
-    return names_of(header[-1:] + header[:-1] if sizes[above + 1] < width else header), rows
+    return names_of([""] * way[2] + header[: width - way[2]]), rows
+
+
+def unquoted(cell: str, always: bool) -> str:
+    inside = cell[1:-1].replace('""', "")
+    whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside
+    return cell[1:-1].replace('""', '"') if whole and (always or '""' in cell[1:-1]) else cell
 
 
 def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
@@ -212,7 +254,7 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
             if isinstance(part, list) and part[:1] and isinstance(part[0], dict)
         ]
         if len(tables) > 1:
-            raise ValueError("里面有几份数据，各存一个文件")
+            raise ValueError(f"里面有几份数据（{'、'.join(rows)}），留一份")
         if {"columns", "data"} <= rows.keys():  # orient="split"
             rows = [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]]
         elif tables or not all(isinstance(part, list | dict) for part in parts):
@@ -231,10 +273,11 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
         yield number, row
 
 
-def read_xlsx(file: BinaryIO, about: About) -> tuple:
+def read_xlsx(file: BinaryIO, about: About, bare: bool) -> tuple:
     """第一个看得见的工作表；空的列、开头和结尾的空行不算"""
     require("openpyxl")
     import pandas as pd
+    from openpyxl.utils.escape import unescape
 
     with zipfile.ZipFile(file) as archive:
         if sum(part.file_size for part in archive.infolist()) > MOST:
@@ -250,14 +293,18 @@ def read_xlsx(file: BinaryIO, about: About) -> tuple:
     (title, table), *others = tables.items()
     if unread := "、".join(f"「{other}」{len(rows)} 行" for other, rows in others if len(rows)):
         about.notes.append(f"只读了工作表「{title}」，没有读 {unread}；要用就各存一个文件")
-    table = table.replace(" 00:00:00$", "", regex=True).loc[:, (table != "").any()]
+    table = table.map(unescape)  # _x000D_ 是 Excel 里的换行
+    table = table.replace(r"^(\d{4}-\d\d-\d\d) 00:00:00$", r"\1", regex=True)
+    table = table.loc[:, (table != "").any()]
     filled = table.index[(table != "").any(axis=1)]
     if not len(filled):
         return [], iter(())
-    rows = table.loc[filled[0] + 1 : filled[-1]]
-    return names_of(table.loc[filled[0]].tolist()), zip(
-        rows.index + 1, rows.to_numpy().tolist(), strict=True
-    )
+    header = table.loc[filled[0]].tolist()
+    if sum(map(bool, header)) == 1 < len(header):
+        raise ValueError(f"第 {filled[0] + 1} 行只有一格，像是标题：删掉它，第一行要是列名")
+    rows = table.loc[filled[0] + (not bare) : filled[-1]]
+    columns = [f"第{i}列" for i in range(1, len(header) + 1)] if bare else names_of(header)
+    return columns, zip(rows.index + 1, rows.to_numpy().tolist(), strict=True)
 
 
 def read_parquet(file: BinaryIO, about: About) -> tuple:
@@ -295,15 +342,17 @@ def read_frames(
     about, suffix = about or About(), kind(Path(name))
     check_kind(file, name, suffix)
     try:
-        if suffix in (".xlsx", ".parquet"):
-            columns, rows = (read_xlsx if suffix == ".xlsx" else read_parquet)(file, about)
+        if suffix == ".xlsx":
+            columns, rows = read_xlsx(file, about, bare)
+        elif suffix == ".parquet":
+            columns, rows = read_parquet(file, about)
         else:
             encoding = encoding_of(file)
             about.encoding = {"utf-8-sig": "UTF-8", "gb18030": "GBK"}.get(encoding, "UTF-16")
-            cells = suffix in (".csv", ".tsv") or bare  # 格子里可以有换行，让 csv 去认
+            cells = suffix in (".csv", ".tsv") or (bare and suffix == ".txt")
             text = io.TextIOWrapper(file, encoding, newline="" if cells else None)
-            if cells:
-                columns, rows = read_csv(text, "," if suffix == ".csv" else "\t", about, bare)
+            if cells:  # 格子里可以有换行，让 csv 去认
+                columns, rows = read_csv(text, suffix, about, bare)
             elif suffix == ".txt":  # 一行一条评论
                 columns, rows = ["text"], enumerate(([line.rstrip("\n")] for line in text), 1)
             else:
@@ -340,3 +389,8 @@ def cell(value: object) -> str:
     if isinstance(value, bool | list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return "" if value is None or value != value else str(value)
+
+
+def whole(value: object) -> str:
+    """同上；半个 emoji 不是合法的 UTF-8，写成 \\ud83d"""
+    return cell(value).encode("utf-8", "backslashreplace").decode("utf-8")

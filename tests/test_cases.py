@@ -291,6 +291,81 @@ def ten_classes(f):
     return write(f / "a.tsv", lines_of(labels, "{t}\t{y}", "正文\t类目")), labels, ["10 类"]
 
 
+def minus_one_has_a_name(f):  # -1 is a class where the file says what it is called
+    words = {str(i - 1): w for i, w in enumerate(("负", "中", "正"))}
+    rows = [f"{t},{i % 3 - 1},{words[str(i % 3 - 1)]}" for i, t in enumerate(TEXTS)]
+    labels = {t: words[str(i % 3 - 1)] for i, t in enumerate(TEXTS)}
+    return write(f / "a.csv", ["text,label,label_text", *rows]), labels, ["丢掉 0 行", "0 负"]
+
+
+def minus_one_has_none(f):  # Hub: the test part is unlabelled
+    for split, part in (("train", slice(0, 50)), ("test", slice(50, 60))):
+        rows = [{"text": t, "label": i % 2, "label_text": ("bad", "good")[i % 2]}
+                if split == "train" else {"text": t, "label": -1, "label_text": ""}
+                for i, t in list(enumerate(TEXTS))[part]]  # fmt: skip
+        write(f / f"{split}.jsonl", [json.dumps(row) for row in rows])
+    labels = {t: ("bad", "good")[i % 2] for i, t in enumerate(TEXTS[:50])}
+    return f, labels, ["写着 -1 的算空的） 10 行：test.jsonl 第 1 行"]
+
+
+def a_column_that_only_begins_like_the_label(f):
+    rows = [f"{t},{y},{int(y) + 1}" for t, y in NUMBERS.items()]
+    return write(f / "a.csv", ["text,label,label_id", *rows]), NUMBERS, ["没有用 label_id"]
+
+
+def two_columns_like_split(f):
+    rows = [f"{t},{y},{'train' if i < 50 else 'test'},hotel" for i, (t, y) in
+            enumerate(NUMBERS.items())]  # fmt: skip
+    path = write(f / "a.csv", ["text,label,split,subset", *rows])
+    return path, NUMBERS, ["没有用 subset", "test 10 条"]
+
+
+def outfile_null(f):
+    rows = [f'"说\\"好\\", {t}","{y}"' for t, y in WORDS.items()] + ['"没有标签",\\N']
+    labels = {f'说"好", {t}': y for t, y in WORDS.items()}
+    return write(f / "a.csv", ["text,label", *rows]), labels, ["写着 \\N 的算空的） 1 行"]
+
+
+def a_space_after_the_comma(f):
+    rows = [f'{y}, "{t}，好"' for t, y in WORDS.items()]
+    return write(f / "a.csv", ["label, text", *rows]), {f"{t}，好": y for t, y in WORDS.items()}, []
+
+
+def saved_twice_with_its_index(f):
+    rows = [f"{i},{i},{t},{y}" for i, (t, y) in enumerate(WORDS.items())]
+    return write(f / "a.csv", [",Unnamed: 0,text,label", *rows]), WORDS, []
+
+
+def titles_that_begin_with_a_quote(f):
+    odd = {f'"吃鸡"{t}': y for t, y in THREE.items()}
+    return DataSource(write(f / "a.txt", lines_of(odd, "{y}_!_{t}")), "第2列", "第1列"), odd, []
+
+
+def bare_workbook(f):
+    book = openpyxl.Workbook()
+    for row in WORDS.items():
+        book.active.append(row)
+    book.save(f / "a.xlsx")
+    return DataSource(f / "a.xlsx", "第1列", "第2列"), WORDS, []
+
+
+def names_that_differ_in_case(f):
+    rows = [f"{i},{t},{y}" for i, (t, y) in enumerate(WORDS.items())]
+    return DataSource(write(f / "a.csv", ["text,Text,label", *rows]), "Text"), WORDS, []
+
+
+def a_folder_with_other_things(f):
+    write(f / "train.csv", lines_of(WORDS, "{t},{y}", "text,label"))
+    (f / "test.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    return f, WORDS, ["没有用的文件 1 个：test.xls"]
+
+
+def half_an_emoji(f):
+    rows = [json.dumps({"text": t, "label": y}) for t, y in WORDS.items()]
+    rows.append('{"text": "好\\ud83d", "label": "好评"}')
+    return write(f / "a.jsonl", rows), WORDS | {"好\\ud83d": "好评"}, []
+
+
 def floats(f):  # a pandas column that had a hole once
     labels = {t: str(i % 3) for i, t in enumerate(TEXTS)}
     return write(f / "a.csv", lines_of(labels, "{t},{y}.0", "text,label")), labels, ["0 0  20 条"]
@@ -303,7 +378,10 @@ READ = {
         navicat,
         pandas_split, pandas_index, excel_unicode_text, excel_gbk, excel_semicolons, workbook,
         crawled, pipes, thucnews, only_the_emoji, only_emoji, split_column, aclimdb, saved,
-        ten_classes, floats,
+        ten_classes, floats, minus_one_has_a_name, minus_one_has_none,
+        a_column_that_only_begins_like_the_label, two_columns_like_split, outfile_null,
+        a_space_after_the_comma, saved_twice_with_its_index, titles_that_begin_with_a_quote,
+        bare_workbook, names_that_differ_in_case, a_folder_with_other_things, half_an_emoji,
     )},
     **{f"nothing {word}": nothing(word) for word in ("\\N", "#N/A", "nan", "NULL", "None")},
     **{f"toutiao {suffix}": toutiao(suffix) for suffix in ("txt", "csv")},
@@ -354,6 +432,25 @@ REFUSED = {
     "two columns alike": (
         "a.csv", ["review,cat,sentiment", "好,书,1"], "2 列都像标签：cat、sentiment"
     ),
+    "a quote that swallows two rows": (
+        "a.csv",
+        [*lines_of(NUMBERS, "{t},{y}", "text,label"), '"质量不行,0', "下一条也好,1", '再一条",1'],
+        "引号不成对",
+    ),
+    "commas in every review, and a number first": (
+        "a.csv", ["label,text", *(f"{i},好,推荐{i}" for i in range(1, 30))], "第 2 行有 3 格"
+    ),
+    "excel's unicode text": ("a.txt", lines_of(WORDS, "{t}\t{y}", "text\tlabel"), "第一行是列名"),
+    "chinese commas": ("a.csv", lines_of(WORDS, "{t}，{y}", "text,label"), "英文逗号"),
+    "words for a text": ("a.jsonl", ['{"text": ["房", "间"], "label": "好评"}'], "一串词"),
+    "spans": ("a.jsonl", ['{"text": "好", "label": [[0, 1, "好评"]]}'], "一段一段的标注"),
+    "several labels, fasttext": ("a.txt", ["__label__a __label__b 好"] * 20, "几个 __label__"),
+    "doccano's several": (
+        "a.csv",
+        ["text,label", *(f"第{i}条,{('好', '坏', '好#坏')[i % 3]}" for i in range(30))],
+        "第 4 行有 2 个标签",
+    ),
+    "sentences": ("a.txt", ["The food was good", "The room was bad"] * 9, "没有标签"),
     "a number each": ("a.csv", lines_of(WORDS, "{t},{i}", "text,label"), "不像标签"),
 }  # fmt: skip
 
@@ -427,6 +524,12 @@ def test_the_whole_file_is_the_exam_and_leaks_are_those_of_the_training_data(
     train.unlink()
     done = run_script(repo, "demo02_sentiment/07_evaluate.py", *weights)
     assert done.returncode == 0 and "查不了漏题" in done.stdout and "/90" in done.stdout
+
+
+def test_a_folder_with_a_test_part_alone_is_an_exam(tmp_path):
+    write(tmp_path / "test.csv", lines_of(WORDS, "{t},{y}", "text,label"))
+    texts, _ = load_exam(DataSource(tmp_path), ["差评", "好评"])
+    assert texts == TEXTS
 
 
 def test_rows_that_cannot_be_examined_are_counted(tmp_path, capsys):

@@ -331,7 +331,7 @@ def test_other_tables_are_read_like_a_csv(tmp_path):
     [
         ("", "是空的"),
         ("text,label\n好,1\n好,吃,1\n", "第 3 行有 3 格"),
-        ('text,label\n"两\n行",1\n"好,1\n', "第 2 行前后读不通"),
+        ('text,label\n"两\n行",1\n"好,1\n', "第 3 行前后读不通"),
         ("text,label\n", "是空的"),
         ("text,label\n好,\n", "没有一行有评论又有标签"),
         ("text,label\n好,1\n坏,0\n,0\n", "评论是空的 1 行：第 4 行.*「1」1 行、「0」1 行"),

@@ -21,6 +21,7 @@ from backstage.classifier import EXAMPLE, SentimentClassifier
 from backstage.predict_file import CHUNK, DIGEST, predict_file
 from course.errors import CourseError
 from course.files import only_one
+from course.tables import read_path
 
 PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -284,6 +285,18 @@ def test_the_column_is_found_as_in_the_training(tmp_path, weights, classifier, c
     source = write_table(tmp_path / "bare.csv", [("1", "很好"), ("2", "太差")])
     predict_file(weights, source, "第2列", tmp_path / "out.csv")
     check(read_csv(tmp_path / "out.csv"), ["很好", "太差"], classifier, "第2列")
+
+
+def test_what_excel_cannot_hold(tmp_path, weights):
+    source = write_table(tmp_path / "in.csv", [("text",), ("好\x0b\x08",), ("=1+1",)])
+    predict_file(weights, source, None, tmp_path / "out.xlsx")
+    assert next(iter(read_path(tmp_path / "out.xlsx"))).text.tolist() == ["好\x0b\x08", "'=1+1"]
+    source = write_table(tmp_path / "in.csv", [("text",), ("好" * 40_000,)])
+    with pytest.raises(CourseError, match="32,767"):
+        predict_file(weights, source, None, tmp_path / "long.xlsx")
+    source = write_table(tmp_path / "in.txt", [("text", "label"), ("很好", "1")], delimiter="\t")
+    with pytest.raises(CourseError, match="第一行是列名"):
+        predict_file(weights, source, None, tmp_path / "out.csv")
 
 
 def test_two_at_once_on_one_file(tmp_path, weights):

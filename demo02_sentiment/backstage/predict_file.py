@@ -21,7 +21,7 @@ from course.columns import SAMPLED, DataSource, check_flat, find_columns
 from course.errors import CourseError
 from course.files import atomic_write, file_sha256, only_one, remove
 from course.long_text import MAX_CHARACTERS
-from course.tables import OUTPUTS, ROWS, About, cell, kind, read_path
+from course.tables import OUTPUTS, ROWS, About, cell, kind, read_path, whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -149,11 +149,6 @@ def joined(
         yield pd.concat([table.reindex(columns=columns), more], axis=1)
 
 
-def whole(value: object) -> str:
-    """一格文字；半个 emoji 不是合法的 UTF-8，写成 \\ud83d"""
-    return cell(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def harmless(value: object) -> str | float:
     """写进表格的一格：像公式的前面加一个 '，Excel 就当文字；数照旧（OWASP 的 CSV Injection）
 
@@ -176,9 +171,12 @@ def write_frames(path: Path, suffix: str, frames: Iterable["DataFrame"]) -> None
     tables = (table.map(harmless).rename(columns=harmless) for table in frames)
     if suffix == ".xlsx":
         import pandas as pd
+        from openpyxl.utils.escape import escape
 
+        # escape：Excel 的格子里不许有的字（控制字符）写成 _x0008_ 这样，它认得
+        whole_table = pd.concat(tables).map(lambda v: escape(v) if isinstance(v, str) else v)
         with path.open("wb") as file:
-            pd.concat(tables).to_excel(file, index=False, engine="openpyxl")
+            whole_table.to_excel(file, index=False, engine="openpyxl")
         return
     for i, table in enumerate(tables):
         table.to_csv(
@@ -246,8 +244,13 @@ def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
         columns |= dict.fromkeys(table.columns)
         if column in table:
             check_flat(table[column], path)
-        if path.suffix.lower() == ".parquet" != suffix:
-            table.map(cell)  # 二进制的列，只有 parquet 放得下
+        if path.suffix.lower() == ".parquet" != suffix or suffix == ".xlsx":
+            sizes = table.map(cell).map(len)  # 二进制的列，只有 parquet 放得下，cell 会说
+            if suffix == ".xlsx" and (sizes.to_numpy().max() > 32767 or total > 1_048_575):
+                raise CourseError(
+                    f"{path} 有一格超过 32,767 个字，或者超过 1,048,575 行，Excel 放不下",
+                    "--out 换成 .csv",
+                )
     if total == 0:
         raise CourseError(f"{path} 里一条评论也没有", "换一个文件")
     encoding = f"编码 {about.encoding}" if about.encoding else ""
