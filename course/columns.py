@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from course.cleaning import visible
 from course.errors import CourseError
-from course.tables import SIGNS, cell
+from course.tables import SIGNS, cell, whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -145,7 +145,7 @@ def find_columns(
 
 def guess(table: "DataFrame", text: str | None = None) -> dict[str, str]:
     """猜给学员看的：平均最长的一列是评论（除非已经知道），别的里面种类最少的是标签"""
-    texts = table.map(cell)
+    texts = table.map(whole)
     text = text or texts.map(len).mean().idxmax()
     rest = texts.nunique().drop(text)
     rest = rest[rest > 1] if (rest > 1).any() else rest

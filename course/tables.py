@@ -153,15 +153,12 @@ def cells_of(
 
 
 def swallowed(rows: list[tuple[int, list[str]]], ends: set[str], sign: str, width: int) -> None:
-    """一格里有几行，每行都像单独的一条（头或尾是别的行也有的标签）：引号没有合上，抛 ValueError"""
+    """一行里换了行，每一段都像单独的一条（头或尾是别的行也有的标签）：引号没有合上，抛 ValueError"""
     for row, cells in rows:
-        for cell in cells:
-            lines = [line.rstrip("\r").split(sign) for line in cell.split("\n")[:-1]]
-            known = [{line[0], line[-1]} & ends for line in lines]
-            if lines and {width} == {*map(len, lines)} != {1} and (all(known) or len(lines) > 3):
-                raise ValueError(
-                    f"第 {row} 行有一格里有 {len(lines) + 1} 行，每行都像单独的一条：引号不成对"
-                )
+        lines = [line.rstrip("\r").split(sign) for line in sign.join(cells).split("\n")]
+        known = all({line[0], line[-1]} & ends for line in lines)
+        if {len(line) for line in lines} == {width} != {1} and (known or len(lines) > 4):
+            raise ValueError(f"第 {row} 行里有 {len(lines)} 行，每行都像单独的一条：引号不成对")
 
 
 def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
@@ -194,16 +191,18 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
     if own in ("\t", "_!_") and len(counts) == 1:
         ways = [(PLAIN, False, 0)]  # 每一行的 Tab 一样多，一行就是一条，引号只是评论里的字
     elif line.startswith('"'):
-        ways.append((options, False, 1))  # R 的 write.table：行号那一列没有列名
+        ways.append((options, slashes, 1))  # R 的 write.table：行号那一列没有列名
     problem = None
     for way in ways:
         try:
             sizes, ends, long = {}, set(), []
             for row, cells in cells_of(text, above, own, *way):
                 sizes |= {row: len(cells)} if any(cells) else {}
-                ends |= {cells[0][:20], cells[-1][:20]} if cells else set()
-                long += [(row, cells)] if any("\n" in cell for cell in cells) else []
-                if way[2] and row > above + 1 and cells[:1] != [str(row - above - 1)]:
+                if any("\n" in cell for cell in cells):
+                    long.append((row, cells))
+                else:
+                    ends |= {cells[0], cells[-1]} if cells else set()
+                if way[2] and row > above + 1 and not cells[0].isdecimal():
                     raise ValueError("不是 R 的行号")
             width = max(sizes.values(), default=0)
             swallowed(long, ends, own, width)
@@ -293,7 +292,7 @@ def read_xlsx(file: BinaryIO, about: About, bare: bool) -> tuple:
     (title, table), *others = tables.items()
     if unread := "、".join(f"「{other}」{len(rows)} 行" for other, rows in others if len(rows)):
         about.notes.append(f"只读了工作表「{title}」，没有读 {unread}；要用就各存一个文件")
-    table = table.map(unescape)  # _x000D_ 是 Excel 里的换行
+    table = table.map(lambda value: unescape(cell(value)))  # _x000D_ 是 Excel 里的换行
     table = table.replace(r"^(\d{4}-\d\d-\d\d) 00:00:00$", r"\1", regex=True)
     table = table.loc[:, (table != "").any()]
     filled = table.index[(table != "").any(axis=1)]

@@ -437,6 +437,11 @@ REFUSED = {
         [*lines_of(NUMBERS, "{t},{y}", "text,label"), '"质量不行,0', "下一条也好,1", '再一条",1'],
         "引号不成对",
     ),
+    "a quote that swallows two rows of a tsv": (
+        "a.tsv",
+        [*lines_of(NUMBERS, "{y}\t{t}", "label\ttext"), "1\t多一格\t", '0\t"质量不行', '1\t他说"'],
+        "引号不成对",
+    ),
     "commas in every review, and a number first": (
         "a.csv", ["label,text", *(f"{i},好,推荐{i}" for i in range(1, 30))], "第 2 行有 3 格"
     ),

@@ -112,7 +112,7 @@ def test_how_quotes_are_written_is_tried_not_guessed():
     assert rows_of("a.csv", spark)[0]["text"] == '他说"很好", 真的'
     # a quote that is opened in one row and closed in another swallows neither
     swallowed = "\n".join(["text,label", '"好,1', *(f"第{i}条,0" for i in range(5)), '说",1'])
-    with pytest.raises(CourseError, match=r"第 2 行.*一格里有 7 行"):
+    with pytest.raises(CourseError, match=r"第 2 行里有 7 行"):
         rows_of("a.csv", swallowed)
 
 

@@ -245,7 +245,8 @@ def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
         if column in table:
             check_flat(table[column], path)
         if path.suffix.lower() == ".parquet" != suffix or suffix == ".xlsx":
-            sizes = table.map(cell).map(len)  # 二进制的列，只有 parquet 放得下，cell 会说
+            # 二进制的列，只有 parquet 放得下，cell 会说
+            sizes = table.map(lambda value: len(cell(value)))
             if suffix == ".xlsx" and (sizes.to_numpy().max() > 32767 or total > 1_048_575):
                 raise CourseError(
                     f"{path} 有一格超过 32,767 个字，或者超过 1,048,575 行，Excel 放不下",
