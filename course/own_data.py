@@ -246,7 +246,8 @@ class OwnData:
             self.note(note)
         self.label = plain(label)
         self.columns = f"评论在「{text}」，标签在「{label}」"
-        self.columns += f"；没有用 {'、'.join(unused)}" if unused else ""
+        more = f"……一共 {len(unused)} 列" if len(unused) > 20 else ""
+        self.columns += f"；没有用 {'、'.join(unused[:20])}{more}" if unused else ""
         return rows
 
     def read_saved(self) -> list[pd.DataFrame]:
@@ -276,18 +277,16 @@ class OwnData:
         ]
         read = [file for file in files if file.suffix.lower() in FORMATS]
         tables = [file for file in read if file.suffix.lower() != ".txt"]
-        tables = tables or [
-            file for file in files if file.stem.lower() in set().union(*SPLITS.values())
-        ]
+        known = set().union(*SPLITS.values())
+        tables = tables or [file for file in read if file.stem.lower() in known]
         if tables:  # train.txt 这样的，一行里还分着列，也是
             return self.read_tables(tables, files)
         rows = []
         for file in read:
             *folders, label = file.relative_to(self.path).parts[:-1] or ("",)
             split = split_of(folders[0]) if folders else ""
-            if (
-                label and not split_of(label) and (split or not folders)
-            ):  # pos/1.txt、train/pos/1.txt
+            # pos/1.txt、train/pos/1.txt
+            if label and not split_of(label) and (split or not folders):
                 text = "\n".join(line for frame in read_path(file) for line in frame.text)
                 rows.append((text, label, split, self.inside(file)))
         if not rows:
@@ -325,9 +324,8 @@ class OwnData:
         found, used = [], set()
         for split, some in named.items():
             if len(some) > 1:
-                self.note(
-                    f"{split} 由 {len(some)} 个文件接成：{'、'.join(map(self.inside, some[:6]))}"
-                )
+                listed = "、".join(map(self.inside, some[:6])) + "……" * (len(some) > 6)
+                self.note(f"{split} 由 {len(some)} 个文件接成：{listed}")
             try:
                 found += [self.read_table(file, split) for file in some]
                 used |= set(some)

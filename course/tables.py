@@ -153,7 +153,7 @@ def cells_of(
 
 
 def swallowed(rows: list[tuple[int, list[str]]], ends: set[str], sign: str, width: int) -> None:
-    """一行里换了行，每一段都像单独的一条（头或尾是别的行也有的标签）：引号没有合上，抛 ValueError"""
+    """一行里有几行，每行都像单独的一条（头或尾是别处也有的标签）：引号没有合上，抛 ValueError"""
     for row, cells in rows:
         lines = [line.rstrip("\r").split(sign) for line in sign.join(cells).split("\n")]
         known = all({line[0], line[-1]} & ends for line in lines)
