@@ -152,13 +152,10 @@ def cells_of(
         ) from error
 
 
-def swallowed(rows: list[tuple[int, list[str]]], ends: set[str], sign: str, width: int) -> None:
-    """一行里有几行，每行都像单独的一条（头或尾是别处也有的标签）：引号没有合上，抛 ValueError"""
-    for row, cells in rows:
-        lines = [line.rstrip("\r").split(sign) for line in sign.join(cells).split("\n")]
-        known = all({line[0], line[-1]} & ends for line in lines)
-        if {len(line) for line in lines} == {width} != {1} and (known or len(lines) > 4):
-            raise ValueError(f"第 {row} 行里有 {len(lines)} 行，每行都像单独的一条：引号不成对")
+def rows_inside(cells: list[str], sign: str, width: int) -> list[list[str]]:
+    """换了行的一条里，每一行都像单独的一条时，这几行的格子；不像是空的"""
+    lines = [line.rstrip("\r").split(sign) for line in sign.join(cells).split("\n")]
+    return lines if len(lines) > 1 and {len(line) for line in lines} == {width} != {1} else []
 
 
 def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
@@ -195,17 +192,24 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
     problem = None
     for way in ways:
         try:
-            sizes, ends, long = {}, set(), []
+            width, total, short, ends, doubtful = 0, 0, [], set(), []
             for row, cells in cells_of(text, above, own, *way):
-                sizes |= {row: len(cells)} if any(cells) else {}
-                if any("\n" in cell for cell in cells):
-                    long.append((row, cells))
-                else:
-                    ends |= {cells[0], cells[-1]} if cells else set()
-                if way[2] and row > above + 1 and not cells[0].isdecimal():
-                    raise ValueError("不是 R 的行号")
-            width = max(sizes.values(), default=0)
-            swallowed(long, ends, own, width)
+                if not width:
+                    width = len(cells) + way[2]
+                elif any(cells):
+                    total += 1
+                    short += [row] if len(cells) < width else []
+                    if way[2] and not cells[0].isdecimal():
+                        raise ValueError("不是 R 的行号")
+                    if lines := rows_inside(cells, own, width):
+                        doubtful.append((row, lines))
+                    elif len(ends) < 10_000:
+                        ends |= {cell for cell in (cells[0], cells[-1]) if len(cell) <= 20}
+            for row, lines in doubtful:  # 头或尾是别处也有的标签：引号没有合上，吞了几行
+                if len(lines) > 4 or all({line[0], line[-1]} & ends for line in lines):
+                    raise ValueError(
+                        f"第 {row} 行里有 {len(lines)} 行，每行都像单独的一条：引号不成对"
+                    )
             break
         except ValueError as error:
             problem = problem or error
@@ -213,8 +217,8 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
         raise problem
     if not width:
         return [], iter(())
-    if short := [row for row, size in sizes.items() if above + 1 < row and size < width]:
-        if len(short) == len(sizes) - 1 and width > 1:
+    if short:
+        if len(short) == total and width > 1:
             raise ValueError(f"第 {short[0]} 行起都比列名少几格；分列要用和第一行一样的英文逗号")
         about.notes.append(
             f"{len(short)} 行少几格，缺的当作空，第一个是第 {short[0]} 行；要是评论里换了行，"
@@ -247,11 +251,7 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
         rows = (line if line.strip() else "{}" for line in text)
     if isinstance(rows, dict):
         parts = list(rows.values())
-        tables = [
-            part
-            for part in parts
-            if isinstance(part, list) and part[:1] and isinstance(part[0], dict)
-        ]
+        tables = [v for v in parts if isinstance(v, list) and v and isinstance(v[0], dict)]
         if len(tables) > 1:
             raise ValueError(f"里面有几份数据（{'、'.join(rows)}），留一份")
         if {"columns", "data"} <= rows.keys():  # orient="split"
