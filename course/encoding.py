@@ -45,11 +45,11 @@ def encode(
     prepared: Prepared = None,
     progress: bool = True,
     pooling: str = "cls",
-    warn: bool = False,
+    notes: list[str] | None = None,
 ) -> torch.Tensor:
     """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同；参数见 `packed_bert.encode`"""
     if packed_bert.fits(encoder):
         return packed_bert.encode(
-            encoder, tokenizer, texts, dtype, prepared, progress, pooling, warn
+            encoder, tokenizer, texts, dtype, prepared, progress, pooling, notes
         )
-    return sorted_batches.encode(encoder, tokenizer, texts, dtype, progress, pooling, warn)
+    return sorted_batches.encode(encoder, tokenizer, texts, dtype, progress, pooling, notes)

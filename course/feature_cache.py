@@ -5,6 +5,7 @@
 
 import ast
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -62,7 +63,7 @@ def read_cache(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> torch.
     try:
         # safe_open 先看文件头：各张量的形状、类型、位置和文件大小对不上，不占内存就拒绝
         with safe_open(path, framework="pt") as file:
-            written = file.metadata()["sha256"]
+            written = json.loads(file.metadata()["about"])["sha256"]
             features = (
                 file.get_tensor("features")
                 if tuple(file.get_slice("features").get_shape()) == shape
@@ -102,14 +103,18 @@ class FeatureFile:
         features = read_cache(self.path, self.shape, self.dtype)
         if features is not None:
             print(f"特征：{self.name} {self.shape}，用上次存下的 {self.path.name}")
+            with safe_open(self.path, framework="pt") as file:
+                for note in json.loads(file.metadata()["about"])["notes"]:
+                    print(f"注意：{note}")
         return features
 
-    def write(self, features: torch.Tensor) -> None:
-        """存下来；写不了时抛 CourseError，不留下半个文件"""
+    def write(self, features: torch.Tensor, notes: list[str]) -> None:
+        """存下来，连同要说的话；写不了时抛 CourseError，不留下半个文件"""
         content = {"features": features}
+        about = json.dumps({"sha256": sha256(features), "notes": notes})
         try:
             with atomic_write(self.path) as temporary:
-                save_file(content, temporary, metadata={"sha256": sha256(features)})
+                save_file(content, temporary, metadata={"about": about})
         except SafetensorError as error:  # 磁盘满了，它抛的不是 OSError
             raise CourseError(
                 f"写不了 {self.path}：{error}", "腾出磁盘，再运行一次同样的命令"
@@ -132,9 +137,12 @@ def cached_features(
     file = FeatureFile(encoder, tokenizer, texts, name, dtype, pooling)
     features = file.read()
     if features is None:
-        features = encode(encoder, tokenizer, texts, dtype, pooling=pooling, warn=True)
+        notes: list[str] = []
+        features = encode(encoder, tokenizer, texts, dtype, pooling=pooling, notes=notes)
+        for note in notes:
+            print(f"注意：{note}")
         try:
-            file.write(features)
+            file.write(features, notes)
         except CourseError as error:  # 算了几分钟的，存不下也不能白算
             print(f"注意：{error.problem}。特征 {name} 这次照样用，下次要重新算")
     return features

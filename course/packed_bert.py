@@ -63,12 +63,12 @@ def fits(encoder: nn.Module) -> bool:
 
 
 def token_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], warn: bool = False
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], notes: list[str] | None = None
 ) -> tuple[list[np.ndarray], list[int]]:
     """N 条评论 → 各不相同的 token 序列，和每条评论是其中的第几个：token 完全相同的只算一次
 
     两百条两百条地分词，太长的先切短：分词器每个 token 要占一百多字节，记下来的只有 4 字节。
-    warn：有 DOUBTFUL 以上的 token 不认识、评论被截断，说一声：训练照样跑得完，精度却上不去。
+    有 DOUBTFUL 以上的 token 不认识、评论被截断，写一句在 notes 里：训练照样跑得完，精度却上不去。
     """
     unique: dict[bytes, int] = {}  # {序列: 编号}
     places = []
@@ -81,14 +81,14 @@ def token_rows(
             tokens += len(ids)
             unknown += ids.count(tokenizer.unk_token_id)
             places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
-    if warn and unknown > DOUBTFUL * tokens:
-        print(
-            f"注意：{unknown / tokens:.0%} 的 token 是 [UNK]，分词器不认识：多半是词表 vocab.txt 和"
+    if notes is not None and unknown > DOUBTFUL * tokens:
+        notes.append(
+            f"{unknown / tokens:.0%} 的 token 是 [UNK]，分词器不认识：多半是词表 vocab.txt 和"
             "评论不是一种文字（英文的 BERT、繁体、别的语言），换一个 --model"
         )
-    if warn and cut > DOUBTFUL * len(texts):
-        print(
-            f"注意：{cut / len(texts):.0%} 的评论超过 {tokenizer.model_max_length} 个 token，"
+    if notes is not None and cut > DOUBTFUL * len(texts):
+        notes.append(
+            f"{cut / len(texts):.0%} 的评论超过 {tokenizer.model_max_length} 个 token，"
             "只看了开头；--max-length 可以加大，BERT 最多 512"
         )
     return [np.frombuffer(ids, np.int32) for ids in unique], places
@@ -230,9 +230,9 @@ def encode(
     prepared: list[list[Callable]] | None = None,
     progress: bool = True,
     pooling: str = "cls",
-    warn: bool = False,
+    notes: list[str] | None = None,
 ) -> torch.Tensor:
-    """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同；warn 见 `token_rows`
+    """N 条评论 → 特征 (N, hidden)，在 CPU 上，行的顺序与 texts 相同；notes 见 `token_rows`
 
     pooling 是 "cls"（[CLS] 的向量）或 "mean"（每个 token 的平均）。
     超过 tokenizer.model_max_length 个 token 的截断。dtype 见 `prepare`。encoder 不在评估模式时抛
@@ -241,7 +241,7 @@ def encode(
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    sequences, places = token_rows(tokenizer, texts, warn)
+    sequences, places = token_rows(tokenizer, texts, notes)
     with torch.inference_mode(False):  # 下面的线程要往里写，所以它必须是普通的张量
         features = torch.empty(len(sequences), encoder.config.hidden_size, dtype=encoder.dtype)
 

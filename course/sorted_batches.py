@@ -51,7 +51,7 @@ def encode(
     dtype: torch.dtype = torch.float32,
     progress: bool = True,
     pooling: str = "cls",
-    warn: bool = False,
+    notes: list[str] | None = None,
 ) -> torch.Tensor:
     """N 条评论 → 特征 (N, hidden)，和 `packed_bert.encode` 说的一样，只是什么编码器都行
 
@@ -60,7 +60,7 @@ def encode(
     """
     if encoder.training:
         raise RuntimeError("encoder must be in eval mode: with dropout a feature is random")
-    sequences, places = token_rows(tokenizer, texts, warn)
+    sequences, places = token_rows(tokenizer, texts, notes)
     features = torch.empty(len(sequences), encoder.config.hidden_size)
     budget = BATCH_TOKENS.get(encoder.device.type, BATCH_TOKENS["cpu"])
     # 短的在前，从末尾取：最长的先算，内存不够马上就知道
