@@ -78,7 +78,8 @@ def test_fine_tuning_saves_what_it_trained_and_evaluate_reads_it(
     # 07_evaluate.py is not told; on the validation reviews it must find train.py's accuracy
     splits = rows_of(mini_data)
     for name, split in (("train", "train"), ("validation", "test"), ("test", "validation")):
-        write_csv(tmp_path / "again" / f"{name}.csv", splits[split])
+        rows = [(text, y, ("负向", "正向")[y]) for text, y in splits[split]]
+        write_csv(tmp_path / "again" / f"{name}.csv", rows)
     score = run_script(
         repo,
         *("demo02_sentiment/07_evaluate.py", "--weights", tmp_path / "best.pth"),
