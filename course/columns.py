@@ -100,7 +100,7 @@ def find_columns(
         check_lines(table, path, kinds)
     columns = list(table.columns)
     there = "、".join(columns[:20]) + "……" * (len(columns) > 20)
-    flag = {"text": "--text-column" if len(kinds) > 1 else "--column", "label": "--label-column"}
+    flag = flags_of(kinds)
     found, notes = {}, []
     for kind in kinds:
         wanted = getattr(source, f"{kind}_column")
@@ -129,7 +129,7 @@ def find_columns(
     guessed = guess(rest, found.get("text")) | found
     advice = " ".join(f'{flag[kind]} "{guessed.get(kind, "列名")}"' for kind in kinds)
     if not found:
-        check_header(table, path, flag["text"])
+        check_header(table, path, kinds)
     for name in columns:
         check_flat(table[name], path)
     if len(columns) == 1:
@@ -143,6 +143,18 @@ def find_columns(
     )
 
 
+def flags_of(kinds: tuple[str, ...]) -> dict[str, str]:
+    """指定列的参数叫什么：只找评论的（08_predict.py）叫 --column"""
+    return {"text": "--text-column" if len(kinds) > 1 else "--column", "label": "--label-column"}
+
+
+def by_number(numbers: dict[str, int], kinds: tuple[str, ...]) -> str:
+    """没有列名的文件，指定第几列的写法"""
+    flag = flags_of(kinds)
+    said = " ".join(f"{flag[kind]} 第{numbers[kind]}列" for kind in kinds if kind in numbers)
+    return f"加上 {said}（看看对不对）"
+
+
 def guess(table: "DataFrame", text: str | None = None) -> dict[str, str]:
     """猜给学员看的：平均最长的一列是评论（除非已经知道），别的里面种类最少的是标签"""
     texts = table.map(whole)
@@ -152,7 +164,9 @@ def guess(table: "DataFrame", text: str | None = None) -> dict[str, str]:
     return {"text": text, "label": rest.idxmin()} if len(rest) else {"text": text}
 
 
-def check_header(table: "DataFrame", path: Path, column: str = "--text-column") -> None:
+def check_header(
+    table: "DataFrame", path: Path, kinds: tuple[str, ...] = ("text", "label")
+) -> None:
     """列名那一行其实是数据时抛 CourseError：不说的话，第一条评论就悄悄不见了"""
     columns = list(table.columns)
     known = any(plain(name) in names for name in columns for names in NAMES.values())
@@ -164,13 +178,10 @@ def check_header(table: "DataFrame", path: Path, column: str = "--text-column") 
     ):
         return
     numbers = {kind: columns.index(name) + 1 for kind, name in guess(table).items()}
-    advice = f"{column} 第{numbers['text']}列"
-    if "label" in numbers and column == "--text-column":
-        advice += f" --label-column 第{numbers['label']}列"
     row = "，".join(columns)
     raise CourseError(
         f"{path} 没有列名，第一行就是数据：{row[:60]}{'…' if len(row) > 60 else ''}",
-        f"加上 {advice}（看看对不对），或者在最前面加一行列名，评论那一列叫 text",
+        f"{by_number(numbers, kinds)}，或者在最前面加一行列名，评论那一列叫 text",
     )
 
 
@@ -188,11 +199,9 @@ def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
                 f"{path} 是表格，第一行是列名，用 {SIGNS[sign]} 分列", "把扩展名改成 .tsv"
             )
         numbers = guess(type(table)(parts, columns=range(1, len(parts[0]) + 1)))
-        advice = " ".join(f"--{kind}-column 第{i}列" for kind, i in numbers.items())
-        advice = advice if len(kinds) > 1 else f"--column 第{numbers['text']}列"
         raise UnknownColumns(
             f"{path} 没有列名，每行用 {SIGNS[sign]} 分成 {len(parts[0])} 段：{lines[0][:60]}",
-            f"加上 {advice}（看看对不对）",
+            by_number(numbers, kinds),
         )
     if len(kinds) == 1:
         return
@@ -216,8 +225,8 @@ def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
     )
 
 
-def check_flat(values: "Series", path: Path, kind: str = "text") -> None:
-    """一格里还套着对象、评论是一串词的，抛 CourseError，说怎么摊平"""
+def check_flat(values: "Series", path: Path, kind: str = "") -> None:
+    """一格里还套着对象的，抛 CourseError，说怎么摊平；kind 是 text 时，一格里是一串词的也抛"""
     inner = next((value for value in values if isinstance(value, dict)), None)
     if inner:
         read = "json.load(f)" if path.suffix.lower() == ".json" else "map(json.loads, f)"
@@ -228,10 +237,16 @@ def check_flat(values: "Series", path: Path, kind: str = "text") -> None:
             '先摊平：python -c "import json, pandas as pd; '
             f"f = open(r'{path}', encoding='utf-8'); "
             f'pd.json_normalize({read}).to_csv(r\'{to}\', {TO_CSV}"，再 --data "{to}"，'
-            f"加上 --{kind}-column {values.name}.{longest}（别的列也这样叫）",
+            f"加上 --{kind or 'text'}-column {values.name}.{longest}（别的列也这样叫）",
         )
     if any(isinstance(value, list) and value and isinstance(value[0], dict) for value in values):
         raise UnknownColumns(
             f"{path} 的「{values.name}」一格里是一串对象，不是一个值",
             "在标注它的程序里换一种导出：Label Studio 选 JSON-MIN 或 CSV",
+        )
+    if kind == "text" and any(isinstance(value, list) for value in values):
+        column = f"table['{values.name}']"
+        raise CourseError(
+            f"{path} 的「{values.name}」一格里是一串词，不是一句话",
+            f"先接起来：pandas 读进来，{column} = {column}.str.join('')",
         )

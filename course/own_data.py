@@ -219,14 +219,9 @@ class OwnData:
     ) -> pd.DataFrame:
         """表里的评论和标签；index 是每一行在哪里，said 是文件写着的标签名字 {列: [名字, …]}"""
         (text, label), notes = find_columns(table.head(SAMPLED), file, self.source)
-        check_flat(table[text], file)
+        check_flat(table[text], file, "text")
         check_flat(table[label], file, "label")
         labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
-        if any(isinstance(value, list) for value in table[text]):
-            raise CourseError(
-                f"{file} 的「{text}」一格里是一串词，不是一句话",
-                f"先接起来：pandas 读进来，table['{text}'] = table['{text}'].str.join('')",
-            )
         rows = {"text": map(whole, table[text]), "label": labels, "split": split}
         rows = pd.DataFrame(rows | {"place": table.index}, index=table.index, dtype=object)
         unused = [column for column in table.columns if column not in (text, label)]

@@ -76,17 +76,18 @@ def token_rows(
     for start in range(0, len(texts), 200):
         part = [opening(tokenizer, text) for text in texts[start : start + 200]]
         part = tokenizer(part, truncation=True)
-        cut += sum(bool(encoding.overflowing) for encoding in part.encodings)
+        if notes is not None:
+            tokens += sum(map(len, part["input_ids"]))
+            unknown += sum(ids.count(tokenizer.unk_token_id) for ids in part["input_ids"])
+            cut += sum(bool(encoding.overflowing) for encoding in part.encodings)
         for ids in part["input_ids"]:
-            tokens += len(ids)
-            unknown += ids.count(tokenizer.unk_token_id)
             places.append(unique.setdefault(np.array(ids, np.int32).tobytes(), len(unique)))
-    if notes is not None and unknown > DOUBTFUL * tokens:
+    if unknown > DOUBTFUL * tokens:
         notes.append(
             f"{unknown / tokens:.0%} 的 token 是 [UNK]，分词器不认识：多半是词表 vocab.txt 和"
             "评论不是一种文字（英文的 BERT、繁体、别的语言），换一个 --model"
         )
-    if notes is not None and cut > DOUBTFUL * len(texts):
+    if cut > DOUBTFUL * len(texts):
         notes.append(
             f"{cut / len(texts):.0%} 的评论超过 {tokenizer.model_max_length} 个 token，"
             "只看了开头；--max-length 可以加大，BERT 最多 512"

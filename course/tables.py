@@ -240,7 +240,7 @@ def unquoted(cell: str, always: bool) -> str:
     return cell[1:-1].replace('""', '"') if whole and (always or '""' in cell[1:-1]) else cell
 
 
-def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
+def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
     """json：一个列表，{"data": […]}，几列，pandas 的 to_json 的几种；jsonl：一行一个对象"""
     import pandas as pd
 
@@ -249,7 +249,9 @@ def read_objects(text: TextIO) -> Iterator[tuple[int, dict]]:
     except json.JSONDecodeError:
         text.seek(0)
         rows = (line if line.strip() else "{}" for line in text)
-    if isinstance(rows, dict):
+    if isinstance(rows, dict) and suffix == ".jsonl":  # 只有一行
+        rows = [rows]
+    elif isinstance(rows, dict):
         parts = list(rows.values())
         tables = [v for v in parts if isinstance(v, list) and v and isinstance(v[0], dict)]
         if len(tables) > 1:
@@ -355,7 +357,7 @@ def read_frames(
             elif suffix == ".txt":  # 一行一条评论
                 columns, rows = ["text"], enumerate(([line.rstrip("\n")] for line in text), 1)
             else:
-                columns, rows = None, read_objects(text)
+                columns, rows = None, read_objects(text, suffix)
         while block := list(islice(rows, ROWS)):
             numbers, block = zip(*block, strict=True)
             yield pd.DataFrame(list(block), index=list(numbers), columns=columns, dtype=object)

@@ -101,19 +101,17 @@ def main() -> None:
     names = classifier.labels
     exam = classifier.exam("test", args.data)
     texts, labels, predicted = exam.texts, exam.labels, exam.predicted
-    bert = f"{classifier.kind}（{classifier.record['model']}）"
-    guesses = {bert: predicted}
 
     # 2. 两个基线，用权重学过的那份训练集，考同样的考卷
-    train_set = learned_from(classifier)
+    train_set, guesses = learned_from(classifier), {}
     if train_set:
         majority = np.bincount(train_set.labels).argmax()
         words = tfidf_baseline(train_set.texts, train_set.labels)
         guesses = {
             f"全猜一类（{names[majority]}）": np.full(len(labels), majority),
             "TF-IDF + 逻辑回归": words.predict(texts),
-            bert: predicted,
         }
+    guesses[f"{classifier.kind}（{classifier.record['model']}）"] = predicted
 
     # 3. 成绩表：答对几条，精度，精度的误差范围
     #    类别多于两种、或者条数悬殊时，再加 macro-F1：每一类的 f1 一样重地平均，小类认不出就低

@@ -294,6 +294,9 @@ def test_what_excel_cannot_hold(tmp_path, weights):
     source = write_table(tmp_path / "in.csv", [("text",), ("好" * 40_000,)])
     with pytest.raises(CourseError, match="32,767"):
         predict_file(weights, source, None, tmp_path / "long.xlsx")
+    (tmp_path / "in.jsonl").write_text('{"text": ["房", "间"]}', encoding="utf-8")
+    with pytest.raises(CourseError, match="一串词"):  # as in the training
+        predict_file(weights, tmp_path / "in.jsonl", None, tmp_path / "out.csv")
     source = write_table(tmp_path / "in.txt", [("text", "label"), ("很好", "1")], delimiter="\t")
     with pytest.raises(CourseError, match="第一行是列名"):
         predict_file(weights, source, None, tmp_path / "out.csv")

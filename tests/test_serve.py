@@ -303,6 +303,8 @@ def test_a_file_is_read_and_the_column_of_the_reviews_is_guessed(url):
         assert send_file(url, "评论.csv", body.encode(encoding)).json() == expected, encoding
     answer = send_file(url, "a.CSV", b"long name,text\nxxxxxxxxxx,y\n").json()
     assert answer["column"] == 1  # a column called text comes first
+    answer = send_file(url, "a.csv", "评论,text\n好,差\n".encode()).json()
+    assert answer["column"] == 1  # before its synonyms, too
     answer = send_file(url, "a.jsonl", b'{"a": [1, null], "b": 2.5}\n\n{"c": "x"}\n').json()
     assert answer["columns"] == ["a", "b", "c"]
     assert answer["rows"] == [["[1, null]", "2.5", ""], ["", "", ""], ["", "", "x"]]

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from course.columns import DataSource
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_tokenizer
-from course.paths import PARAMS, command, portable
+from course.paths import PARAMS, ROOT, command, portable
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL, Model
 
@@ -30,7 +30,8 @@ def retrain(weights: Path, record: dict | None = None) -> str:
     """报错时告诉学员的下一步：重新训练的命令，带着当初的参数"""
     record = record or {}
     flags: list[object] = []
-    if weights.parent.resolve() != PARAMS:
+    # 名字写错的 --weights no.pth 就在当前目录：不叫人往那里训练
+    if weights.parent.resolve() not in (PARAMS, ROOT, Path.cwd()):
         flags += ["--params", weights.parent]
     if data := record.get("data"):
         source = DataSource(data, *record.get("columns", (None, None)))

@@ -45,7 +45,7 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
 def same_flags(args: argparse.Namespace) -> list[str]:
     """这一次命令里的 --weights、--data、--labels，给下一步的命令接着用；没有写的不写"""
     flags = [] if args.weights == WEIGHTS else ["--weights", str(args.weights)]
-    flags += args.data.flags() if getattr(args, "data", None) else []
+    flags += args.data.flags() if args.data else []
     return flags + (["--labels", *args.labels] if args.labels else [])
 
 

@@ -148,6 +148,7 @@ def read_upload(name: str, body: bytes) -> dict:
     check_header(head, Path(name))
     # 评论在哪一列：名字认得的，没有就猜字最多的；网页上可以换
     known = [column for column in columns if plain(column) in NAMES["text"]]
+    known.sort(key=lambda column: plain(column) != "text")  # 正好叫 text 的优先
     column = known[0] if known else guess(head)["text"]
     return {
         "columns": columns,

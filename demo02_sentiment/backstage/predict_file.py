@@ -243,7 +243,7 @@ def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
         total += len(table)
         columns |= dict.fromkeys(table.columns)
         if column in table:
-            check_flat(table[column], path)
+            check_flat(table[column], path, "text")
         if path.suffix.lower() == ".parquet" != suffix or suffix == ".xlsx":
             # 二进制的列，只有 parquet 放得下，cell 会说
             sizes = table.map(lambda value: len(cell(value)))
