@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from course.inference_api import make_app, serve_until_stopped
+from course.api import make_app, serve_until_stopped
 
 BATCH = 32  # 一批最多几条
 PATH = "/models/sentiment"
@@ -42,11 +42,13 @@ class PlainPipeline:
 
     def __init__(self, folder: Path):
         self.classify = pipeline("text-classification", str(folder), device="cpu")
-        self.scores("热身")
+        self.labels = list(self.classify.model.config.id2label.values())
+        self.logits(["热身"])
 
-    def scores(self, text: str) -> dict[str, float]:
-        rows = self.classify(text, top_k=None, truncation=True, function_to_apply="none")
-        return {row["label"]: row["score"] for row in rows}
+    def logits(self, texts: list[str]) -> torch.Tensor:
+        options = {"top_k": None, "truncation": True, "function_to_apply": "none"}
+        named = [{row["label"]: row["score"] for row in self.classify(t, **options)} for t in texts]
+        return torch.tensor([[scores[label] for label in self.labels] for scores in named])
 
 
 def serve_pipeline(folder: Path) -> None:

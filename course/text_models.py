@@ -1,66 +1,110 @@
-"""不是一课  本地模型的两种用法：续写（GPT）和分类（BERT），给推理 API 当后厨
+"""不是一课  推理 API 的后厨：请求里能写什么，续写（GPT）和分类（BERT）怎么算"""
 
-`Generator` 一个字一个字地写，每写一个就交出来，所以既能一次给全文，也能边写边给（流式）。
-"""
-
+import ctypes
 import re
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
+    TextIteratorStreamer,
 )
 
 from course.errors import InputError
-from course.gatekeeper import LEFT
 from course.models import load_model, load_tokenizer
 
 MAX_NEW_TOKENS = 256  # 一次最多续写多少字，免得一个请求占住机器不放
 
+# Linux 的 glibc 给线程各配一块内存池（arena），用过的不还，一个服务的内存就慢慢涨：
+# 两个核上问几分钟，从 568 涨到 692 MB；全部线程合用两块（-8 是 M_ARENA_MAX），到 627 MB 为止，
+# 也不慢。要赶在读模型之前
+if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+    libc.mallopt(-8, 2)
 
-class GenerationParameters(BaseModel):
-    """续写的参数，名字与 HF 推理 API 相同；没写的用默认值，写错名字会报错而不是悄悄忽略"""
+# 正在答的这个请求，提问的人走了没有；FastAPI 把它带进算的那个线程
+LEFT: ContextVar[threading.Event] = ContextVar("LEFT", default=threading.Event())  # noqa: B039
+
+
+# 1. 请求的格式：FastAPI 照着检查，/docs 照着写
+
+
+class Strict(BaseModel):
+    """不认识的字段报错，不会悄悄忽略；null 当作没写，别的语言的客户端常这样送"""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_nulls(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if type(value) is dict else value
+
+
+Seed = Annotated[int | None, Field(ge=-(2**63), lt=2**63)]  # 给了种子，随机的结果也能重现
+
+
+class Writing(Strict):
+    """续写的参数，名字与 HF 推理 API 相同"""
 
     max_new_tokens: int = Field(50, ge=1, le=MAX_NEW_TOKENS)
     do_sample: bool = True  # False：每一步都取最可能的字，结果固定
     temperature: float = Field(0.7, gt=0, le=100)
     top_k: int = Field(50, ge=0)  # 0：不限
     top_p: float = Field(1.0, gt=0, le=1)
-    return_full_text: bool = True  # 答案里带不带提示语
     repetition_penalty: float = Field(1.0, ge=0.01, le=100)  # 大于 1：出现过的字更难再出现
-    stop: list[str] = Field([], max_length=4)  # 写出其中一个就停
-    truncate: int | None = Field(None, ge=1)  # 提示语只留最后几个 token
-    details: bool = False  # 答案里带不带每个 token 的对数概率、为什么停
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)  # 给了种子，随机的结果也能重现
+    return_full_text: bool = True  # 答案里带不带提示语
+    seed: Seed = None
 
 
-class ClassificationParameters(BaseModel):
+class Ranking(Strict):
     """分类的参数，名字与 HF 推理 API 相同"""
 
-    model_config = ConfigDict(extra="forbid")
-
     top_k: int | None = Field(None, ge=1)  # 只要分数最高的几类；不写就全给
-    function_to_apply: str = Field("softmax", pattern="^(softmax|sigmoid|none)$")
+    function_to_apply: Literal["softmax", "sigmoid", "none"] = "softmax"
 
 
-class Token(BaseModel):
-    """写出来的一个 token：编号、它带来的文字、当时的对数概率"""
+class Question(Strict):
+    """Hugging Face 格式的请求"""
 
-    id: int
-    text: str
-    logprob: float
-    special: bool = False
+    inputs: str | Annotated[list[str], Field(min_length=1, max_length=32)]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    stream: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+
+class Message(Strict):
+    role: Literal["system", "user", "assistant"]  # 设定、人、模型
+    content: str
+
+
+TOKENS = AliasChoices("max_tokens", "max_completion_tokens")  # 后一个是新名字
+
+
+class Chat(Strict):
+    """OpenAI 格式的请求；认得的就是这些，别的（tools、logprobs、stop …）会报错"""
+
+    model: str = ""
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int = Field(50, ge=1, le=MAX_NEW_TOKENS, validation_alias=TOKENS)
+    temperature: float = Field(0.7, ge=0, le=2)  # 0：每一步都取最可能的字
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: Seed = None
+    n: Literal[1] = 1  # 一次只写一个
+    stream: bool = False
+    stream_options: dict = Field(default_factory=dict)  # 要不要说用了多少个 token；这里总是说
+
+
+# 2. 模型
 
 
 def tidy(text: str) -> str:
@@ -68,11 +112,15 @@ def tidy(text: str) -> str:
     return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
 
 
-def check(text: str) -> str:
-    """原样返回 text；里面有半个 emoji（坏掉的请求里才有，分词器读不了）时抛 InputError"""
-    if any("\ud800" <= character <= "\udfff" for character in text):
+def encode(tokenizer, text: str, room: int, **options):
+    """一段文字 → 一批的 token；空的、超过 room 个、有半个 emoji（分词器读不了）的抛 InputError"""
+    if re.search("[\ud800-\udfff]", text):
         raise InputError("文字里有坏掉的字符（半个 emoji），删掉它再试")
-    return text
+    batch = tokenizer(text, return_tensors="pt", verbose=False, **options)
+    count = batch["input_ids"].shape[1]
+    if not text.strip() or count > room:
+        raise InputError(f"文字不能是空的，最多 {room} 个 token，这里有 {count} 个")
+    return batch
 
 
 class Generator:
@@ -80,76 +128,63 @@ class Generator:
 
     task = "text-generation"
 
-    def __init__(self, folder: Path, device: str = "cpu"):
+    def __init__(self, folder: Path):
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_model(AutoModelForCausalLM, folder).to(device)
-        # 这些记号不是文字，不许写出来；[SEP] 例外，写到它就是"写完了"
-        self.never = [i for i in self.tokenizer.all_special_ids if i != self.tokenizer.sep_token_id]
-        self.turn = threading.Lock()  # 同时来的请求轮流，各算一个字
+        self.model = load_model(AutoModelForCausalLM, folder)
+        self.turns = ThreadPoolExecutor(1)  # 只有一个线程在写，别的请求排队
 
-    def encode(self, text: str, max_new_tokens: int, truncate: int | None = None) -> list[int]:
-        """提示语 → id，truncate 是只留最后几个；不合要求（空的、太长）时抛 InputError
+    def write(self, text: str, settings: Writing) -> Iterator[str | dict]:
+        """一块一块地给出文字，最后是 {"finish_reason", "generated_tokens", "prompt_tokens"}
 
-        不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题。
+        提示语不加 [CLS]、[SEP]：加了 [SEP] 等于告诉模型"话说完了"，续写就跑题。
         """
-        ids = self.tokenizer(check(text), add_special_tokens=False, verbose=False)["input_ids"]
-        ids = ids[-truncate:] if truncate else ids
-        room = self.model.config.max_position_embeddings - max_new_tokens
-        if not ids:
-            raise InputError("文字是空的，至少要有一个字")
-        if len(ids) > room:
-            raise InputError(
-                f"文字有 {len(ids)} 个 token，再续写 {max_new_tokens} 个就超过了"
-                f"模型的上限 {self.model.config.max_position_embeddings}"
-            )
-        return ids
-
-    def decode(self, ids: list[int]) -> str:
-        return tidy(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-
-    def write(self, ids: list[int], parameters: GenerationParameters) -> Iterator[Token]:
-        """从 ids 往下写：算出 21,128 个分数 → 按参数调整 → 抽一个 → 接在后面，再来一遍"""
-        device = self.model.device
-        dice = torch.Generator(device)  # 每个请求自己的随机数，互不影响
-        if parameters.seed is None:
-            dice.seed()
-        else:
-            dice.manual_seed(parameters.seed)
-        repeated = RepetitionPenaltyLogitsProcessor(parameters.repetition_penalty)
+        room = self.model.config.max_position_embeddings - settings.max_new_tokens
+        # 不要 token_type_ids：那是 BERT 的，GPT-2 收到了会把它也当成字加进去
+        plain = {"add_special_tokens": False, "return_token_type_ids": False}
+        inputs = encode(self.tokenizer, text, room, **plain)
+        pieces = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        options = settings.model_dump(exclude={"return_full_text", "seed"})
         # 再低就和取最大的一样了；低到 1e-38 以下，fp32 里是除以 0
-        temperature = max(parameters.temperature, 1e-6)
-        adjust = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
-        if parameters.top_k:
-            adjust.append(TopKLogitsWarper(parameters.top_k))
-        if parameters.top_p < 1:
-            adjust.append(TopPLogitsWarper(parameters.top_p))
+        options["temperature"] = max(settings.temperature, 1e-6)
+        if not settings.do_sample:
+            options = {k: v for k, v in options.items() if k[:3] not in ("tem", "top")}
+        end = self.tokenizer.sep_token_id  # 写到 [SEP] 就是写完了，别的记号不是文字，不许写出来
+        never = [i for i in self.tokenizer.all_special_ids if i != end]
+        left, closed = LEFT.get(), threading.Event()
 
-        written = list(ids)
-        said = len(self.decode(written))
-        step = torch.tensor([written], device=device)
-        past = None
-        for _ in range(parameters.max_new_tokens):
-            if LEFT.get().is_set():  # 提问的人走了，写了没有人看
-                return
-            # inference_mode 不能跨过 yield：那会漏到别的请求的线程里
-            with self.turn, torch.inference_mode():
-                out = self.model(step, past_key_values=past, use_cache=True)
-                past, scores = out.past_key_values, out.logits[:, -1].float()
-                scores = repeated(torch.tensor([written], device=device), scores)
-                scores[:, self.never] = -torch.inf
-                logprobs = scores.log_softmax(-1)
-                if parameters.do_sample:
-                    probabilities = adjust(None, scores).softmax(-1)
-                    step = torch.multinomial(probabilities, 1, generator=dice)
-                else:
-                    step = scores.argmax(-1, keepdim=True)
-                token, logprob = int(step), float(logprobs[0, step])
-            if token == self.tokenizer.sep_token_id:
-                return
-            written.append(token)
-            text = self.decode(written)
-            yield Token(id=token, text=text[said:], logprob=logprob)
-            said = len(text)
+        def stop(*_: object, **__: object) -> torch.Tensor:
+            return torch.tensor([left.is_set() or closed.is_set()])
+
+        def work() -> torch.Tensor:
+            torch.seed() if settings.seed is None else torch.manual_seed(settings.seed)
+            try:
+                return self.model.generate(
+                    **inputs, **options, suppress_tokens=never, eos_token_id=end,
+                    pad_token_id=end, streamer=pieces, stopping_criteria=[stop],
+                )[0]  # fmt: skip
+            finally:  # 出了错，等着的人也要醒
+                pieces.text_queue.put(pieces.stop_signal)
+
+        def written() -> Iterator[str | dict]:
+            job, whole, said = self.turns.submit(work), "", ""
+            try:
+                for piece in pieces:
+                    whole += piece
+                    ready = tidy(whole).rstrip(" ")
+                    if ready != said:
+                        yield ready[len(said) :]
+                    said = ready
+                ids = job.result()  # 写的时候出的错，在这里抛
+            finally:
+                closed.set()
+            asked, done = inputs["input_ids"].shape[1], int(ids[-1]) == end
+            yield {
+                "finish_reason": "eos_token" if done else "length",
+                "generated_tokens": len(ids) - asked - done,
+                "prompt_tokens": asked,
+            }
+
+        return written()
 
 
 class Classifier:
@@ -157,30 +192,16 @@ class Classifier:
 
     task = "text-classification"
 
-    def __init__(self, folder: Path, device: str = "cpu", seed: int = 0):
-        self.tokenizer = load_tokenizer(folder)
+    def __init__(self, folder: Path, seed: int = 0):
+        self.tokenizer, self.turn = load_tokenizer(folder), threading.Lock()
         torch.manual_seed(seed)
-        self.turn = threading.Lock()  # 一次算一个，每个用上所有的核
         may_miss = ("classifier.", "bert.pooler.")
-        self.model = load_model(AutoModelForSequenceClassification, folder, may_miss).to(device)
+        self.model = load_model(AutoModelForSequenceClassification, folder, may_miss)
+        self.labels = list(self.model.config.id2label.values())
 
-    def scores(self, text: str) -> dict[str, float]:
-        """{标签: logit}，还没有变成概率；不合要求的文字抛 InputError"""
-        if self.tokenizer.mask_token in text:
-            raise InputError("这里的 BERT 换上了分类头，没有完形填空的头，[MASK] 填不了")
+    def logits(self, texts: list[str]) -> torch.Tensor:
+        """N 段文字 → (N, 类别数)，一段一段地算；不合要求的抛 InputError"""
+        room = self.model.config.max_position_embeddings
+        batches = [encode(self.tokenizer, text, room) for text in texts]
         with self.turn, torch.inference_mode():
-            logits = self.model(**self.encode(text)).logits[0].tolist()
-        return {self.model.config.id2label[i]: logit for i, logit in enumerate(logits)}
-
-    def features(self, text: str) -> list[list[float]]:
-        """每个 token（连 [CLS] 和 [SEP]）的特征 (token 数, hidden)，最后一层的"""
-        with self.turn, torch.inference_mode():
-            return self.model.base_model(**self.encode(text)).last_hidden_state[0].tolist()
-
-    def encode(self, text: str):
-        """一段文字 → 一批的 token；太长的抛 InputError"""
-        batch = self.tokenizer(check(text), return_tensors="pt", verbose=False)
-        length, limit = batch["input_ids"].shape[1], self.model.config.max_position_embeddings
-        if length > limit:
-            raise InputError(f"文字有 {length} 个 token，超过了模型的上限 {limit}")
-        return batch.to(self.model.device)
+            return torch.cat([self.model(**batch).logits for batch in batches])

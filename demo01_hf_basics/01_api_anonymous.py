@@ -51,7 +51,7 @@ import json
 
 import requests
 
-from api_client import Api, add_arguments, explain_failure, hub_or_local, patient, show
+from api_client import add_arguments, explain_error, explain_failure, local_apis, show, where
 from course.cli import Parser, run
 
 HUB = "https://router.huggingface.co/hf-inference"  # 旧地址 api-inference.huggingface.co 已停用
@@ -62,19 +62,20 @@ LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，这一课�
 INPUTS = "今天天气很好，"
 
 
-@patient  # 来自同一文件夹的 api_client.py：最多等 timeout 秒，遇到 503 再试，连不上说一句人话
-def ask(url: str, timeout: float) -> requests.Response:
-    """匿名提问：没有请求头 headers，只有 JSON。不跟着跳转走：跳去的多半是登录页"""
-    return requests.post(url, json={"inputs": INPUTS}, timeout=timeout, allow_redirects=False)
-
-
-def lesson(api: Api, timeout: float) -> None:
+def ask(endpoint: str, model: str, timeout: float) -> None:
     # 1. 请求。地址 = 服务器 + /models/ + 模型的全名：组织/名字，少一半都找不到，
     #    到模型页上点名字旁边的复制按钮最稳妥
     #    POST https://router.huggingface.co/hf-inference/models/uer/gpt2-chinese-cluecorpussmall
-    url = f"{api.endpoint}/models/{api.model}"
+    url = f"{endpoint}/models/{model}"
     print(f"POST {url}\n     {json.dumps({'inputs': INPUTS}, ensure_ascii=False)}")
-    response = ask(url, timeout=timeout)
+    #    匿名：没有请求头 headers，只有 JSON。timeout 一定要写：不写，对方不答话就永远等下去
+    #    allow_redirects=False：不跟着跳转走，跳去的多半是登录页
+    try:
+        response = requests.post(
+            url, json={"inputs": INPUTS}, timeout=timeout, allow_redirects=False
+        )
+    except requests.RequestException as error:  # 没有回答：连不上，或等了 timeout 秒
+        raise explain_error(error, token=None) from None
 
     # 2. 回答：先看状态码和类型，再看内容
     #    状态码  401
@@ -95,9 +96,9 @@ def main() -> None:
     args = parser.parse_args()
 
     # 同样的三步：问 Hub；连不上就问本机的两个 API，一个像 Hub 一样要 token，一个不要
-    hub_or_local(
-        lambda api: lesson(api, args.timeout), args, HUB, None, local_tokens=(LOCAL_TOKEN, None)
-    )
+    hub = where(args, HUB)
+    for endpoint in [hub] if hub else local_apis(LOCAL_TOKEN, None):
+        ask(endpoint, args.model, args.timeout)
 
     # 4. 不看状态码就 .json() 会怎样：回答不是 JSON（一张网页、一句 Not Found）时，它只会说
     #    JSONDecodeError: Expecting value: line 1 column 1 (char 0)

@@ -54,15 +54,16 @@ import requests
 from huggingface_hub import InferenceClient
 
 from api_client import (
-    Api,
+    NETWORK_ERRORS,
     NotServed,
     add_arguments,
     clip,
+    explain_error,
     explain_failure,
-    hub_or_local,
-    patient,
+    local_apis,
     read_token,
     show,
+    where,
 )
 from course.cli import Parser, run
 
@@ -76,66 +77,65 @@ MESSAGES = [{"role": "user", "content": PROMPT}]
 MAX_TOKENS = 30
 
 
-@patient  # 和 01 一样：有时限，503 再试，连不上说清楚
-def ask(url: str, token: str | None, payload: dict, timeout: float) -> requests.Response:
-    # 比 01 多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.post(url, headers=headers, json=payload, timeout=timeout, allow_redirects=False)
-
-
-@patient
-def ask_with_client(url: str, token: str | None, timeout: float) -> str:
-    client = InferenceClient(model=url, token=token, timeout=timeout)
-    return client.text_generation(PROMPT, **PARAMETERS)
-
-
-@patient
-def chat_with_client(base_url: str, token: str | None, model: str, timeout: float) -> str:
-    client = InferenceClient(base_url=base_url, token=token, timeout=timeout)
-    answer = client.chat_completion(MESSAGES, model=model, max_tokens=MAX_TOKENS)
-    return answer.choices[0].message.content
-
-
 def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
     """手写的请求：打印发了什么、得到什么；失败了就抛它的意思"""
     print(f"\nPOST {url}\n     Authorization: {'Bearer ***' if token else '（没有）'}")
     print(f"     {json.dumps(payload, ensure_ascii=False)}")
-    response = ask(url, token=token, payload=payload, timeout=timeout)
+    # 比 01 多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = requests.post(
+        url, headers=headers, json=payload, timeout=timeout, allow_redirects=False
+    )
     show(response, token)
     problem = explain_failure(response, token)
     if problem:
         raise problem
 
 
-def continue_text(api: Api, timeout: float) -> None:
+def continue_text(endpoint: str, model: str, token: str | None, timeout: float) -> None:
     # 2. 旧的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（04 细讲）
     #    状态码  200
     #    内容    [{"generated_text":"你好，我是一款语言模型，…"}]
     #    GPT-2 是续写模型：它不回答问题，只顺着你的话往下写，所以提示语要写成一句话的开头
-    url = f"{api.endpoint}/models/{api.model}"
-    post(url, api.token, {"inputs": PROMPT, "parameters": PARAMETERS}, timeout)
+    url = f"{endpoint}/models/{model}"
+    post(url, token, {"inputs": PROMPT, "parameters": PARAMETERS}, timeout)
 
     # 3. 官方的客户端：发的是同一个请求，请求头、JSON、取结果都替你写好了
     #    结果    你好，我是一款语言模型，…
-    text = ask_with_client(url, token=api.token, timeout=timeout)
+    client = InferenceClient(model=url, token=token, timeout=timeout)
+    text = client.text_generation(PROMPT, **PARAMETERS)
     print("\nInferenceClient(model=url, token=token).text_generation(…)")
-    print(f"结果    {clip(str(text), api.token)}")
+    print(f"结果    {clip(str(text), token)}")
 
 
-def chat(base_url: str, api: Api, model: str, timeout: float) -> None:
+def chat(base_url: str, model: str, token: str | None, timeout: float) -> None:
     # 4. 今天的主路，OpenAI 的格式：地址固定，模型名在 JSON 里，文字是一问一答的 messages
     #    POST https://router.huggingface.co/v1/chat/completions
     #    内容    {"id":"chatcmpl-…        很长，这里只打印前 200 个字
     #    本机这边只有 GPT-2，没学过一问一答：几句 messages 连成一段，接着往下写。Hub 那边是真的
     #    对话模型，会回答
     payload = {"model": model, "messages": MESSAGES, "max_tokens": MAX_TOKENS}
-    post(f"{base_url}/chat/completions", api.token, payload, timeout)
+    post(f"{base_url}/chat/completions", token, payload, timeout)
 
     # 5. 同一个请求，用官方客户端；结果在 choices[0].message.content
     #    结果    …
-    text = chat_with_client(base_url, token=api.token, model=model, timeout=timeout)
+    client = InferenceClient(base_url=base_url, token=token, timeout=timeout)
+    answer = client.chat_completion(MESSAGES, model=model, max_tokens=MAX_TOKENS)
     print("\nInferenceClient(base_url=base_url, token=token).chat_completion(…)")
-    print(f"结果    {clip(str(text), api.token)}")
+    print(f"结果    {clip(str(answer.choices[0].message.content), token)}")
+
+
+def lesson(endpoint: str, token: str | None, args) -> None:
+    try:
+        continue_text(endpoint, args.model, token, args.timeout)
+    except NotServed as problem:
+        # 问 Hub 时会走到这里：它自己的推理服务 hf-inference 今天只有文本分类
+        # （text-classification）、完形填空（fill-mask）、句子变向量（feature-extraction）等，
+        # 没有续写（text-generation）；GPT-2 只能下载下来自己跑（03、04、07）
+        print(f"意思    {problem}")
+    at_hub = endpoint == HUB
+    base_url = HUB_CHAT if at_hub else f"{endpoint}/v1"
+    chat(base_url, args.chat_model if at_hub else args.model, token, args.timeout)
 
 
 def main() -> None:
@@ -150,29 +150,22 @@ def main() -> None:
     #    token：找到了，共 37 个字符        （只说长度，不显示）
     token = read_token(for_hub=args.endpoint is None)
     print(f"token：{f'找到了，共 {len(token)} 个字符' if token else '没有找到'}")
-
-    def lesson(api: Api) -> None:
-        try:
-            continue_text(api, args.timeout)
-        except NotServed as problem:
-            # 问 Hub 时会走到这里：它自己的推理服务 hf-inference 今天只有文本分类
-            # （text-classification）、完形填空（fill-mask）、句子变向量（feature-extraction）等，
-            # 没有续写（text-generation）；GPT-2 只能下载下来自己跑（03、04、07）
-            print(f"意思    {problem}")
-        at_hub = api.endpoint == HUB
-        base_url = HUB_CHAT if at_hub else f"{api.endpoint}/v1"
-        chat(base_url, api, args.chat_model if at_hub else api.model, args.timeout)
-
-    # 你的 token 只交给 Hub（或 --endpoint）；本机的 API 用现造的一个，用完就扔
-    skip = None if token else "没有 token，Hub 不受理，怎么申请见本文件开头"
-    throwaway = f"hf_{secrets.token_hex(16)}"
-    hub_or_local(lesson, args, HUB, token, local_tokens=(throwaway,), skip_hub=skip)
+    if not token and not args.endpoint:
+        print("没有 token，Hub 不受理，怎么申请见本文件开头。改用本机的 API，请求一个字不变")
+    hub = where(args, HUB if token else None)
+    if not hub:  # 你的 token 只交给 Hub（或 --endpoint）；本机的 API 用现造的一个，用完就扔
+        token = f"hf_{secrets.token_hex(16)}"
+    try:
+        for endpoint in [hub] if hub else local_apis(token):
+            lesson(endpoint, token, args)
+    except NETWORK_ERRORS as error:  # 没有回答，或官方的客户端收到了拒绝
+        raise explain_error(error, token) from None
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
     #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见 07
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
-    # 练习 2：在 chat_with_client 里给 chat_completion 加上 stream=True，再 for chunk in answer
+    # 练习 2：在 chat 里给 chat_completion 加上 stream=True，再 for chunk in answer
     #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
     # 动手：python exercises/check.py demo01/02
 

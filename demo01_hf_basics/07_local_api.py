@@ -2,23 +2,24 @@
 
 教什么：别人的 API 会限流、会收费、会下线，内容还要经过别人的服务器；把模型放在自己的机器上，用
 同样的协议对外服务，叫私有化部署。协议相同，01、02 和官方的 InferenceClient 只换一个地址就能用。
+一个能用的服务只要二十几行 FastAPI，都在这个文件里；真的要给人用，还差什么，看第 5 步。
 
 怎么运行：python demo01_hf_basics/07_local_api.py
           一直服务，直到按 Ctrl-C（PyCharm 里点红色方块）
-          python demo01_hf_basics/07_local_api.py --token-env MY_TOKEN    要求带上这个变量里的 token
+          python demo01_hf_basics/07_local_api.py --full                       第 5 步的那一个
+          python demo01_hf_basics/07_local_api.py --full --token-env MY_TOKEN  再要一个 token
 
-运行第二行之前，先在同一个窗口里设好这个变量（随便编一串英文字母和数字）：
+运行第三行之前，先在同一个窗口里设好这个变量（随便编一串英文字母和数字）：
     cmd            set MY_TOKEN=abc123
     PowerShell     $env:MY_TOKEN="abc123"
     macOS、Linux   export MY_TOKEN=abc123
 
 会看到：
-    推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
-        POST http://127.0.0.1:8000/models/uer/gpt2-chinese-cluecorpussmall   text-generation
-        POST http://127.0.0.1:8000/models/bert-base-chinese   text-classification
-        POST http://127.0.0.1:8000/models/google-bert/bert-base-chinese   text-classification
+    推理 API：http://127.0.0.1:8000   （Ctrl-C 停止）
+        POST http://127.0.0.1:8000/models/uer/gpt2-chinese-cluecorpussmall
+        POST http://127.0.0.1:8000/models/bert-base-chinese
+        POST http://127.0.0.1:8000/models/google-bert/bert-base-chinese
         POST http://127.0.0.1:8000/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里
-        GET  http://127.0.0.1:8000/health   活着吗
         浏览器打开 http://127.0.0.1:8000/docs   可以直接点着试的文档，不用联网
     …
 
@@ -29,59 +30,99 @@
 
 import json
 
+import uvicorn
+from fastapi import HTTPException
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
+from transformers import pipeline
+
 from api_client import read_secret
+from course.api import free_port, make_app, serve_until_stopped
 from course.cli import Parser, at_least, run
-from course.gatekeeper import MAX_BYTES
-from course.inference_api import make_app, serve_until_stopped
-from course.models import find_model
-from course.text_models import MAX_NEW_TOKENS, Classifier, Generator
+from course.models import find_model, quiet
+from course.text_models import Classifier, Generator, tidy
 
 PORT = 8000
 GPT = "uer/gpt2-chinese-cluecorpussmall"
 BERT = "bert-base-chinese"
 
 
+# 1. 请求里有什么：FastAPI 照着检查，少一个字段、类型不对，都替你答 422，说是哪里不对
+class Question(BaseModel):  # Hugging Face 的格式：{"inputs": "今天天气", "parameters": {…}}
+    inputs: str
+    parameters: dict = {}
+
+
+class Chat(BaseModel):  # OpenAI 的格式：模型名在 JSON 里，文字是一问一答的 messages
+    model: str
+    messages: list[dict]
+    max_tokens: int = 50
+
+
+def make_small_app(models: dict) -> FastAPIOffline:
+    # 2. 应用：一个地址配一个函数。FastAPI 自带的 /docs 要从国外取脚本，FastAPIOffline 自己带着
+    app = FastAPIOffline(title="我的推理 API")
+
+    @app.post("/models/{name:path}")  # 路由：有人 POST 这样的地址，就调用下面的函数
+    def infer(name: str, question: Question):
+        if name not in models:
+            raise HTTPException(404, f"没有模型 {name}")
+        answers = models[name](question.inputs, **question.parameters)  # pipeline 答什么，就送什么
+        for answer in answers:
+            if "generated_text" in answer:
+                answer["generated_text"] = tidy(answer["generated_text"])  # 去掉汉字之间的空格
+        return answers  # 列表和字典自动写成 JSON
+
+    @app.post("/v1/chat/completions")  # 同一个模型，另一种格式：几句话连成一段，接着往下写
+    def chat(question: Chat):
+        prompt = "".join(message["content"] for message in question.messages)
+        written = infer(question.model, Question(inputs=prompt, parameters={
+            "max_new_tokens": question.max_tokens, "return_full_text": False}))  # fmt: skip
+        said = {"role": "assistant", "content": written[0]["generated_text"]}
+        return {"model": question.model, "choices": [{"index": 0, "message": said}]}
+
+    return app
+
+
 def main() -> None:
     args = parse_arguments()
+    gpt, bert = find_model(args.gpt), find_model(args.bert)
 
-    # 1. 装载模型：只在启动时做一次，要几秒；之后的每个请求直接用。要是每个请求都重新装载，
-    #    每个人都得先等这几秒
-    generator = Generator(find_model(args.gpt))
-    classifier = Classifier(find_model(args.bert))
+    # 3. 装载模型：只在启动时做一次，要几秒；之后的每个请求直接用。要是每个请求都重新装载，
+    #    每个人都得先等这几秒。名字 → 模型：客户在地址里写名字；bert-base-chinese 有两个名字
+    if not args.full:
+        with quiet():  # BERT 没有训练过的分类头，是随机的（见 06），transformers 要警告一声
+            # 提示语不加 [SEP]（见 04）；请求没说写多长，就写 50 个 token
+            plain = {"add_special_tokens": False, "max_new_tokens": 50}
+            write = pipeline("text-generation", str(gpt), **plain)
+            classify = pipeline("text-classification", str(bert), top_k=None)
+        models = {GPT: write, BERT: classify, f"google-bert/{BERT}": classify}
+        app = make_small_app(models)
 
-    # 2. 名字 → 模型。客户在地址里写名字；bert-base-chinese 有两个名字，指向同一个
+        # 4. 服务器：uvicorn 守着端口，来一个请求交给应用一个。只听 127.0.0.1：别的机器访问不到
+        #    INFO:     127.0.0.1:… - "POST /models/… HTTP/1.1" 200 OK    一个请求一行
+        port = free_port(args.port)
+        announce(f"http://127.0.0.1:{port}", models)
+        uvicorn.run(app, host="127.0.0.1", port=port)
+        return
+
+    # 5. 真的要给人用，还差这些，都在 course/api.py：
+    #      token   谁都能用，还是要带 token（--token-env）
+    #      边写边给  "stream": true，一个字一个字地送；对方走了，就不再往下写
+    #      限制    一个请求最多多大、写多长，同时最多几个；参数写错了，用中文说是哪个
+    #      轮流    两个人同时来，一个写完再写另一个，种子才不会混在一起
+    #      Host    别的网站会借你的浏览器来访问本机，看 Host 就认得出
+    generator, classifier = Generator(gpt), Classifier(bert)
     models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
-
-    # 3. 应用：收到请求，按名字找到模型，把它的话写成 JSON 答回去。用 FastAPI 写，最小的只有几行，
-    #    存成一个文件就能跑，InferenceClient(model="http://127.0.0.1:8000/models/gpt") 就能问它：
-    #        import uvicorn
-    #        from fastapi import FastAPI
-    #        from transformers import pipeline
-    #
-    #        write = pipeline("text-generation", "models/tiny-gpt2-chinese")
-    #        app = FastAPI()
-    #
-    #        @app.post("/models/gpt")            # 路由：有人 POST 这个地址，就调用下面的函数
-    #        def answer(question: dict):         # 请求里的 JSON 成了字典：{"inputs": "今天天气"}
-    #            return write(question["inputs"])     # [{"generated_text": …}] 自动写成 JSON
-    #
-    #        uvicorn.run(app, host="127.0.0.1", port=8000)
-    #    对外服务还要看 token 对不对、太大没有、写错了怎么说，所以课上的长得多：应用在
-    #    course/inference_api.py，门卫在 course/gatekeeper.py；请求和回答的格式在
-    #    course/answers.py，OpenAI 的两种 /v1/chat/completions、/v1/completions 也在那里
     token = read_secret(args.token_env)
-    app = make_app(models, token)
-
-    # 4. 服务器：uvicorn 守着端口，来一个请求交给应用一个。只听 127.0.0.1：别的机器访问不到
-    #    推理 API：http://127.0.0.1:8000   （不要 token，Ctrl-C 停止）
+    app = make_app(models, token, args.public_url)
     serve_until_stopped(app, args.port, lambda url: announce(url, models, token))
 
     # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
-    #       哪些客户端的哪些问法能用、哪些会被拒绝，见 docs/08-api.md 的表，每一行都试过
-    #       只听本机、要 token、限大小、限长度，是对外服务的起码要求
-    # 练习 1：设好 MY_TOKEN 再启动，用 01 --endpoint 访问，看它怎么拒绝；再把 HF_TOKEN 设成一样的，
-    #         用 02 --endpoint 访问
-    # 练习 2：在 models 里给 generator 再加一个你起的名字，用 01 --model 那个名字来问
+    #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表，每一行都试过
+    # 练习 1：设好 MY_TOKEN，用 --full --token-env 启动，用 01 --endpoint 访问，看它怎么拒绝；再把
+    #         HF_TOKEN 设成一样的，用 02 --endpoint 访问
+    # 练习 2：照着 infer 加一个地址 GET /health，答 {"status": "ok"}；浏览器打开它看看
     # 动手：python exercises/check.py demo01/07
 
 
@@ -91,19 +132,22 @@ def parse_arguments():
     parser.add_argument("--port", type=port, default=PORT, help=f"默认 {PORT}，0 自动挑")
     parser.add_argument("--gpt", default=GPT, help=f"续写模型的名字或文件夹，默认 {GPT}")
     parser.add_argument("--bert", default=BERT, help=f"分类模型的名字或文件夹，默认 {BERT}")
-    parser.add_argument("--token-env", default=None, help="环境变量的名字，里面是要求的 token")
-    return parser.parse_args()
+    parser.add_argument("--full", action="store_true", help="第 5 步的那一个：token、边写边给……")
+    parser.add_argument("--token-env", help="环境变量的名字，里面是要求的 token（就是 --full）")
+    about = "放在 nginx 后面时，别人敲的地址，如 https://example.com/nlp（就是 --full）"
+    parser.add_argument("--public-url", default="", help=about)
+    args = parser.parse_args()
+    args.full = args.full or bool(args.token_env or args.public_url)
+    return args
 
 
-def announce(url: str, models: dict, token: str | None) -> None:
+def announce(url: str, models: dict, token: str | None = None) -> None:
     """服务开始了，打印怎么访问"""
-    print(f"\n推理 API：{url}   （{'要 token' if token else '不要 token'}，Ctrl-C 停止）")
-    for name, model in models.items():
-        print(f"    POST {url}/models/{name}   {model.task}")
+    print(f"\n推理 API：{url}   （{'要 token，' if token else ''}Ctrl-C 停止）")
+    for name in models:
+        print(f"    POST {url}/models/{name}")
     print(f"    POST {url}/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里")
-    print(f"    GET  {url}/health   活着吗")
     print(f"    浏览器打开 {url}/docs   可以直接点着试的文档，不用联网")
-    print(f"    请求最大 {MAX_BYTES // 1024} KB，一次最多续写 {MAX_NEW_TOKENS} 个 token")
     body = json.dumps({"inputs": "今天天气"})  # 汉字成了 \u4eca…：cmd 直接发汉字，服务器读不懂
     quoted = body.replace('"', r"\"")
     print("另开一个终端试试，一行一条（Windows 上回答里的汉字可能显示成乱码，/docs 里看得清楚）")

@@ -1,57 +1,42 @@
-"""不是一课  01、02、07 一起用的。请求会出的每一种错，都在这里变成一句中文和下一步
-
-`@patient` 让一次提问有时限、遇到 503 再试；`hub_or_local` 先问 Hub，连不上就在本进程里开一个
-自己的 API 接着问；`explain_failure` 说一个失败的回答是什么意思。token 从不写进任何一句话里。
-"""
+"""不是一课  01、02、07 一起用的：读回答，请求出的每一种错都是一句中文和下一步，不打印 token"""
 
 import argparse
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Iterator
 
 import httpx2
 import requests
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
+from course.api import make_app, serving
 from course.cli import Parser, above
 from course.errors import CourseError
-from course.inference_api import make_app, serving
 from course.models import find_model
-from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable, within
+from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable
 from course.paths import command
 from course.text_models import Generator
 
 MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没有指定 --model 时问它；本机的 API 只有它
 PROBE_SECONDS = 5  # 探路最多等几秒；国内直连 Hub 常常一直没有回音
-TIMEOUT = 30  # 一次请求最多等几秒
-RETRIES = 3  # 503（模型正在装载）最多再试几次
-MAX_WAIT = 10  # 每次重试之前最多等几秒，不管服务器让等多久
+TIMEOUT = 30  # 多少秒没有动静就不等了
 LOCAL_API = command("demo01_hf_basics/07_local_api.py")  # 报错时告诉学员的下一步
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 HOW_TO_SET = "cmd：set 变量=…    PowerShell：$env:变量='…'    macOS、Linux：export 变量=…"
 
-
-class Unreachable(CourseError):
-    """连不上，或等不到回答：没有指定 --endpoint 时可以改用本机的 API"""
+# requests 和官方的客户端（它用 httpx2）会抛的：连不上，等不到，回答的状态码不是 200
+NETWORK_ERRORS = (
+    requests.RequestException,
+    httpx2.HTTPError,
+    HfHubHTTPError,
+    InferenceTimeoutError,
+)
 
 
 class NotServed(CourseError):
     """请求没有错，只是这个服务不提供这个模型"""
-
-
-@dataclass(frozen=True)
-class Api:
-    """向谁提问：地址（不带最后的 /）、模型的全名、它要的 token（None 是不带）"""
-
-    endpoint: str
-    model: str
-    token: str | None
 
 
 # 1. 读回答
@@ -101,8 +86,8 @@ PROBLEMS = {
 
 
 def complaint(answer: object) -> str:
-    """回答里的报错：{"error": "一句话"}，OpenAI 的格式是 {"error": {"message": "一句话"}}"""
-    error = answer.get("error") if isinstance(answer, dict) else None
+    """回答里的报错：{"error": "一句话"}，OpenAI 的 {"error": {"message": …}}，FastAPI 的 detail"""
+    error = (answer.get("error") or answer.get("detail")) if isinstance(answer, dict) else None
     if isinstance(error, dict):
         error = error.get("message") or error
     return str(error) if error else ""
@@ -166,73 +151,23 @@ def explain_failure(
     return None
 
 
-# 2. 提问
+# 2. 没有回答
 
 
-def once(ask: Callable, url: str, settings: dict):
-    """问一次，最多等 settings["timeout"] 秒：(得到的, None)，或官方客户端的 (None, 失败的回答)"""
-    timeout, token = settings["timeout"], settings.get("token")
-    address = url.split("?")[0]
-    try:
-        return within(timeout, lambda: ask(url, **settings)), None
-    except HfHubHTTPError as error:
-        return None, error.response
-    except (TimeoutError, requests.Timeout, InferenceTimeoutError, httpx2.TimeoutException):
-        problem = Unreachable(
-            f"{timeout:g} 秒内没有等到 {address} 的回答", "过一会儿再试，或用 --timeout 多等一会儿"
+def explain_error(error: Exception, token: str | None) -> CourseError:
+    """NETWORK_ERRORS 之一 → 一句中文 + 下一步；token 是带去的那一个"""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return explain_failure(response, token) or CourseError(
+            "客户端读不懂这个回答", "换 --endpoint 或 --model"
         )
-    except (requests.RequestException, httpx2.TransportError, httpx2.InvalidURL) as error:
-        problem = Unreachable(
-            f"连不上 {address}（{type(error).__name__}）",
-            f"检查网络和 --endpoint；想在本机试：{LOCAL_API}",
-        )
-    except (httpx2.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # 客户端拿到的 JSON 不是它要的样子；也可能是它不认得你写的参数
-        why = clip(f"{type(error).__name__}：{error}", token)
-        problem = CourseError(f"回答读不懂（{why}）", "换 --endpoint 或 --model")
-    # 在 except 外面抛：底层异常里可能带着请求头，不让它跟在后面
-    raise problem
-
-
-def seconds_to_wait(response: object) -> float | None:
-    """等几秒值得再问：模型在装载（503），或被限流（429）而服务器说用不了多久；别的是 None"""
-    status = getattr(response, "status_code", None)
-    try:
-        wanted = response.headers.get("Retry-After") or response.json()["estimated_time"]
-        wait = max(0.0, float(wanted))
-    except (AttributeError, ValueError, LookupError, TypeError):
-        wait = None
-    if status == 503:
-        return 2.0 if wait is None else min(wait, MAX_WAIT)
-    return wait if status == 429 and wait is not None and wait <= MAX_WAIT else None
-
-
-def patient(ask: Callable) -> Callable:
-    """装饰 ask(url, timeout=…, …)：问得稳妥一些，用法不变
-
-    从头到尾最多等 timeout 秒（requests 的 timeout 管不住一秒吐一个字节的服务器）；遇到 503、
-    等不了多久的 429，等一等再问，最多 RETRIES 次。连不上、等不到抛 Unreachable；ask 用的是官方
-    客户端时，失败的回答抛 explain_failure 的那一句。参数要按名字给。
-    """
-
-    @wraps(ask)
-    def asked(url: str, **settings):
-        for attempt in range(RETRIES + 1):
-            answer, refusal = once(ask, url, settings)
-            response = answer if refusal is None else refusal
-            wait = None if attempt == RETRIES else seconds_to_wait(response)
-            if wait is None:
-                break
-            why = "请求太多，被限流了" if response.status_code == 429 else "模型正在装载"
-            nth = f"第 {attempt + 1} / {RETRIES} 次"
-            print(f"{response.status_code}：{why}，{wait:g} 秒后再试（{nth}）")
-            time.sleep(wait)
-        if refusal is None:
-            return answer
-        problem = explain_failure(refusal, settings.get("token"))
-        raise problem or CourseError("客户端读不懂这个回答", "换 --endpoint 或 --model")
-
-    return asked
+    if isinstance(error, requests.Timeout | httpx2.TimeoutException | InferenceTimeoutError):
+        return CourseError("等不到回答", "过一会儿再试，或用 --timeout 多等一会儿")
+    if isinstance(error, requests.exceptions.ProxyError | httpx2.ProxyError):
+        problem = "代理连不上"
+    else:  # 异常的全文里可能带着请求头，只说种类
+        problem = f"连不上（{type(error).__name__}）"
+    return CourseError(problem, f"检查网络、代理和 --endpoint；想在本机试：{LOCAL_API}")
 
 
 # 3. 向谁提问
@@ -253,51 +188,30 @@ def add_arguments(parser: Parser, hub: str) -> None:
     parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
 
 
-def try_hub(lesson: Callable[[Api], None], api: Api) -> str | None:
-    """先探一下 Hub，连得上就 lesson(api)；连不上返回一句原因"""
-    print(f"先探一下 {api.endpoint}，最多 {PROBE_SECONDS} 秒 …")
-    reason = unreachable(api.endpoint, PROBE_SECONDS)
-    if reason is None:
-        try:
-            lesson(api)
-        except Unreachable as error:
-            reason = error.problem
-    return reason and f"Hub 连不上：{reason}"
-
-
-@contextmanager
-def local_api(model: Generator, token: str | None) -> Iterator[str]:
-    """在本进程里开一个自己的推理 API（同 07），with 块里拿到它的地址"""
-    with serving(make_app({MODEL: model}, token)) as endpoint:
-        print(f"\n—— 本机 API：{endpoint}（{'要 token，和 Hub 一样' if token else '不要 token'}）")
-        yield endpoint
-
-
-def hub_or_local(
-    lesson: Callable[[Api], None],
-    args,
-    hub: str,
-    token: str | None,
-    local_tokens: tuple[str | None, ...],
-    skip_hub: str | None = None,
-) -> None:
-    """lesson(api)：问 --endpoint 指定的地址；没指定就问 hub，连不上再问本机的 API
-
-    明确指定了地址就只去那里，连不上抛 Unreachable。本机的 API 按 local_tokens 一个一个地开，
-    每个要一个 token（None 是不要），lesson 各走一遍。skip_hub 是不问 hub 的原因，None 是要问。
-    """
+def where(args: argparse.Namespace, hub: str | None) -> str | None:
+    """--endpoint 指定的地址；没有就是 hub，先探一下。连不上（或 hub 是 None）返回 None"""
     bypass_proxy_for_loopback()
     ignore_netrc()  # 请求头里只有你写的那些
-    if args.endpoint is not None:
-        lesson(Api(args.endpoint.rstrip("/"), args.model, token))
-        return
-    reason = skip_hub or try_hub(lesson, Api(hub, args.model, token))
+    if args.endpoint or not hub:
+        return args.endpoint and args.endpoint.rstrip("/")
+    print(f"先探一下 {hub}，最多 {PROBE_SECONDS} 秒 …")
+    reason = unreachable(hub, PROBE_SECONDS)
     if reason:
-        print(f"{reason}。改用本机的 API，请求一个字不变")
-        model = Generator(find_model(MODEL))
-        for local_token in local_tokens:
-            with local_api(model, local_token) as endpoint:
-                lesson(Api(endpoint, args.model, local_token))
+        print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
+    return None if reason else hub
+
+
+def local_apis(*tokens: str | None) -> Iterator[str]:
+    """本进程里自己的推理 API（同 07 --full）的地址，一个 token 一个，None 是不要 token
+
+    用法：`for endpoint in local_apis(token): …`，一轮结束就停下。
+    """
+    model = Generator(find_model(MODEL))
+    for token in tokens:
+        with serving(make_app({MODEL: model}, token)) as endpoint:
+            needs = "要 token，和 Hub 一样" if token else "不要 token"
+            print(f"\n—— 本机 API：{endpoint}（{needs}）")
+            yield endpoint
 
 
 # 4. token

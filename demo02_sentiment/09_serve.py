@@ -38,8 +38,8 @@ C# 和别的语言也一样：
 from backstage.batching import BatchingClassifier
 from backstage.classifier import EXPORTED, add_weights_arguments
 from backstage.page_routes import NAME, make_sentiment_app
+from course.api import serve_until_stopped
 from course.cli import Parser, at_least, require, run
-from course.inference_api import serve_until_stopped
 
 PORT = 8000
 # 后两句不是评论：讲课时拿它们试的是商用的情感 API。这里的模型没有学过这样的话，说的数当不得真
@@ -56,6 +56,8 @@ def main() -> None:
     parser = Parser(__doc__)
     add_weights_arguments(parser)
     parser.add_argument("--port", type=at_least(0), default=PORT, help=f"默认 {PORT}，0 自动挑")
+    about = "放在 nginx 后面时，别人敲的地址，如 https://example.com/nlp"
+    parser.add_argument("--public-url", default="", help=about)
     fast = f"用权重旁边的 {EXPORTED}/onnx/model.onnx 算"
     parser.add_argument("--onnx", action="store_true", help=fast)
     args = parser.parse_args()
@@ -87,9 +89,11 @@ def main() -> None:
         print(f"共 {len(classifier.labels)} 类，取概率最大的一类")
 
     # 3. 地址和函数：一个地址配一个函数，写在 backstage/page_routes.py 的 make_sentiment_app 里
-    app = make_sentiment_app(classifier, args.weights)
+    app = make_sentiment_app(classifier, args.weights, args.public_url)
 
-    # 4. 一直服务到 Ctrl-C；只听 127.0.0.1，别的电脑连不上
+    # 4. 一直服务到 Ctrl-C；只听 127.0.0.1，别的电脑连不上。要给别人用，前面放一个 nginx
+    #    （见 docs/08-api.md），再用 --public-url 说别人敲的是什么地址：不认识的 Host 会被拒绝，
+    #    别的网站才不能借你的浏览器来访问
     def announce(url: str) -> None:
         print(f"\n网页  {url}")
         print(f"API   POST {url}/models/{NAME}   {classifier.task}")

@@ -39,7 +39,7 @@ from course.cli import run
 from course.errors import CourseError
 from course.models import load_tokenizer
 from course.paths import MODELS, command
-from course.text_models import GenerationParameters, Generator
+from course.text_models import Generator, Writing
 from training import BF16, Training, make_parser, pretraining_text, replace_model
 
 SEED = 0
@@ -247,9 +247,8 @@ def check(folder: Path) -> None:
     writer = Generator(folder)
     for prompt in PROMPTS:
         for seed in range(2):
-            parameters = GenerationParameters(max_new_tokens=50, top_p=0.9, seed=seed)
-            ids = writer.encode(prompt, 50)
-            print(f"{prompt}｜{''.join(token.text for token in writer.write(ids, parameters))}")
+            *pieces, _ = writer.write(prompt, Writing(max_new_tokens=50, top_p=0.9, seed=seed))
+            print(f"{prompt}｜{''.join(pieces)}")
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import torch
 from backstage.classifier import TOLERANCE, SentimentClassifier, readable
 from backstage.onnx_model import FILE, OnnxModel
 from course.errors import CourseError, InputError
-from course.gatekeeper import LEFT
 from course.packed_bert import BATCH_TOKENS
 from course.paths import command
+from course.text_models import LEFT
 
 CHECKED = ["很好", "等了一个小时才上菜，鱼还是凉的。" * 5]  # 换引擎之前，两个引擎都算一遍
 

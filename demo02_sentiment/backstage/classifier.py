@@ -113,7 +113,7 @@ class SentimentClassifier:
 
     别处来的 .pth 没有训练记录，就要给 labels，每一类的名字。
     属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截断，和训练时一样），
-    record 是训练记录。.task 和 .scores 是 course/inference_api.py 要的。
+    record 是训练记录。.task、.labels、.logits 是 course/api.py 要的。
     """
 
     task = "text-classification"
@@ -187,11 +187,6 @@ class SentimentClassifier:
         )
         probabilities = self.head(features).softmax(dim=1).numpy()
         return Exam(texts, np.array(labels), features.numpy(), probabilities)
-
-    def scores(self, text: str) -> dict[str, float]:
-        """{标签: logit}，还没有变成概率；空的抛 InputError"""
-        check_not_empty(text)
-        return dict(zip(self.labels, self.logits([text])[0].tolist(), strict=True))
 
     def cut(self, texts: list[str]) -> list[bool]:
         """每条评论是不是太长，被截掉了尾巴"""

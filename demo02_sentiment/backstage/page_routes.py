@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backstage.classifier import SentimentClassifier, readable, recorded_data
 from backstage.explain import explain
-from course.answer_types import Answer
+from course.api import make_app
 from course.columns import NAMES, SAMPLED, check_header, guess, plain
 from course.errors import CourseError
-from course.inference_api import make_app
 from course.paths import portable
 from course.reviews import CHNSENTICORP, REVIEWS, find_reviews
 from course.tables import cell, read_frames
@@ -29,7 +28,6 @@ MAX_ROWS = 200_000  # 最多多少行
 SHORT = 10  # 不到这么多个字，网页上说一声"太短"；训练用的本来就短时，看它们有多短
 EXAMPLES = 5  # 自己的数据，网页上最多几个例子
 EXAMPLE = 60  # 例子最多多少个字
-LIMITS = {"/table": MAX_FILE}  # 给 make_app：只有这个地址可以收这么大的请求
 
 # 告诉浏览器：这个网页只许从本服务器取东西、只许连本服务器，也不许被别的网页嵌进去
 PAGE_HEADERS = {
@@ -59,7 +57,7 @@ class Text(BaseModel):
     words: list[str] | None = None
 
 
-class Table(Answer):
+class Table(BaseModel):
     """一个表格：列名，每一行的格子，评论多半在第几列"""
 
     columns: list[str]
@@ -67,7 +65,7 @@ class Table(Answer):
     column: int
 
 
-class Piece(Answer):
+class Piece(BaseModel):
     """一句话的一段；模型没看的部分，后两项是 null"""
 
     text: str
@@ -75,7 +73,7 @@ class Piece(Answer):
     without: float | None
 
 
-class Explanation(Answer):
+class Explanation(BaseModel):
     """见 explain.py 的 explain"""
 
     label: str
@@ -85,7 +83,7 @@ class Explanation(Answer):
     pieces: list[Piece]
 
 
-class Info(Answer):
+class Info(BaseModel):
     """examples 是自己的数据里的例子；自带的评论没有，网页上有讲课的。short：短于它就说太短"""
 
     encoder: str
@@ -196,6 +194,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         summary="读一个表格文件，格式见 course/tables.py",
         response_model=None,
         responses={200: {"model": Table}},
+        max_body_size=MAX_FILE,  # 只有这个地址可以收这么大的请求
     )
     def table(
         name: str,
@@ -209,7 +208,7 @@ def add_page(app: FastAPI, classifier: SentimentClassifier, weights: Path) -> No
         return explain(classifier, question.text, question.words)
 
 
-class Judged(Answer):
+class Judged(BaseModel):
     """/classify 的一条回答；note：空 / 截断 / 什么都没有，空的没有预测"""
 
     label: str | None
@@ -224,9 +223,9 @@ class Texts(BaseModel):
     texts: list[str] = Field(min_length=1, max_length=MAX_TEXTS)
 
 
-def make_sentiment_app(classifier: SentimentClassifier, weights: Path) -> FastAPI:
-    """第一个 demo 07 的 API，加上一次问几条的 /classify，和网页"""
-    app = make_app({NAME: classifier}, limits=LIMITS)  # 已经有 /models/sentiment 和 /health
+def make_sentiment_app(classifier: SentimentClassifier, weights: Path, public: str = "") -> FastAPI:
+    """第一个 demo 07 的 API，加上一次问几条的 /classify，和网页；public 见 make_app"""
+    app = make_app({NAME: classifier}, public=public)  # 已经有 /models/sentiment 和 /health
     app.title = "评论情感"
 
     # 一个地址配一个函数：POST /classify 来了，FastAPI 按 Texts 检查请求（多一个字段、多一条都
