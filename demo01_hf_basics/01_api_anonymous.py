@@ -75,7 +75,7 @@ def ask(endpoint: str, model: str, timeout: float) -> None:
             url, json={"inputs": INPUTS}, timeout=timeout, allow_redirects=False
         )
     except requests.RequestException as error:  # 没有回答：连不上，或等了 timeout 秒
-        raise explain_error(error, token=None) from None
+        raise explain_error(error, url, token=None) from None
 
     # 2. 回答：先看状态码和类型，再看内容
     #    状态码  401

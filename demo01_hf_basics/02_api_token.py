@@ -159,7 +159,7 @@ def main() -> None:
         for endpoint in [hub] if hub else local_apis(token):
             lesson(endpoint, token, args)
     except NETWORK_ERRORS as error:  # 没有回答，或官方的客户端收到了拒绝
-        raise explain_error(error, token) from None
+        raise explain_error(error, endpoint, token) from None
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，

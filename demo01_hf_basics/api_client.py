@@ -154,20 +154,20 @@ def explain_failure(
 # 2. 没有回答
 
 
-def explain_error(error: Exception, token: str | None) -> CourseError:
-    """NETWORK_ERRORS 之一 → 一句中文 + 下一步；token 是带去的那一个"""
+def explain_error(error: Exception, address: str, token: str | None) -> CourseError:
+    """NETWORK_ERRORS 之一 → 一句中文 + 下一步；address 是问的地址，token 是带去的那一个"""
     response = getattr(error, "response", None)
     if response is not None:
         return explain_failure(response, token) or CourseError(
             "客户端读不懂这个回答", "换 --endpoint 或 --model"
         )
     if isinstance(error, requests.Timeout | httpx2.TimeoutException | InferenceTimeoutError):
-        return CourseError("等不到回答", "过一会儿再试，或用 --timeout 多等一会儿")
+        return CourseError(f"等不到 {address} 的回答", "过一会儿再试，或用 --timeout 多等一会儿")
     if isinstance(error, requests.exceptions.ProxyError | httpx2.ProxyError):
-        problem = "代理连不上"
+        problem = f"连不上 {address}：代理连不上（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
     else:  # 异常的全文里可能带着请求头，只说种类
-        problem = f"连不上（{type(error).__name__}）"
-    return CourseError(problem, f"检查网络、代理和 --endpoint；想在本机试：{LOCAL_API}")
+        problem = f"连不上 {address}（{type(error).__name__}）"
+    return CourseError(problem, f"检查网络和 --endpoint；想在本机试：{LOCAL_API}")
 
 
 # 3. 向谁提问

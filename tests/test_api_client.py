@@ -12,8 +12,7 @@ from conftest import run_here
 from loopback_tools import TOKEN, Rude, run_loopback
 from shown import assert_shown
 
-from api_client import MAX_WAIT, RETRIES, read_token
-from course.errors import CourseError
+from api_client import read_token
 from course.network import unreachable
 from course.paths import ROOT
 
@@ -53,8 +52,7 @@ ERRORS = [
     ((200, JSON, ECHO), "200，但内容是报错"),
     ("garbage", "连不上"),
     ("hang up", "连不上"),
-    ("silent", "1 秒内没有等到"),
-    ("trickle", "1 秒内没有等到"),
+    ("silent", "等不到"),
 ]
 
 
@@ -86,22 +84,18 @@ def test_02_explains_every_failure_and_never_shows_the_token(
     assert rude.seen[0] == f"Bearer {TOKEN}"  # it was sent, as a header
     if sentence.startswith("429"):
         assert "等 17" in code
-    if sentence.startswith("503"):
-        assert len(rude.seen) == 1 + RETRIES
 
 
-@pytest.mark.parametrize("answer, sentence", ERRORS)
-def test_the_official_client_is_explained_too(capsys, caplog, answer, sentence):
-    script = runpy.run_path(str(ROOT / "demo01_hf_basics" / "02_api_token.py"))
-    caplog.set_level("DEBUG")
-    with Rude(answer) as rude, pytest.raises(CourseError) as caught:
-        script["ask_with_client"](f"{rude.url}/models/a/b", token=TOKEN, timeout=1.0)
-    assert "下一步：" in str(caught.value)
-    printed = capsys.readouterr()
-    assert TOKEN not in printed.out + printed.err + caplog.text + str(caught.value)
-    assert TOKEN not in repr(caught.value.__cause__)
-    if re.match(r"4\d\d|50\d", sentence):
-        assert sentence in str(caught.value)
+@pytest.mark.parametrize(
+    "answer, sentence", [each for each in ERRORS if each[1][:2] in "40 42 50 连不"]
+)
+def test_the_official_client_is_explained_too(monkeypatch, capsys, answer, sentence):
+    """requests was answered well, then the client asks and is refused"""
+    with Rude(GOOD, answer) as rude:
+        options = ("--endpoint", rude.url, "--timeout", 1)
+        code, text = run_here(monkeypatch, capsys, f"{LESSONS}/02_api_token.py", *options)
+    assert sentence in str(code) and "下一步：" in code
+    assert TOKEN not in text + code and len(rude.seen) == 2
 
 
 @pytest.mark.parametrize(
@@ -118,19 +112,6 @@ def test_01_reads_the_answer_and_goes_on(monkeypatch, capsys, answer, sentence):
     assert code == 0 and sentence in text and f"状态码  {answer[0]}" in text
     assert "JSONDecodeError: Expecting value: line 1 column 1 (char 0)" in text
     assert rude.seen == [None]  # anonymous: the token of the environment was not sent
-
-
-def test_503_then_success(monkeypatch, capsys):
-    loading = (503, JSON, b'{"error": "loading", "estimated_time": 0.1}')
-    with Rude(loading, loading, GOOD, loading, GOOD, GOOD_CHAT) as rude:
-        code, text = run_here(
-            monkeypatch, capsys, f"{LESSONS}/02_api_token.py", "--endpoint", rude.url
-        )
-    # twice for requests.post, once for the official client, which does not retry by itself
-    assert code == 0 and text.count("模型正在装载") == 3
-    assert "结果    你好" in text and "结果    我会回答" in text
-    assert rude.paths[:5] == ["/models/uer/gpt2-chinese-cluecorpussmall"] * 5 and MAX_WAIT <= 10
-    assert rude.paths[5:] == ["/v1/chat/completions"] * 2
 
 
 @pytest.mark.parametrize(
@@ -243,17 +224,6 @@ def test_a_password_in_the_endpoint_is_refused_and_not_printed(monkeypatch, caps
         bad = "http://me:do-not-print@127.0.0.1:9"
         code, text = run_here(monkeypatch, capsys, f"{LESSONS}/{script}", "--endpoint", bad)
         assert "--endpoint 里不要写密码" in str(code) and "do-not-print" not in text
-
-
-@pytest.mark.parametrize(
-    "said, waits", [("0", 1), ("0.1", 1), ("3600", 0), ("soon", 0), ("nan", 1)]
-)
-def test_too_many_requests_waits_only_if_it_is_short(monkeypatch, capsys, said, waits):
-    with Rude((429, JSON | {"Retry-After": said}, b"{}"), GOOD) as rude:
-        script = f"{LESSONS}/01_api_anonymous.py"
-        code, text = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
-    assert code == 0 and len(rude.seen) == 1 + waits and "429：请求太多，被限流了" in text
-    assert ("结果    [{'generated_text': '你好'}]" in text) == bool(waits)
 
 
 def test_probe_is_bounded():
