@@ -63,7 +63,7 @@ RUNS = {
 EXEMPT = {
     "demo01_hf_basics/01_api_anonymous.py": "tests/test_api_client.py",
     "demo01_hf_basics/02_api_token.py": "tests/test_api_client.py",
-    "demo01_hf_basics/07_local_api.py": "tests/test_inference_api.py",
+    "demo01_hf_basics/07_local_api.py": "tests/test_api.py",
     "demo02_sentiment/12_label_curve.py": "minutes; tests/test_label_curve.py runs it small",
     "models/build_tiny_bert.py": "trains for two hours",
     "models/build_tiny_gpt2.py": "trains for two hours",
