@@ -11,7 +11,7 @@ import time
 import pyarrow
 import pytest
 import torch
-from conftest import rows_of
+from conftest import ROOT, rows_of
 from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from backstage.batching import BatchingClassifier
 from backstage.classifier import SentimentClassifier
-from backstage.page_routes import MAX_FILE, make_sentiment_app
+from backstage.page_routes import MAX_FILE, SHORT, make_sentiment_app
 from course.api import serving
 from course.paths import portable
 from course.reviews import REVIEWS
@@ -186,7 +186,9 @@ def test_the_examples_of_the_lecture(page, classifier):
         p = classifier.probabilities([sentence]).max().item()
         assert text(page, "verdict-score") == share(p)
     assert element(page, "text").get_property("value") == "不可以"
-    assert text(page, "verdict-note") != ""  # three characters: a hint that this is little
+    assert f"不到 {SHORT} 个字" in text(page, "verdict-note")  # it has three; the READMEs agree
+    assert f"不到 {SHORT} 个字" in (ROOT / "README.md").read_text("utf-8")
+    assert f"fewer than {SHORT} characters" in (ROOT / "README.en.md").read_text("utf-8")
 
 
 def test_three_classes_of_other_texts(browser, topics):
@@ -230,7 +232,7 @@ def on_screen(page, name) -> bool:
     )
 
 
-def test_bad_input_is_said_on_the_page(page):
+def test_bad_input_is_said_on_the_page(page, classifier):
     element(page, "text").send_keys("  ", Keys.ENTER)
     wait(page, lambda: "还没有写" in text(page, "one-error"))
     write(page, "text", "长" * 10001)
@@ -239,6 +241,7 @@ def test_bad_input_is_said_on_the_page(page):
     write(page, "text", "长" * 10000)
     page.find_element(By.CSS_SELECTOR, "#one-form .primary").click()
     wait(page, lambda: "后面 9502 个字模型没看到" in text(page, "tail"))
+    assert text(page, "verdict-note") == f"太长，只看了开头 {classifier.max_length} 个 token"
     # the detail of the first piece is on the screen, however long the text is
     page.find_element(By.CSS_SELECTOR, ".piece").click()
     assert on_screen(page, "detail")
@@ -357,6 +360,7 @@ def test_paste_lines_and_files_that_do_not_fit(page, tmp_path):
 
 def test_the_table_is_filtered_and_sorted_and_a_row_leads_to_its_why(page, classifier):
     reviews = ["房间很干净，服务也好", "又脏又吵，再也不来了", "还行吧", "一般", "长" * 600]
+    reviews += ["x" * 10001]  # a single token: it is the page that cuts it
     rows = classifier.probabilities(reviews)
     element(page, "tab-many").click()
     write(page, "lines", "\n".join(reviews))
@@ -383,7 +387,9 @@ def test_the_table_is_filtered_and_sorted_and_a_row_leads_to_its_why(page, class
     choose("filter", "负向")
     assert len(shown()) == best.count("负向") and "负向" in "".join(shown())
     choose("filter", "空的、截断的")
-    assert len(shown()) == 1 and "1 条太长" in text(page, "summary")
+    said_of_each = f"太长，只看了开头 {classifier.max_length} 个 token"
+    assert len(shown()) == 2 and f"2 条{said_of_each}" in text(page, "summary")
+    assert text(page, "rows").count(said_of_each) == 2
     choose("filter", "全部")
     choose("sort", "原来的顺序")
     page.find_elements(By.CSS_SELECTOR, "#rows button")[1].click()
@@ -451,7 +457,18 @@ def test_a_phone_and_the_contrast_of_every_text(page, scheme):
         write(page, "lines", "很好\n太差\n" + "x" * 300)
         page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
         wait(page, lambda: element(page, "download").is_displayed())
+        page.execute_script(  # the longest that can stand there
+            "document.querySelector('#rows td:nth-child(2)').textContent = '拿不准，略偏负向'"
+        )
         check_phone(page)
+        size["width"] = 390
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        review, sideways = page.execute_script(
+            "const box = document.querySelector('.scroll');"
+            "return [document.querySelector('#rows td:last-child').clientWidth,"
+            " box.scrollWidth - box.clientWidth]"
+        )
+        assert review >= 180 and sideways == 0, (review, sideways)
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

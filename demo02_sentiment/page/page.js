@@ -57,7 +57,8 @@ async function ask(path, body, signal) {
 // 服务器的介绍：标签的名字、哪个模型、精度多少
 let labels = ["负向", "正向"];
 let biggestFile = Infinity; // 字节
-let shortest = 0; // 不到几个字就说太短
+let shortest = 0; // 不到几个字就说太短，数在 page_routes.py 的 SHORT
+let seen = 0; // 一条最多看几个 token
 async function readInfo() {
   const response = await fetch("info");
   const info = await response.json();
@@ -65,6 +66,7 @@ async function readInfo() {
   readFilters();
   biggestFile = info.max_file;
   shortest = info.short;
+  seen = info.max_length;
   if (labels.join() !== "负向,正向") { // 别的分类：说评论的地方换成别的说法
     for (const node of document.querySelectorAll("[data-other]")) node.textContent = node.dataset.other;
     document.title = "文本分类：是哪一类，为什么";
@@ -74,7 +76,7 @@ async function readInfo() {
   $("about").textContent =
     `模型 ${info.encoder}，权重 ${info.weights}，` +
     (info.validation_accuracy === null ? "" : `验证精度 ${percent(info.validation_accuracy)}，`) +
-    `一条最多看 ${info.max_length} 个 token。全部在这台电脑上算，不联网。` +
+    `一条最多看 ${seen} 个 token。全部在这台电脑上算，不联网。` +
     (info.built_in ? "它学的是评论，不像评论的话" : `它学的是 ${info.data ?? "别的数据"} 里的，和那些不像的`) + "，结果只供参考。";
 }
 
@@ -102,16 +104,20 @@ function tooClose(probabilities) {
 /** 给人看的结论：差得不够多就说拿不准 */
 const conclusion = (label, probabilities) => (tooClose(probabilities) ? `拿不准，略偏${label}` : label);
 
-function showVerdict(text, scores) {
-  const [best] = scores; // 服务器已经按分数从高到低排好
-  $("verdict-label").textContent = conclusion(best.label, scores.map((one) => one.score));
-  $("verdict-label").className = colour(best.label);
-  $("verdict-score").textContent = percent(best.score);
+/** 太长的那句话：一句话、表格、总数里都这样说 */
+const cutNote = () => `太长，只看了开头 ${seen} 个 token`;
+
+function showVerdict(text, { label, probabilities, note }) {
+  $("verdict-label").textContent = conclusion(label, Object.values(probabilities));
+  $("verdict-label").className = colour(label);
+  $("verdict-score").textContent = percent(probabilities[label]);
   const short = [...text].length < shortest;
-  $("verdict-note").textContent = short ? "它学过的很少有这么短的，结果只供参考" : "";
-  $("verdict-note").hidden = !short;
+  $("verdict-note").textContent = note === "截断" ? cutNote()
+    : short ? `不到 ${shortest} 个字，它学过的很少有这么短的，结果只供参考` : "";
+  $("verdict-note").hidden = !$("verdict-note").textContent;
   $("bars").replaceChildren();
-  for (const { label, score } of scores.slice(0, BARS)) addBar($("bars"), label, score, percent(score));
+  const scores = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
+  for (const [name, p] of scores.slice(0, BARS)) addBar($("bars"), name, p, percent(p));
   $("verdict").hidden = false;
   $("verdict").scrollIntoView({ block: "nearest" }); // 手机上、放大之后，结论可能在屏幕外面
 }
@@ -194,8 +200,8 @@ async function judge(text) {
     return showError("one-error", `太长了：有 ${text.length} 个字，最多 ${LONGEST} 个`);
   }
   try {
-    const [scores] = await ask("models/sentiment", { inputs: text }, signal);
-    showVerdict(text, scores);
+    const [answer] = await ask("classify", { texts: [text] }, signal);
+    showVerdict(text, answer);
     $("sentence").className = "sentence waiting";
     $("sentence").textContent = text;
     $("detail").textContent = "正在一段一段地试 …";
@@ -291,7 +297,7 @@ async function readFile(file) {
 /** 32 条、一万字以内的一组一组；太长的先切短，切下的模型反正看不到 */
 function* groups(texts) {
   let group = [], chars = 0;
-  for (const text of texts.map((one) => one.slice(0, LONGEST))) {
+  for (const text of texts.map((one) => (one.length > LONGEST ? one.trim().slice(0, LONGEST) : one))) {
     if (group.length === BATCH || (group.length && chars + text.length > BATCH_CHARS)) {
       yield group;
       group = []; chars = 0;
@@ -309,7 +315,7 @@ function showTotals(total, started) {
   const notes = [
     [results.filter(isUnsure).length, "拿不准"],
     [results.filter((one) => one.note === "空").length, "是空的"],
-    [results.filter((one) => one.note === "截断").length, "太长，只看了开头"],
+    [results.filter((one) => one.note === "截断").length, cutNote()],
   ];
   $("summary").textContent = `${judged.name}：${results.length} / ${total} 条` +
     notes.filter(([count]) => count).map(([count, what]) => `，${count} 条${what}`).join("");
@@ -358,6 +364,7 @@ function showRows() {
         writeAndJudge(one.text);
       });
       review.append(button);
+      if (one.note) review.append(make("p", "hint", cutNote()));
     }
     line.append(make("td", "hint", one.number), name, make("td", "", one.label ? percent(p) : ""), review);
     return line;
@@ -383,7 +390,10 @@ async function judgeAll(texts) {
     for (const group of groups(texts)) {
       const answer = await ask("classify", { texts: group }, signal);
       const full = results.length >= SHOWN;
-      answer.forEach((one, i) => results.push({ ...one, text: group[i], number: results.length + 1 }));
+      answer.forEach((one, i) => {
+        const note = one.note || (group[i].length < texts[results.length].trim().length ? "截断" : "");
+        results.push({ ...one, note, text: group[i], number: results.length + 1 });
+      });
       showTotals(texts.length, started);
       // 表满了、又没有挑和排，再画还是那几行；不重画，正在看的人不会跳
       if (!full || $("filter").selectedIndex || $("sort").selectedIndex) showRows();
