@@ -60,10 +60,10 @@ def judge(text: str) -> tuple[gradio.Label, list[tuple[str, float]]]:
     answers = classify([text, *without], batch_size=16)
     scores, *others = [{row["label"]: row["score"] for row in answer} for answer in answers]
     best = max(scores, key=scores.get)
-    # 4. 少了多少。影响最大的画成最深
+    # 4. 少了多少；影响最大的 0.6 那么深，再深，字就看不清了
     effects = [scores[best] - one[best] for one in others]
     deepest = max([FLOOR, *map(abs, effects)])
-    shown = [(word, effect / deepest) for word, effect in zip(words, effects, strict=True)]
+    shown = [(word, 0.6 * effect / deepest) for word, effect in zip(words, effects, strict=True)]
     return gradio.Label(scores, label=f"概率{note}"), shown
 
 
