@@ -458,7 +458,8 @@ def test_a_phone_and_the_contrast_of_every_text(page, scheme):
         page.find_element(By.CSS_SELECTOR, "#many-form .primary").click()
         wait(page, lambda: element(page, "download").is_displayed())
         page.execute_script(  # the longest that can stand there
-            "document.querySelector('#rows td:nth-child(2)').textContent = '拿不准，略偏负向'"
+            "document.querySelector('#rows td:nth-child(2)').textContent = '拿不准，略偏负向';"
+            "document.querySelector('#rows td:nth-child(3)').textContent = '100.0 %'"
         )
         check_phone(page)
         size["width"] = 390
