@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.request import getproxies
 
 import requests
 
@@ -37,28 +38,49 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 def unreachable(endpoint: str, seconds: float) -> str | None:
     """seconds 秒内探一下路：连得上（无论答什么）返回 None，连不上返回一句中文原因"""
+    let_the_proxy_resolve()
+    proxied = requests.utils.get_environ_proxies(endpoint)
 
     def knock() -> None:
         # stream=True：看到回答的第一行就够了，不读内容；不跟着跳转走
         with requests.get(endpoint, timeout=seconds, stream=True, allow_redirects=False):
             pass
 
+    hint = "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
     try:
         within(seconds, knock)
     except (TimeoutError, requests.Timeout):
-        return f"{seconds:g} 秒内没有回答"
+        return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{hint}" if proxied else "")
     except requests.exceptions.SSLError:
         return "证书不对，多半是代理或公司防火墙拦在中间"
-    except requests.exceptions.ProxyError:
-        return "代理连不上（看看环境变量 HTTPS_PROXY）"
     except (requests.RequestException, ValueError) as error:
+        if proxied:
+            return f"代理连不上{hint}"
         # 只说种类：异常的全文里有一长串内部地址，帮不上学员
         return f"连接失败（{type(error).__name__}）"
     return None
 
 
+def let_the_proxy_resolve() -> None:
+    """代理软件（Clash……）给的 socks5:// 改成 socks5h://：域名交给代理去查
+
+    socks5:// 在 requests 里是自己查域名，只把 IP 给代理，在国内查到的常是假的。
+    Ubuntu 的系统设置写成 socks://，httpx2 不认得，也一并改掉。
+    """
+    for name, address in os.environ.items():
+        if name.lower().endswith("_proxy"):
+            os.environ[name] = re.sub(r"^socks(5h?)?://", "socks5h://", address)
+
+
 def bypass_proxy_for_loopback() -> None:
-    """开着代理软件（HTTP_PROXY）时，发给本机 127.0.0.1 的请求也会被送去代理，这里声明例外"""
+    """开着代理软件时，发给本机 127.0.0.1 的请求也会被送去代理，这里声明例外
+
+    Windows、macOS 的系统代理不在环境变量里，而有了 NO_PROXY 这个变量，Python 就不再去看它们：
+    先抄过来。
+    """
+    for kind, address in getproxies().items():
+        if kind != "no":
+            os.environ.setdefault(f"{kind}_proxy", address)
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))

@@ -1,6 +1,8 @@
-"""For the tests of lesson 1: run scripts that reach only 127.0.0.1, and a server that misbehaves"""
+"""For tests on 127.0.0.1: run scripts that reach nothing else, a rude server, and a proxy"""
 
 import os
+import socket
+import socketserver
 import subprocess
 import threading
 import time
@@ -98,5 +100,66 @@ class Rude:
 
     def __exit__(self, *_) -> None:
         self.release.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Proxy:
+    """A proxy on 127.0.0.1 that speaks SOCKS5 and HTTP, as Clash does on its one port
+
+    Whatever host it is asked for (`hosts` holds the names), it connects to 127.0.0.1:`port`.
+    `logins` holds the user names and passwords, as SOCKS5 sends them.
+    """
+
+    def __init__(self, port: int):
+        self.hosts: list[str] = []
+        self.logins: list[bytes] = []
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                with socket.create_connection(("127.0.0.1", port)) as there:
+                    first = self.request.recv(65536)
+                    if first[0] == 5:  # SOCKS5: a greeting, then: connect me to (length, name)
+                        with_password = 2 in first[2:]  # one of the ways to log in that it offers
+                        self.request.sendall(b"\x05\x02" if with_password else b"\x05\x00")
+                        if with_password:
+                            proxy.logins.append(self.request.recv(600))
+                            self.request.sendall(b"\x01\x00")
+                        asked = self.request.recv(300)
+                        by_name = asked[3] == 3  # not an address that the client looked up itself
+                        proxy.hosts.append(asked[5:-2].decode() if by_name else "an address")
+                        self.request.sendall(b"\x05\x00\x00\x01" + bytes(6))
+                        first = b""
+                    else:
+                        method, url, _ = first.split(b" ", 2)
+                        proxy.hosts.append(url.decode().removeprefix("http://").split("/")[0])
+                        if method == b"CONNECT":
+                            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                            first = b""
+                    there.sendall(first)
+                    back = threading.Thread(target=self.copy, args=(there, self.request))
+                    back.start()
+                    self.copy(self.request, there)
+                    back.join()
+
+            def copy(self, source, target):
+                try:
+                    while data := source.recv(65536):
+                        target.sendall(data)
+                    target.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> "Proxy":
+        return self
+
+    def __exit__(self, *_) -> None:
         self.server.shutdown()
         self.server.server_close()

@@ -178,8 +178,8 @@ def test_requirements_are_pinned_and_complete():
                     if top not in sys.stdlib_module_names and owner(name) is None:
                         used.add(distribution.get(top, top))
     assert used <= pinned.keys() | optional
-    # of zhplot only the font; pandas itself asks for openpyxl
-    assert pinned.keys() - {"zhplot", "openpyxl"} <= used
+    # of zhplot only the font; pandas itself asks for openpyxl, requests and httpx2 for the socks
+    assert pinned.keys() - {"zhplot", "openpyxl", "pysocks", "socksio"} <= used
 
 
 def test_an_old_python_stops_before_anything_is_downloaded():
