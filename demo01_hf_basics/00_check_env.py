@@ -154,7 +154,7 @@ def check_network():
         "PyPI": "https://pypi.org/simple/pip/",
         "pip 下载的地方": pip_index(),
     }
-    answers = ask_all(sites)
+    answers = ask_all({name: (url,) for name, url in sites.items()})
     sources = {"魔搭 ModelScope": "modelscope", "hf-mirror": "hf-mirror", "Hub": "hf"}
     works = [source for name, source in sources.items() if answers[name] is None]
     slow = {

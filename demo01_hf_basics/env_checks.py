@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 WINDOWS = os.name == "nt"
@@ -187,20 +188,51 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def ask(url: str) -> str | None:
-    """问一个网站。有回答（哪怕是 404）就是通的，返回 None；不通，或转到别的主机，返回原因"""
+def ask(url: str, proxy: str = "") -> str | None:
+    """问一个网站。有回答（哪怕是 404）就是通的，返回 None；不通，或转到别的主机，返回原因
+
+    走 proxy；没给就像课程用的库那样走环境变量里的，其中的 ALL_PROXY 和 SOCKS，urllib 自己不会。
+    """
+    there, proxies = urlsplit(url), urllib.request.getproxies()
+    if not proxy and not urllib.request.proxy_bypass(there.hostname or ""):
+        proxy = proxies.get(there.scheme) or proxies.get("all", "")
     try:
+        if proxy.startswith("socks"):
+            ask_by_socks(there, urlsplit(proxy))
+            return None
+        by = urllib.request.ProxyHandler({there.scheme: proxy} if proxy else {})
         request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "check-env"})
-        urllib.request.build_opener(NoRedirect).open(request, timeout=SECONDS - 1).close()
+        urllib.request.build_opener(NoRedirect, by).open(request, timeout=SECONDS - 1).close()
     except HTTPError as answer:
         host = urlsplit(answer.headers.get("Location", "")).hostname
-        if 300 <= answer.code < 400 and host == "huggingface.co" != urlsplit(url).hostname:
+        if 300 <= answer.code < 400 and host == "huggingface.co" != there.hostname:
             return "它把请求转回了 huggingface.co"
     except URLError as error:
         return f"连接失败（{type(error.reason).__name__}）"
     except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:
         return f"连接失败（{type(error).__name__}）"
     return None
+
+
+def ask_by_socks(there: SplitResult, proxy: SplitResult) -> None:
+    """经过 SOCKS5 代理问一个网站，域名交给代理去查；不通就抛异常"""
+    name, port = there.hostname.encode("idna"), 443 if there.scheme == "https" else 80
+    place = proxy.hostname, proxy.port or 1080
+    with socket.create_connection(place, timeout=SECONDS - 1) as line:
+        line.sendall(b"\x05\x02\x00\x02")  # 第 5 版，两种登录的办法：不要密码，要密码
+        if line.recv(2) == b"\x05\x02":
+            login = [unquote(word or "").encode() for word in (proxy.username, proxy.password)]
+            line.sendall(b"\x01" + b"".join(bytes([len(word)]) + word for word in login))
+            line.recv(2)
+        name = bytes([len(name)]) + name
+        line.sendall(b"\x05\x01\x00\x03" + name + (there.port or port).to_bytes(2, "big"))
+        line.recv(10)
+        if there.scheme == "https":
+            line = ssl.create_default_context().wrap_socket(line, server_hostname=there.hostname)
+        site = http.client.HTTPConnection(there.netloc.split("@")[-1])
+        site.sock = line
+        site.request("HEAD", there.path or "/")
+        site.getresponse()
 
 
 def pip_index() -> str:
@@ -214,15 +246,15 @@ def pip_index() -> str:
     return configured.strip() or "https://pypi.org/simple"
 
 
-def ask_all(sites: dict[str, str]) -> dict[str, str | None]:
-    """{名字: 地址} → {名字: None 或原因}，一起问，总共不超过 SECONDS 秒
+def ask_all(sites: dict[str, tuple[str, ...]]) -> dict[str, str | None]:
+    """{名字: ask 的参数} → {名字: None 或原因}，一起问，总共不超过 SECONDS 秒
 
     解析域名没有超时可设，会卡很久；线程都是 daemon，到点就不等了。
     """
     answers: dict[str, str | None] = {}
 
-    def one(name: str, url: str) -> None:
-        answers[name] = ask(url)
+    def one(name: str, question: tuple[str, ...]) -> None:
+        answers[name] = ask(*question)
 
     threads = [threading.Thread(target=one, args=site, daemon=True) for site in sites.items()]
     deadline = time.monotonic() + SECONDS
@@ -231,15 +263,6 @@ def ask_all(sites: dict[str, str]) -> dict[str, str | None]:
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
     return {name: answers.get(name, f"{SECONDS} 秒没有回答") for name in sites}
-
-
-def listening(host: str, port: int) -> bool:
-    """那里有没有程序在听"""
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def stored_token() -> tuple[str, str]:
@@ -380,15 +403,19 @@ def check_files():
 
 def check_proxy():
     """代理：Clash 之类退出了，变量还留着，所有的下载就都会失败"""
-    proxies = {k: v for k, v in urllib.request.getproxies().items() if k != "no"}
+    found = urllib.request.getproxies()
+    proxies = {kind: found[kind] for kind in ("http", "https", "all") if kind in found}
     if not proxies:
         yield good("没有设代理")
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    reasons = ask_all({kind: (hub, address) for kind, address in proxies.items()})
     for kind, address in proxies.items():
         url = urlsplit(address if "://" in address else f"http://{address}")
-        text = f"{kind} 代理 {url.hostname}:{url.port}"  # 只给主机和端口：地址里可能写着密码
-        name = f"{kind.upper()}_PROXY"
+        name = f"{kind.upper()}_PROXY"  # 只给主机和端口：地址里可能写着密码
+        text = f"代理 {name}：{url.scheme}://{url.hostname}:{url.port}，经过它"
         unset = shells(f"set {name}=", f"$env:{name}=''", f"unset {name} {name.lower()}")
-        if url.hostname in ("127.0.0.1", "localhost") and not listening(url.hostname, url.port):
-            yield warn(f"{text} 没有程序在听：打开代理软件，或去掉这个变量", unset)
+        if reasons[kind] is None:
+            yield good(f"{text}连得上 {urlsplit(hub).hostname}")
         else:
-            yield good(text)
+            text += f"连不上 {urlsplit(hub).hostname}，{reasons[kind]}"
+            yield warn(f"{text}：打开代理软件，换一个节点，或去掉这个变量", unset)

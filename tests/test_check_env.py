@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, run_script
+from loopback_tools import Proxy, Rude, run_loopback
 
 from course.paths import ROOT
 
@@ -144,7 +145,8 @@ def test_a_broken_repo(broken, tmp_path):
     assert f"[!]  终端里激活的是 {tmp_path}" in out
     assert line_after(out, "终端里激活的是").startswith("cmd ")
     assert f"[OK] 访问 token 来自 {tmp_path / 'token'}：用浏览器登录得到的" in out
-    assert "[OK] https 代理 proxy.example:8080" in out and "pip.example" in out
+    assert "[!]  代理 HTTPS_PROXY：http://proxy.example:8080，经过它连不上 mirror.example" in out
+    assert "pip.example" in out
     assert "Hub（mirror.example）" in out
     assert f"要改 {len(problems(out))}" in out and len(problems(out)) == 6
 
@@ -223,6 +225,23 @@ def test_the_card_and_its_driver(repo, tmp_path, card, driver, cuda, torch, said
     )
     (line,) = done.stdout.splitlines()
     assert said in line and command in line and "UUID" not in line
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_proxy_is_described_and_tried(repo, scheme):
+    """hub.test is a name that only the proxy can look up"""
+    with Rude((200, {}, b"")) as site, Proxy(site.server.server_address[1]) as proxy:
+        kind = {"http": "HTTP_PROXY", "socks5": "ALL_PROXY"}[scheme]
+        variables = {"HF_ENDPOINT": "http://hub.test", "https_proxy": "http://127.0.0.1:9"}
+        variables |= {kind: f"{scheme}://me:{SECRET}@{proxy.address}"}
+        done = run_loopback(repo, SCRIPT, **variables)
+    assert f"[OK] 代理 {kind}：{scheme}://{proxy.address}，经过它连得上 hub.test" in done.stdout
+    assert "[OK] Hub 连得上（hub.test）" in done.stdout and "hub.test" in proxy.hosts
+    gone = "代理 HTTPS_PROXY：http://127.0.0.1:9，经过它连不上 hub.test，连接失败"
+    assert line_after(done.stdout, gone) == "cmd          set HTTPS_PROXY="
+    assert SECRET not in done.stdout + done.stderr
+    if scheme == "socks5":
+        assert set(proxy.logins) == {b"\x01\x02me" + bytes([len(SECRET)]) + SECRET.encode()}
 
 
 def test_an_old_python_can_read_the_doctor_and_no_package_is_needed():
