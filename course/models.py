@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from huggingface_hub.utils.sha import git_hash
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
     MODEL_MAPPING,
@@ -23,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from course.errors import CourseError
+from course.files import file_sha256
 from course.paths import MODELS, ROOT, command
 
 MODEL_TYPE = '"model_type": "bert",'  # 老的 config.json 里没有这一行
@@ -180,6 +183,36 @@ def check_folder(folder: Path) -> Path:
                     f"{file} 只是 Git LFS 的指针，权重还没有下载", "git lfs pull，或重新下载"
                 )
     return folder
+
+
+def damaged(folder: Path) -> list[Path]:
+    """文件夹里缺了、坏了的文件：链接指着的文件名就是指纹；没有链接的，只看权重打得开打不开"""
+    bad = []
+    for path in folder.iterdir():
+        blob = path.resolve()
+        try:
+            if blob.parent.name == "blobs":
+                large = len(blob.name) == 64  # 小文件的指纹是 git 的 SHA-1，40 位
+                found = file_sha256(blob) if large else git_hash(blob.read_bytes())
+                bad += [path] * (found != blob.name)
+            elif path.suffix == ".safetensors":
+                with safe_open(path, "pt"):
+                    pass
+        except (OSError, SafetensorError):
+            bad.append(path)
+    return bad
+
+
+def name_for_cache_dir(folder: Path) -> str:
+    """folder 在 from_pretrained(…, cache_dir=MODELS) 里该怎么写
+
+    cache_dir 的结构里，refs/main 指着的那个版本可以写名字；别的文件夹要写路径。
+    """
+    main = folder.parent.parent / "refs" / "main"
+    cached = folder.parent.name == "snapshots" and main.is_file()
+    if cached and main.read_text(encoding="utf-8").strip() == folder.name:
+        return model_name(folder)
+    return str(folder)
 
 
 # 2. 读分词器和权重

@@ -7,15 +7,41 @@
 魔搭上没有查到它；都连不上就不用换，自带的评论够学完全部课程。
 """
 
+import re
+from pathlib import Path
+
+import pandas as pd
 from datasets import load_from_disk
 
 from course.cli import Parser, run
+from course.columns import LABEL_NAMES
 from course.errors import CourseError
-from course.hub import add_arguments, download_reviews, make_source
+from course.files import remove
+from course.hub import Source, add_arguments, ask, download, downloading, make_source
 from course.own_data import check_folder
-from course.reviews import CHNSENTICORP
+from course.paths import DATA
+from course.reviews import CHNSENTICORP, SPLITS, save, to_dataset
 
 REPO = "lansinuote/ChnSentiCorp"
+PARQUET = re.compile(r"(?:data/)?(train|validation|test)[-.\w]*\.parquet")
+
+
+def download_reviews(repo: str, source: Source) -> Path:
+    """下载 ChnSentiCorp 那样的数据集（parquet），存成 data/ChnSentiCorp，返回那个文件夹"""
+    raw = DATA / f"{CHNSENTICORP.name}-download"
+    with downloading(repo, raw, source):
+        names = sorted(filter(PARQUET.fullmatch, ask(repo, "dataset", source)))
+        files = {split: [n for n in names if PARQUET.fullmatch(n)[1] == split] for split in SPLITS}
+        if not all(files.values()):
+            raise CourseError(f"{repo} 里没有 train、validation、test 三份 parquet", source.advice)
+        folder = download(repo, "dataset", names, raw, source)
+        splits = {}
+        for split in SPLITS:
+            table = pd.concat([pd.read_parquet(folder / name) for name in files[split]])
+            splits[split] = list(zip(table["text"], table["label"].astype(int), strict=True))
+        save(to_dataset(splits, LABEL_NAMES), CHNSENTICORP)
+        remove(raw)  # 内容已经在 data/ChnSentiCorp 里了
+    return CHNSENTICORP
 
 
 def main() -> None:

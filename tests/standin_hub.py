@@ -5,11 +5,12 @@ real clients. Faults are set as attributes: `status` answers everything with tha
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
 bytes of a file, `cuts` times; `before_file` and `after_file` are called with the bytes of a file
 around its sending; `redirect` sends every API request on to that address (308), `redirect_files`
-every file. `log` holds (method, path, headers) of every request.
+every large file. `log` holds (method, path, headers) of every request,
+the names of the headers as in Content-Type, however the client wrote them.
 
 What a Hub must not do, and some do: `portal` answers everything with a login page (status 200);
 `gated` refuses without a token; `corrupt` changes the last byte of large files; `retry_after`
-goes with `status`, for the next `refusals` requests. `heal()` ends every fault.
+goes with `status`. `heal()` ends every fault.
 """
 
 import hashlib
@@ -102,7 +103,7 @@ class StandIn:
         self.before_file = self.after_file = None
         self.redirect = self.redirect_files = ""
         self.portal = False
-        self.retry_after, self.refusals = "", 10**9
+        self.retry_after = ""
 
     def __enter__(self) -> "StandIn":
         return self
@@ -128,7 +129,8 @@ class StandIn:
             handler.wfile.write(body)
 
     def answer(self, handler) -> None:
-        self.log.append((handler.command, handler.path, dict(handler.headers)))
+        headers = {name.title(): value for name, value in handler.headers.items()}
+        self.log.append((handler.command, handler.path, headers))
         url = urlsplit(handler.path)
         path = unquote(url.path).strip("/")
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
@@ -146,14 +148,9 @@ class StandIn:
             self.send(handler, 200, {})
         elif self.redirect and path.startswith("api/"):
             self.send(handler, 308, Location=self.redirect + handler.path)
-        elif (
-            self.redirect_files and handler.command == "GET" and not path.startswith("api/models/")
-        ):
-            self.send(handler, 307, Location=self.redirect_files + handler.path)
         elif self.gated:
             self.send(handler, 401, {"error": "gated"}, X_Error_Code="GatedRepo")
-        elif self.status and self.refusals:
-            self.refusals -= 1
+        elif self.status:
             headers = {"Retry_After": self.retry_after} if self.retry_after else {}
             self.send(handler, self.status, {"error": "as the test asked"}, **headers)
         else:
@@ -202,9 +199,14 @@ class StandIn:
         name = "/".join(parts[4:])
         if name not in files:
             self.send(handler, 404, {"error": "none"}, X_Error_Code="EntryNotFound")
+            return
+        data, number = files[name], f'"{etag(files[name])}"'
+        if self.redirect_files and len(data) >= LFS_FROM:  # large files lie elsewhere
+            about = {"X_Linked_ETag": number, "X_Linked_Size": str(len(data))}
+            there = self.redirect_files + handler.path
+            self.send(handler, 302, X_Repo_Commit=COMMIT, Location=there, **about)
         else:
-            number = f'"{etag(files[name])}"'
-            self.send_file(handler, files[name], X_Repo_Commit=COMMIT, ETag=number)
+            self.send_file(handler, data, X_Repo_Commit=COMMIT, ETag=number)
 
     def tree(self, files: dict[str, bytes], below: str, recursive: bool) -> list[dict]:
         """The entries of the folder `below` ("" or "data/"): folders too, unless recursive"""
