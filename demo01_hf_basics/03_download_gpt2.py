@@ -50,7 +50,8 @@ def main() -> None:
     add_arguments(parser, REPO)
     args = parser.parse_args()
 
-    # 1. 下载。下载过了就不再联网；不然先探路，再一个文件一个文件地下，放成 cache_dir 的样子
+    # 1. 下载。下载过了就不再联网；不然先探路，再下权重，最后 snapshot_download(名字, cache_dir=…)：
+    #    剩下的小文件由它下，放成 cache_dir 的样子也是它的事（course/hub.py 的 download）
     #    进度条从左到右：文件名、百分之几、下了多少 / 一共多少、[已用时间 < 还要多久，速度]
     #    进度条写在 stderr 上，PyCharm 把它显示成红色：红字不等于出错，最后一行说什么才算数
     #    下载会断：几百 MB 要走几分钟到几小时，无线、代理、跨国线路，哪一段闪一下，连接就没了
@@ -80,8 +81,8 @@ def main() -> None:
     #                                                  框架的权重也下，allow_patterns=[…] 可以挑
     #    hf download 名字 --cache-dir models           同上，在命令行里
     #    modelscope download 名字 --local-dir models/名字    从魔搭，要先 pip install modelscope
-    #    为什么还有自己的：官方的客户端遇到不答话的服务器，几分钟也不放弃；中断之后，没下完的文件从
-    #    头再来。我们的先探路 5 秒，断了接着下，下完核对 SHA（内容的指纹），不对就删掉重来
+    #    课程的脚本用的就是它们，多了三样：先探路 5 秒（官方的客户端遇到不答话的服务器，几分钟也不
+    #    放弃）；权重断了接着下（官方的从头再来）；下完核对 SHA（内容的指纹），不对就删掉
     following = command("demo01_hf_basics/04_generate_text.py")
     if got.failure:
         print("\n没下载成不影响往下学（退出码 1 只表示没有下载成）。接着运行：" + following)

@@ -6,7 +6,8 @@ BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第
 不同。想先用小 BERT 学，命令后面加 --model models/tiny-bert-chinese。
 
 怎么运行：python demo01_hf_basics/05_download_bert.py                       从官方 Hub（约 410 MB）
-          python demo01_hf_basics/05_download_bert.py --source modelscope   从魔搭 ModelScope
+          python demo01_hf_basics/05_download_bert.py --source modelscope   从魔搭 ModelScope，
+                                                     先 python -m pip install modelscope
           python demo01_hf_basics/05_download_bert.py --source hf-mirror    从国内的镜像站
 断了再运行一次同样的命令，会接着下。
 
@@ -47,7 +48,8 @@ def main() -> None:
     add_arguments(parser, REPO)
     args = parser.parse_args()
 
-    # 1. 下载过了就不再联网；不然先探路，再一个文件一个文件地下（进度条、断线，都和 03 一样）
+    # 1. 下载过了就不再联网；不然先探路，再下载（snapshot_download、进度条、断线，都和 03 一样）
+    #    --source modelscope 用的是魔搭自己的 snapshot_download，名字、用法几乎一样
     got = obtain_model(args, REPO)
 
     # 2. 同样的两行，和 03 相比只换了类：BERT 是分类用的，ForSequenceClassification = 给一句话分类
