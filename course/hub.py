@@ -59,8 +59,7 @@ def add_arguments(parser: Parser, repo: str) -> None:
     parser.add_argument("--repo", default=repo, help=f"仓库的名字，默认 {repo}")
     parser.add_argument("--source", default="hf", choices=list(SOURCES), help="默认 hf")
     parser.add_argument("--endpoint", default=None, help="直接给地址，比如别的镜像站")
-    said = f"几秒没数据算断线，默认 {PATIENCE}"
-    parser.add_argument("--patience", type=above(0.0), default=PATIENCE, help=said)
+    parser.add_argument("--patience", type=above(0.0), default=PATIENCE, help="几秒没数据算断线")
 
 
 def make_source(
@@ -153,9 +152,10 @@ def ask(repo: str, kind: str, source: Source) -> list[str]:
             return [file["Path"] for file in answer["Data"]["Files"]]
         return [file["rfilename"] for file in answer["siblings"]]
     except (ValueError, LookupError, TypeError):
-        said = "回答的不是文件清单，多半被校园网、酒店的登录页或代理拦下了"
-        look = f"用浏览器打开 {shown(source.endpoint)} 看看，登录之后再运行一次；{source.advice}"
-        raise CourseError(f"{shown(source.endpoint)} {said}", look) from None
+        said = (
+            f"{shown(source.endpoint)} 回答的不是文件清单，多半被校园网、酒店的登录页或代理拦下了"
+        )
+        raise CourseError(said, f"用浏览器打开它，登录之后再运行一次；{source.advice}") from None
 
 
 def download(repo: str, kind: str, names: list[str], cache: Path, source: Source) -> Path:
@@ -181,9 +181,8 @@ def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, s
     url = hf_hub_url(repo, name, **where)
     about = within(LIST_SECONDS, partial(get_hf_file_metadata, url, token=False))
     folder = cache / repo_folder_name(repo_id=repo, repo_type=where["repo_type"])
-    path = there = folder / "snapshots" / about.commit_hash / name
-    if are_symlinks_supported(cache):  # Windows 上多半不行，那就没有 blobs/，只有 snapshots/
-        path = folder / "blobs" / about.etag
+    there = folder / "snapshots" / about.commit_hash / name  # Windows 多半做不了链接：直接放这里
+    path = folder / "blobs" / about.etag if are_symlinks_supported(cache) else there
     if len(about.etag) != 64 or path.exists() or there.exists():  # 编号是 SHA-256 的才是大文件
         return
     check_host(about.location, source)
@@ -192,12 +191,15 @@ def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, s
     print(f"{name}：{about.size / 1e6:.1f} MB，断了会自己接着下，{TRIES} 次都没有新数据才停下")
     with part.open("ab") as file:
         get = partial(http_get, expected_size=about.size, displayed_filename=name, tqdm_class=tqdm)
-        try:  # 压缩过的不能接着下，所以要原样的
-            get(url, file, resume_size=file.tell(), headers={"Accept-Encoding": "identity"})
-        except httpx2.TransportError:
-            said = f"{name} 下到 {file.tell()} / {about.size} 字节断了，{TRIES} 次都没有新数据"
-            again = f"再运行一次同样的命令，从断的地方接着下；或{source.advice}"
-            raise CourseError(said, again) from None
+        left = TRIES
+        while (have := file.tell()) < about.size:
+            try:  # 压缩过的不能接着下，所以要原样的
+                get(url, file, resume_size=have, headers={"Accept-Encoding": "identity"})
+            except httpx2.TransportError as error:
+                left = TRIES if file.tell() > have else left - 1
+                if not left or not isinstance(error, httpx2.ReadError):  # 连接被重置，http_get 不管
+                    said = f"{name} 下到 {file.tell()} / {about.size} 字节断了，试了 {TRIES} 次"
+                    raise CourseError(said, source.advice) from None
     if file_sha256(part) != about.etag:
         part.unlink()
         raise CourseError(f"{name} 的内容和说好的不一样（SHA 不符），已经删掉", source.advice)
@@ -230,8 +232,7 @@ class Obtained(NamedTuple):
 
 def obtain_model(args: Namespace, lesson_repo: str) -> Obtained:
     """下载过就用下载好的，不然下载；没下载成就退回 lesson_repo 的替身，随仓库的小模型"""
-    known = models.real_model(args.repo)
-    scope = known is None or known.on_modelscope
+    scope = getattr(models.real_model(args.repo), "on_modelscope", True)
     source = make_source(args.source, args.endpoint, args.patience, scope)
     for folder in filter(models.has_weights, models.downloaded(args.repo)):
         if not (bad := models.damaged(folder)):
@@ -240,7 +241,6 @@ def obtain_model(args: Namespace, lesson_repo: str) -> Obtained:
         print(f"{folder} 里的 {bad[0].name} 缺了或坏了，重新下载")
         for path in bad if folder.parent.name == "snapshots" else ():
             remove(path.resolve())
-            remove(path)
     try:
         folder = download_model(args.repo, source)
         return Obtained(models.name_for_cache_dir(folder), folder)

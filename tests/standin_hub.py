@@ -3,10 +3,10 @@
 `StandIn(repos)` serves {("model" | "dataset", "org/name"): {path: bytes}} over real HTTP, to the
 real clients. Faults are set as attributes: `status` answers everything with that code; `silent`
 accepts and never answers (True: all, or a path suffix); `cut` closes the connection after so many
-bytes of a file, `cuts` times; `before_file` and `after_file` are called with the bytes of a file
-around its sending; `redirect` sends every API request on to that address (308), `redirect_files`
-every large file. `log` holds (method, path, headers) of every request,
-the names of the headers as in Content-Type, however the client wrote them.
+bytes of a file, `cuts` times, with `reset` as firewalls do; `before_file` and `after_file` are
+called with the bytes of a file around its sending; `redirect` sends every API request on to that
+address (308), `redirect_files` every large file. `log` holds (method, path, headers) of every
+request, the names of the headers as in Content-Type, however the client wrote them.
 
 What a Hub must not do, and some do: `portal` answers everything with a login page (status 200);
 `gated` refuses without a token; `corrupt` changes the last byte of large files; `retry_after`
@@ -16,9 +16,11 @@ goes with `status`. `heal()` ends every fault.
 import hashlib
 import io
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from struct import pack
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pandas as pd
@@ -98,7 +100,7 @@ class StandIn:
         self.status: int | None = None
         self.gated = False
         self.silent: bool | str = False
-        self.cut, self.cuts = 0, 0
+        self.cut, self.cuts, self.reset = 0, 0, False
         self.corrupt = False
         self.before_file = self.after_file = None
         self.redirect = self.redirect_files = ""
@@ -253,6 +255,8 @@ class StandIn:
             self.cuts -= 1
             body = body[: self.cut]
             handler.close_connection = True
+            if self.reset:  # what is on its way is lost too
+                handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
         handler.wfile.write(body)
         if self.after_file:
             self.after_file(data)
