@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from course.api import make_app, serve_until_stopped
+from course.api import free_port, make_app, serve_until_stopped
 
 BATCH = 32  # 一批最多几条
 PATH = "/models/sentiment"
@@ -71,11 +71,6 @@ def announce(port: int) -> None:
                 return
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def sentence_features(folder: Path) -> Callable:
@@ -142,7 +137,7 @@ def serve_litserve(folder: Path, wait: float) -> None:
     # 它的子进程不跟着它停：自成一组，要停就一组一起停
     os.setsid()
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
-    port = free_port()
+    port = free_port(0)
     announce(port)
     server.run("127.0.0.1", port, num_api_servers=1, log_level="error", generate_client_file=False)
 

@@ -90,7 +90,7 @@ def chat(model: Generator, question: Chat) -> dict | StreamingResponse:
     """OpenAI 的 chat.completion；stream 时是 chat.completion.chunk，以 [DONE] 结束
 
     GPT-2 没有学过一问一答，也不认得谁是 user：几句话连成一段，接着往下写。对话模型的分词器带着
-    chat template，按它把角色写成训练时见过的记号，如 <|im_start|>user。
+    chat template，按它把角色写成训练时见过的特殊符号，如 <|im_start|>user。
     """
     p = question.model_dump(include={"top_p", "seed"})
     p |= {"max_new_tokens": question.max_tokens, "do_sample": question.temperature > 0}
@@ -130,11 +130,17 @@ REASONS = {
     "extra_forbidden": "不认识的参数，或者这里没有实现",
     "missing": "没有写",
     "too_short": "不能是空的",
+    "too_long": "不能超过 {max_length} 个",
     "json_invalid": "JSON 写错了（{error}）",
     "string_type": "要是一段文字",
     "string_unicode": "有坏掉的字符（半个 emoji）",
+    "list_type": "要是列表",
+    "dict_type": "要是一个 JSON 对象",
+    "bool_parsing": "要是 true 或 false",
     "int_parsing": "要是整数",
+    "int_from_float": "要是整数",
     "float_parsing": "要是数字",
+    "less_than": "要小于 {lt}",
     "greater_than": "要大于 {gt}",
     "greater_than_equal": "不能小于 {ge}",
     "less_than_equal": "不能大于 {le}",
@@ -154,15 +160,15 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
         status, headers = error.status_code, error.headers
         said = WORDS.get(error.detail, error.detail)
     elif isinstance(error, RequestValidationError | ValidationError):
-        said, kind = describe(error.errors()), request.headers.get("content-type", "没有写")
-        if error.errors()[0]["type"] == "model_attributes_type" and "json" not in kind.lower():
-            status, said = 415, f"Content-Type 要是 application/json，这个请求的是：{kind}"
+        said, sent = describe(error.errors()), request.headers.get("content-type", "没有写")
+        if error.errors()[0]["type"] == "model_attributes_type" and "json" not in sent.lower():
+            status, said = 415, f"Content-Type 要是 application/json，这个请求的是：{sent}"
     elif not isinstance(error, InputError):
         status, said = 500, f"服务器内部出错（{type(error).__name__}）"
     said = said.encode("utf-8", "replace").decode("utf-8")
     kind = {401: "authentication_error", 500: "server_error"}.get(status, "invalid_request_error")
-    error = {"message": said, "type": kind} if "/v1/" in request.url.path else said
-    return JSONResponse({"error": error}, status, headers)
+    answer = {"message": said, "type": kind} if "/v1/" in request.url.path else said
+    return JSONResponse({"error": answer}, status, headers)
 
 
 def describe(errors: list[dict]) -> str:
@@ -196,15 +202,14 @@ async def watch(request: Request) -> AsyncIterator[None]:
 
 
 def make_app(models: dict[str, Any], token: str | None = None, public: str = "") -> FastAPI:
-    """{模型名: 模型} → FastAPI 应用；给了 token，/models、/v1 下的请求就必须带上它
-
-    public 是别人敲的地址，如 https://example.com/nlp，放在 nginx 后面时才要。
-    """
+    """{模型名: 模型} → FastAPI 应用；给了 token，请求就必须带上它；public 是 nginx 前面的地址"""
     outside = urlsplit(public)
+    if public and not outside.hostname:
+        raise CourseError(f"{public} 要以 http:// 开头", f"--public-url http://{public}")
 
     def check_host(request: Request) -> None:  # 别的网站借浏览器之手来访问，Host 是它自己的名字
         host = request.url.hostname
-        if host not in (HOST, "localhost", "::1", outside.hostname):
+        if host not in (HOST, "localhost", "::1", outside.hostname or HOST):
             raise HTTPException(400, f"Host 是 {host}，不是本机；放在 nginx 后面的，启动时加上 "
                                 f"--public-url http://{host}")  # fmt: skip
 
@@ -246,9 +251,10 @@ def make_app(models: dict[str, Any], token: str | None = None, public: str = "")
     @app.post("/models/{name:path}/v1/chat/completions", summary="对话，模型在地址里", **guarded)
     def chat_completion(question: Chat, name: str = ""):
         question.model = name or question.model
-        if find(question.model).task != "text-generation":
+        model = find(question.model)
+        if model.task != "text-generation":
             raise HTTPException(404, f"{question.model} 是分类模型，不会写字，不能对话")
-        return chat(find(question.model), question)
+        return chat(model, question)
 
     @app.post("/models/{name:path}", summary="续写或分类（Hugging Face 的格式）", **guarded)
     def infer(name: str, question: Question):

@@ -168,23 +168,22 @@ def download(repo: str, kind: str, names: list[str], cache: Path, source: Source
         logging.getLogger("modelscope_hub").setLevel("CRITICAL")
         where |= {"local_dir": str(cache / repo), "token": "", "max_workers": 1}
         return Path(fetch(repo, allow_patterns=names, **where))
-    for name in names:
-        if name.endswith((".safetensors", ".bin", ".parquet")):
-            resume(repo, name, cache, source, where)
+    large = [name for name in names if name.endswith((".safetensors", ".bin", ".parquet"))]
+    here = [resume(repo, name, cache, source, where) for name in large]
     where |= {"cache_dir": cache, "token": False, "tqdm_class": partial(tqdm, disable=True)}
     rest = partial(snapshot_download, repo, allow_patterns=names, max_workers=1, **where)
-    return Path(within(TRIES * source.patience, rest))
+    return Path(within(TRIES * source.patience, rest) if all(here) else rest())  # 剩下小的，很快
 
 
-def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, str]) -> None:
-    """把一个大文件下到 blobs/，snapshot_download 就不再下它；没下完的叫 SHA.part，下次接着来"""
+def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, str]) -> bool:
+    """把一个大文件下到 blobs/，没下完的叫 SHA.part，下次接着来；来源不说 SHA-256 的不下，返回 False"""
     url = hf_hub_url(repo, name, **where)
     about = within(LIST_SECONDS, partial(get_hf_file_metadata, url, token=False))
     folder = cache / repo_folder_name(repo_id=repo, repo_type=where["repo_type"])
     there = folder / "snapshots" / about.commit_hash / name  # Windows 多半做不了链接：直接放这里
     path = folder / "blobs" / about.etag if are_symlinks_supported(cache) else there
-    if len(about.etag) != 64 or path.exists() or there.exists():  # 编号是 SHA-256 的才是大文件
-        return
+    if len(about.etag) != 64 or path.exists() or there.exists():
+        return len(about.etag) == 64
     check_host(about.location, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{about.etag}.part")
@@ -204,6 +203,7 @@ def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, s
         part.unlink()
         raise CourseError(f"{name} 的内容和说好的不一样（SHA 不符），已经删掉", source.advice)
     part.replace(path)
+    return True
 
 
 def download_model(repo: str, source: Source) -> Path:

@@ -38,7 +38,6 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 def unreachable(endpoint: str, seconds: float) -> str | None:
     """seconds 秒内探一下路：连得上（无论答什么）返回 None，连不上返回一句中文原因"""
-    let_the_proxy_resolve()
     proxied = requests.utils.get_environ_proxies(endpoint)
 
     def knock() -> None:
@@ -78,6 +77,7 @@ def bypass_proxy_for_loopback() -> None:
     Windows、macOS 的系统代理不在环境变量里，而有了 NO_PROXY 这个变量，Python 就不再去看它们：
     先抄过来。
     """
+    let_the_proxy_resolve()
     for kind, address in getproxies().items():
         if kind != "no":
             os.environ.setdefault(f"{kind}_proxy", address)

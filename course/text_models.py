@@ -74,7 +74,10 @@ class Question(Strict):
     """Hugging Face 格式的请求"""
 
     inputs: str | Annotated[list[str], Field(min_length=1, max_length=32)]
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description=f"续写：{'、'.join(Writing.model_fields)}；分类：{'、'.join(Ranking.model_fields)}",
+    )
     stream: bool = False
 
     @property
@@ -148,7 +151,7 @@ class Generator:
         options["temperature"] = max(settings.temperature, 1e-6)
         if not settings.do_sample:
             options = {k: v for k, v in options.items() if k[:3] not in ("tem", "top")}
-        end = self.tokenizer.sep_token_id  # 写到 [SEP] 就是写完了，别的记号不是文字，不许写出来
+        end = self.tokenizer.sep_token_id  # 写到 [SEP] 就是写完了，别的特殊符号不是文字，不许写出来
         never = [i for i in self.tokenizer.all_special_ids if i != end]
         left, closed = LEFT.get(), threading.Event()
 

@@ -77,6 +77,9 @@ MESSAGES = [{"role": "user", "content": PROMPT}]
 MAX_TOKENS = 30
 
 
+# 从下面的 main 读起：第 1 步在那里，2 到 5 步在这几个函数里
+
+
 def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
     """手写的请求：打印发了什么、得到什么；失败了就抛它的意思"""
     print(f"\nPOST {url}\n     Authorization: {'Bearer ***' if token else '（没有）'}")
@@ -165,6 +168,7 @@ def main() -> None:
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
     #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见 07
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
+    #         （用 --endpoint 问 07 的话，07 要带 --full，练习 2 也是）
     # 练习 2：在 chat 里给 chat_completion 加上 stream=True，再 for chunk in answer
     #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
     # 动手：python exercises/check.py demo01/02

@@ -80,7 +80,8 @@ def main() -> None:
     #    snapshot_download(名字, cache_dir="models")   huggingface_hub 的函数：整个仓库都下，连别的
     #                                                  框架的权重也下，allow_patterns=[…] 可以挑
     #    hf download 名字 --cache-dir models           同上，在命令行里
-    #    modelscope download 名字 --local-dir models/名字    从魔搭，要先 pip install modelscope
+    #    modelscope download 名字 --local-dir models/名字    从魔搭，要先
+    #                                                     python -m pip install modelscope
     #    课程的脚本用的就是它们，多了三样：先探路 5 秒（官方的客户端遇到不答话的服务器，几分钟也不
     #    放弃）；权重断了接着下（官方的从头再来）；下完核对 SHA（内容的指纹），不对就删掉
     following = command("demo01_hf_basics/04_generate_text.py")

@@ -7,7 +7,7 @@
 怎么运行：python demo01_hf_basics/07_local_api.py
           一直服务，直到按 Ctrl-C（PyCharm 里点红色方块）
           python demo01_hf_basics/07_local_api.py --full                       第 5 步的那一个
-          python demo01_hf_basics/07_local_api.py --full --token-env MY_TOKEN  再要一个 token
+          python demo01_hf_basics/07_local_api.py --token-env MY_TOKEN         再要一个访问 token
 
 运行第三行之前，先在同一个窗口里设好这个变量（随便编一串英文字母和数字）：
     cmd            set MY_TOKEN=abc123
@@ -47,7 +47,8 @@ GPT = "uer/gpt2-chinese-cluecorpussmall"
 BERT = "bert-base-chinese"
 
 
-# 1. 请求里有什么：FastAPI 照着检查，少一个字段、类型不对，都替你答 422，说是哪里不对
+# 1. 请求里有什么：FastAPI 照着检查，少一个字段、类型不对，都替你答 422，说是哪里不对；
+#    parameters 里面的它不查，写错了是 500（第 5 步的会查）
 class Question(BaseModel):  # Hugging Face 的格式：{"inputs": "今天天气", "parameters": {…}}
     inputs: str
     parameters: dict = {}
@@ -107,7 +108,7 @@ def main() -> None:
         return
 
     # 5. 真的要给人用，还差这些，都在 course/api.py：
-    #      token   谁都能用，还是要带 token（--token-env）
+    #      访问 token   谁都能用，还是要带它（--token-env）
     #      边写边给  "stream": true，一个字一个字地送；对方走了，就不再往下写
     #      限制    一个请求最多多大、写多长，同时最多几个；参数写错了，用中文说是哪个
     #      轮流    两个人同时来，一个写完再写另一个，种子才不会混在一起
@@ -120,8 +121,8 @@ def main() -> None:
 
     # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
     #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表，每一行都试过
-    # 练习 1：设好 MY_TOKEN，用 --full --token-env 启动，用 01 --endpoint 访问，看它怎么拒绝；再把
-    #         HF_TOKEN 设成一样的，用 02 --endpoint 访问
+    # 练习 1：设好 MY_TOKEN，用 --token-env MY_TOKEN 启动（自带 --full），用 01 --endpoint 访问，看它
+    #         怎么拒绝；再把 HF_TOKEN 设成一样的，用 02 --endpoint 访问
     # 练习 2：照着 infer 加一个地址 GET /health，答 {"status": "ok"}；浏览器打开它看看
     # 动手：python exercises/check.py demo01/07
 
@@ -133,7 +134,7 @@ def parse_arguments():
     parser.add_argument("--gpt", default=GPT, help=f"续写模型的名字或文件夹，默认 {GPT}")
     parser.add_argument("--bert", default=BERT, help=f"分类模型的名字或文件夹，默认 {BERT}")
     parser.add_argument("--full", action="store_true", help="第 5 步的那一个：token、边写边给……")
-    parser.add_argument("--token-env", help="环境变量的名字，里面是要求的 token（就是 --full）")
+    parser.add_argument("--token-env", help="环境变量的名字，里面是要求的访问 token（就是 --full）")
     about = "放在 nginx 后面时，别人敲的地址，如 https://example.com/nlp（就是 --full）"
     parser.add_argument("--public-url", default="", help=about)
     args = parser.parse_args()

@@ -59,7 +59,7 @@ def show(response: requests.Response, token: str | None) -> None:
 
 # 状态码 → (哪里不对, 下一步)
 PROBLEMS = {
-    400: ("请求的格式不对", "打开 07_local_api.py 的 /docs，对照里面的例子检查请求"),
+    400: ("请求的格式不对", "对照 07_local_api.py 的 /docs 检查请求"),
     402: (
         "这个月的额度用完了，Hub 的推理 API 是按量收费的",
         f"到 https://huggingface.co/settings/billing 看用了多少；不花钱的：{LOCAL_API}",

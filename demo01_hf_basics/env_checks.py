@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -215,24 +214,18 @@ def ask(url: str, proxy: str = "") -> str | None:
 
 
 def ask_by_socks(there: SplitResult, proxy: SplitResult) -> None:
-    """经过 SOCKS5 代理问一个网站，域名交给代理去查；不通就抛异常"""
-    name, port = there.hostname.encode("idna"), 443 if there.scheme == "https" else 80
-    place = proxy.hostname, proxy.port or 1080
-    with socket.create_connection(place, timeout=SECONDS - 1) as line:
-        line.sendall(b"\x05\x02\x00\x02")  # 第 5 版，两种登录的办法：不要密码，要密码
-        if line.recv(2) == b"\x05\x02":
-            login = [unquote(word or "").encode() for word in (proxy.username, proxy.password)]
-            line.sendall(b"\x01" + b"".join(bytes([len(word)]) + word for word in login))
-            line.recv(2)
-        name = bytes([len(name)]) + name
-        line.sendall(b"\x05\x01\x00\x03" + name + (there.port or port).to_bytes(2, "big"))
-        line.recv(10)
-        if there.scheme == "https":
-            line = ssl.create_default_context().wrap_socket(line, server_hostname=there.hostname)
-        site = http.client.HTTPConnection(there.netloc.split("@")[-1])
-        site.sock = line
-        site.request("HEAD", there.path or "/")
-        site.getresponse()
+    """经过 SOCKS5 代理连一个网站，域名交给代理去查；不通就抛 OSError"""
+    place, seconds = (proxy.hostname, proxy.port or 1080), SECONDS - 1
+    try:
+        import socks  # 环境还没装好时没有它，那就只看代理开着没有
+    except ImportError:
+        socket.create_connection(place, timeout=seconds).close()
+        return
+    login = [word and unquote(word) for word in (proxy.username, proxy.password)]
+    port = there.port or (443 if there.scheme == "https" else 80)
+    socks.create_connection(
+        (there.hostname, port), seconds, None, socks.SOCKS5, *place, True, *login
+    ).close()
 
 
 def pip_index() -> str:

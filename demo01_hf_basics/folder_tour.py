@@ -51,8 +51,8 @@ def print_cache_tree(root: str, cache: str, refs: str, blobs: str, revision: str
     print("    .locks/          下载时占位用的空文件，防止两个程序同时写；不用管它")
     print(f"    {cache}/")
     print(f"        refs/        每个分支现在指着哪个版本：{refs}")
-    print(f"        blobs/       内容本身{blobs}，文件名是内容的编号（哈希），相同的只存一份")
-    print("        trees/       每个版本有哪些文件的清单；不用管它")
+    print(f"        blobs/       内容本身{blobs}，文件名是内容的指纹（哈希），相同的只存一份")
+    print("        trees/       每个版本有哪些文件的清单，snapshot_download 才有；不用管它")
     print("        snapshots/   一个版本一个文件夹，里面是指向 blobs 的链接（Windows 上是实物）")
     print(f"            {revision}/   ← 模型文件夹：装着 config.json 的那个")
 

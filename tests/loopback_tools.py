@@ -5,7 +5,6 @@ import socket
 import socketserver
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def make_gpt2(folder: Path, seed: int = 0) -> Path:
 class Rude:
     """A server on 127.0.0.1 that answers every request with `answers`, one after another
 
-    An answer is (status, headers, body bytes) or one of the faults "silent", "trickle", "garbage",
+    An answer is (status, headers, body bytes) or one of the faults "silent", "garbage",
     "hang up". The last answer is repeated. `seen` holds the Authorization header of each request,
     `paths` where it went.
     """
@@ -75,12 +74,6 @@ class Rude:
                     rude.release.wait(60)
                 elif answer == "garbage":
                     self.wfile.write(b"\x00\xff not http at all\r\n\r\n")
-                elif answer == "trickle":
-                    self.send_response(200)
-                    self.end_headers()
-                    while not rude.release.is_set():
-                        self.wfile.write(b" ")
-                        time.sleep(0.2)
                 elif answer != "hang up":
                     status, headers, body = answer
                     self.send_response(status)

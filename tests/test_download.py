@@ -28,7 +28,6 @@ from course.paths import ROOT
 from download_dataset import download_reviews
 from folder_tour import tour
 
-SECRET = "ThisMustNeverBeSeen0123456789"
 BOTH = pytest.mark.parametrize("name", ["hf", "modelscope"])
 
 

@@ -14,7 +14,7 @@ import torch
 from backstage.checkpoint import WEIGHTS, load_trained, retrain
 from course.columns import DataSource
 from course.encoding import encode, prepare
-from course.errors import CourseError, InputError
+from course.errors import CourseError
 from course.feature_cache import cached_features
 from course.long_text import opening
 from course.paths import ROOT
@@ -52,11 +52,6 @@ def same_flags(args: argparse.Namespace) -> list[str]:
 def readable(text: str) -> str:
     """换掉分词器读不了的字（半个 emoji，坏文件和坏请求里才有），别的原样"""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def check_not_empty(text: str) -> None:
-    if not text.strip():
-        raise InputError("inputs 是空的，至少要有一个字")
 
 
 def recorded_data(record: dict) -> DataSource:

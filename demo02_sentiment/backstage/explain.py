@@ -14,7 +14,7 @@ import random
 
 import torch
 
-from backstage.classifier import SentimentClassifier, check_not_empty, readable
+from backstage.classifier import SentimentClassifier, readable
 from course.errors import InputError
 
 MAX_PIECES = 64  # 最多分成几段
@@ -40,7 +40,8 @@ def explain(classifier: SentimentClassifier, text: str, words: list[str] | None 
     沙普利值：Shapley 1953；随机换顺序来估计：Štrumbelj & Kononenko 2010；一种顺序配一种反过来的，
     波动更小：Mitchell 等 2022。
     """
-    check_not_empty(text)
+    if not text.strip():
+        raise InputError("text 是空的，至少要有一个字")
     if words is not None and "".join(words) != text:
         raise InputError("words 连起来不是 text")
     text = readable(text)

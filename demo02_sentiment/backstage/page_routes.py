@@ -227,7 +227,7 @@ class Texts(BaseModel):
 
 
 def make_sentiment_app(classifier: SentimentClassifier, weights: Path, public: str = "") -> FastAPI:
-    """第一个 demo 07 的 API，加上一次问几条的 /classify，和网页；public 见 make_app"""
+    """第一个 demo 07 --full 的 API，加上一次问几条的 /classify，和网页；public 见 make_app"""
     app = make_app({NAME: classifier}, public=public)  # 已经有 /models/sentiment 和 /health
     app.title = "评论情感"
 
