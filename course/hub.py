@@ -176,7 +176,7 @@ def download(repo: str, kind: str, names: list[str], cache: Path, source: Source
 
 
 def resume(repo: str, name: str, cache: Path, source: Source, where: dict[str, str]) -> bool:
-    """把一个大文件下到 blobs/，没下完的叫 SHA.part，下次接着来；来源不说 SHA-256 的不下，返回 False"""
+    """把一个大文件下到 blobs/，没下完的叫 SHA.part，下次接着来；来源不说 SHA-256，返回 False"""
     url = hf_hub_url(repo, name, **where)
     about = within(LIST_SECONDS, partial(get_hf_file_metadata, url, token=False))
     folder = cache / repo_folder_name(repo_id=repo, repo_type=where["repo_type"])

@@ -121,7 +121,7 @@ def main() -> None:
 
     # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
     #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表，每一行都试过
-    # 练习 1：设好 MY_TOKEN，用 --token-env MY_TOKEN 启动（自带 --full），用 01 --endpoint 访问，看它
+    # 练习 1：设好 MY_TOKEN，用 --token-env MY_TOKEN 启动（就是 --full），用 01 --endpoint 问，看它
     #         怎么拒绝；再把 HF_TOKEN 设成一样的，用 02 --endpoint 访问
     # 练习 2：照着 infer 加一个地址 GET /health，答 {"status": "ok"}；浏览器打开它看看
     # 动手：python exercises/check.py demo01/07
