@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -75,6 +76,8 @@ def generate(model: Generator, question: Question) -> list | StreamingResponse:
 def classify(model: Any, question: Question) -> list[list[dict]]:
     """分类：每段文字一行 [{"label", "score"}, …]，分数从高到低；一段文字也是一行的列表"""
     wanted = Ranking.model_validate(question.parameters)
+    if question.stream:
+        raise InputError("分类一次就答完，没有 stream")
     if not all(text.strip() for text in question.texts):
         raise InputError("inputs 是空的，至少要有一个字")
     logits = model.logits(question.texts)
@@ -125,8 +128,8 @@ def chat(model: Generator, question: Chat) -> dict | StreamingResponse:
 
 # 2. 应用
 
-# pydantic 的报错里最常见的几种，换成中文；{} 里是它给的上下限
-REASONS = {
+# pydantic 的报错里最常见的几种，和 FastAPI 自己说的几句英文，换成中文；{} 里是上下限
+REASONS = dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "要是整数") | {
     "extra_forbidden": "不认识的参数，或者这里没有实现",
     "missing": "没有写",
     "too_short": "不能是空的",
@@ -135,10 +138,7 @@ REASONS = {
     "string_type": "要是一段文字",
     "string_unicode": "有坏掉的字符（半个 emoji）",
     "list_type": "要是列表",
-    "dict_type": "要是一个 JSON 对象",
     "bool_parsing": "要是 true 或 false",
-    "int_parsing": "要是整数",
-    "int_from_float": "要是整数",
     "float_parsing": "要是数字",
     "less_than": "要小于 {lt}",
     "greater_than": "要大于 {gt}",
@@ -146,10 +146,10 @@ REASONS = {
     "less_than_equal": "不能大于 {le}",
     "literal_error": "只能是 {expected}",
     "model_attributes_type": "要是一个 JSON 对象",
-}
-WORDS = {  # starlette 自己说的几句英文
     "Not Found": "没有这个地址，有哪些见 /docs",
     "Method Not Allowed": "这个地址不能这样访问，多半是要用 POST，见 /docs",
+    "There was an error parsing the body": "读不懂：Windows 的 curl 常把汉字送成 GBK，写成 \\uXXXX",
+    "Content Too Large": f"请求太大，最多 {MAX_BYTES} 字节",
 }
 
 
@@ -158,7 +158,7 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
     status, said, headers = 422, str(error), None
     if isinstance(error, StarletteHTTPException):
         status, headers = error.status_code, error.headers
-        said = WORDS.get(error.detail, error.detail)
+        said = REASONS.get(error.detail, error.detail)
     elif isinstance(error, RequestValidationError | ValidationError):
         said, sent = describe(error.errors()), request.headers.get("content-type", "没有写")
         if error.errors()[0]["type"] == "model_attributes_type" and "json" not in sent.lower():
@@ -175,7 +175,7 @@ def describe(errors: list[dict]) -> str:
     """pydantic 的报错 → 一行：哪个字段，哪里不对"""
     lines = []
     for error in errors:
-        path = [str(part) for part in error["loc"] if part != "body"]
+        path = [str(part) for part in error["loc"] if part not in ("body", "str", "list[str]")]
         where = ".".join(path) if path and error["type"] != "json_invalid" else "请求体"
         reason = REASONS.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
         lines.append(f"{where}：{reason}")
@@ -203,13 +203,14 @@ async def watch(request: Request) -> AsyncIterator[None]:
 
 def make_app(models: dict[str, Any], token: str | None = None, public: str = "") -> FastAPI:
     """{模型名: 模型} → FastAPI 应用；给了 token，请求就必须带上它；public 是 nginx 前面的地址"""
+    if public and not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/\S*)?", public):
+        raise CourseError(f"{public} 不是一个网址", "--public-url https://example.com/nlp")
     outside = urlsplit(public)
-    if public and not outside.hostname:
-        raise CourseError(f"{public} 要以 http:// 开头", f"--public-url http://{public}")
+    allowed = {HOST, "localhost", "::1", (outside.hostname or HOST).encode("idna").decode()}
 
     def check_host(request: Request) -> None:  # 别的网站借浏览器之手来访问，Host 是它自己的名字
         host = request.url.hostname
-        if host not in (HOST, "localhost", "::1", outside.hostname or HOST):
+        if host not in allowed:
             raise HTTPException(400, f"Host 是 {host}，不是本机；放在 nginx 后面的，启动时加上 "
                                 f"--public-url http://{host}")  # fmt: skip
 
@@ -221,7 +222,7 @@ def make_app(models: dict[str, Any], token: str | None = None, public: str = "")
 
     # FastAPI 自带的文档页要从国外的 CDN 取脚本，没有网络就是白板；FastAPIOffline 自己带着
     app = FastAPIOffline(
-        title="我的推理 API", redoc_url=None, max_body_size=MAX_BYTES,
+        title="我的推理 API", redoc_url=None, max_body_size=MAX_BYTES, redirect_slashes=False,
         dependencies=[Depends(check_host), Depends(watch)],
     )  # fmt: skip
     app.state.root_path = outside.path.rstrip("/")  # nginx 去掉的那一截，/docs 里的地址要有它
@@ -232,7 +233,7 @@ def make_app(models: dict[str, Any], token: str | None = None, public: str = "")
 
     def find(name: str) -> Any:
         if name not in models:
-            raise HTTPException(404, f"没有模型 {name}，这里有 {'、'.join(models)}")
+            raise HTTPException(404, f"没有模型 {name or '（没有写）'}，这里有 {'、'.join(models)}")
         return models[name]
 
     @app.get("/health", summary="活着吗，有哪些模型")
@@ -268,11 +269,11 @@ def make_app(models: dict[str, Any], token: str | None = None, public: str = "")
 
 
 def listen(port: int) -> socket.socket:
-    """占住 127.0.0.1 的 port，0 是自动挑一个空闲的；用不了（被占用）时抛 CourseError"""
+    """占住 127.0.0.1 的 port，0 是自动挑一个空闲的；用不了时抛 CourseError"""
     try:
         return socket.create_server((HOST, port))
-    except (OSError, OverflowError) as error:  # 被占用、没有权限，或大于 65535
-        said = f"端口 {port} 用不了（{getattr(error, 'strerror', None) or error}）"
+    except (OSError, OverflowError) as error:
+        said = f"端口 {port} 用不了：已经有程序在用，没有权限，或大于 65535"
         raise CourseError(said, "--port 换一个，--port 0 自动挑") from error
 
 

@@ -38,15 +38,15 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 def unreachable(endpoint: str, seconds: float) -> str | None:
     """seconds 秒内探一下路：连得上（无论答什么）返回 None，连不上返回一句中文原因"""
-    proxied = requests.utils.get_environ_proxies(endpoint)
 
     def knock() -> None:
         # stream=True：看到回答的第一行就够了，不读内容；不跟着跳转走
         with requests.get(endpoint, timeout=seconds, stream=True, allow_redirects=False):
             pass
 
-    hint = "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
+    proxied, hint = {}, "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
     try:
+        proxied = requests.utils.get_environ_proxies(endpoint)
         within(seconds, knock)
     except (TimeoutError, requests.Timeout):
         return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{hint}" if proxied else "")

@@ -121,7 +121,7 @@ def encode(tokenizer, text: str, room: int, **options):
         raise InputError("文字里有坏掉的字符（半个 emoji），删掉它再试")
     batch = tokenizer(text, return_tensors="pt", verbose=False, **options)
     count = batch["input_ids"].shape[1]
-    if not text.strip() or count > room:
+    if not text.strip() or not 0 < count <= room:  # 看不见的字，一个 token 也没有
         raise InputError(f"文字不能是空的，最多 {room} 个 token，这里有 {count} 个")
     return batch
 
@@ -172,7 +172,7 @@ class Generator:
             job, whole, said = self.turns.submit(work), "", ""
             try:
                 for piece in pieces:
-                    whole += piece
+                    whole = (whole + piece).removeprefix("##")  # 头一个也可能是单词的后半截
                     ready = tidy(whole).rstrip(" ")
                     if ready != said:
                         yield ready[len(said) :]

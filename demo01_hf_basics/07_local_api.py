@@ -117,7 +117,7 @@ def main() -> None:
     models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
     token = read_secret(args.token_env)
     app = make_app(models, token, args.public_url)
-    serve_until_stopped(app, args.port, lambda url: announce(url, models, token))
+    serve_until_stopped(app, args.port, lambda url: announce(url, models, token, args.public_url))
 
     # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
     #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表，每一行都试过
@@ -142,13 +142,13 @@ def parse_arguments():
     return args
 
 
-def announce(url: str, models: dict, token: str | None = None) -> None:
+def announce(url: str, models: dict, token: str | None = None, public: str = "") -> None:
     """服务开始了，打印怎么访问"""
     print(f"\n推理 API：{url}   （{'要 token，' if token else ''}Ctrl-C 停止）")
     for name in models:
         print(f"    POST {url}/models/{name}")
     print(f"    POST {url}/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里")
-    print(f"    浏览器打开 {url}/docs   可以直接点着试的文档，不用联网")
+    print(f"    浏览器打开 {public or url}/docs   可以直接点着试的文档，不用联网")
     body = json.dumps({"inputs": "今天天气"})  # 汉字成了 \u4eca…：cmd 直接发汉字，服务器读不懂
     quoted = body.replace('"', r"\"")
     print("另开一个终端试试，一行一条（Windows 上回答里的汉字可能显示成乱码，/docs 里看得清楚）")

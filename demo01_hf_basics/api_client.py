@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import requests
 from huggingface_hub import get_token
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
 from course.api import make_app, serving
 from course.cli import Parser, above
@@ -28,10 +28,8 @@ HOW_TO_SET = "cmd：set 变量=…    PowerShell：$env:变量='…'    macOS、
 
 # requests 和官方的客户端（它用 httpx2）会抛的：连不上，等不到，回答的状态码不是 200
 NETWORK_ERRORS = (
-    requests.RequestException,
-    httpx2.HTTPError,
-    HfHubHTTPError,
-    InferenceTimeoutError,
+    *(requests.RequestException, httpx2.HTTPError, HfHubHTTPError),
+    *(InferenceTimeoutError, OfflineModeIsEnabled),
 )
 
 
@@ -156,6 +154,8 @@ def explain_failure(
 
 def explain_error(error: Exception, address: str, token: str | None) -> CourseError:
     """NETWORK_ERRORS 之一 → 一句中文 + 下一步；address 是问的地址，token 是带去的那一个"""
+    if isinstance(error, OfflineModeIsEnabled):
+        return CourseError("环境变量 HF_HUB_OFFLINE 不许联网", "去掉它，再运行一次同样的命令")
     response = getattr(error, "response", None)
     if response is not None:
         return explain_failure(response, token) or CourseError(
@@ -174,9 +174,11 @@ def explain_error(error: Exception, address: str, token: str | None) -> CourseEr
 
 
 def address(text: str) -> str:
-    """argparse 的 type：里面没有密码的地址"""
+    """argparse 的 type：http:// 开头、里面没有密码的地址"""
     if "@" in text:  # 不能说出它是什么，也不能用：requests 会拿它盖掉 token
         raise argparse.ArgumentTypeError("里不要写密码（…@）：会留在历史记录里，还会盖掉 token")
+    if not re.match(r"https?://[\w.]", text):
+        raise argparse.ArgumentTypeError("要以 http:// 或 https:// 开头")
     return text
 
 

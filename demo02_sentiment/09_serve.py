@@ -98,7 +98,7 @@ def main() -> None:
         print(f"\n网页  {url}")
         print(f"API   POST {url}/models/{NAME}   {classifier.task}")
         print(f"      GET  {url}/health   活着吗    GET {url}/info   模型的介绍")
-        print(f"      浏览器打开 {url}/docs   可以直接点着试的文档")
+        print(f"      浏览器打开 {args.public_url or url}/docs   可以直接点着试的文档")
         engine = "，由 ONNX Runtime 算" if onnx else ""
         print(f"模型 {classifier.record['model']}，权重 {args.weights}{engine}")
         score = classifier.record["validation_accuracy"]

@@ -26,6 +26,7 @@ from shown import assert_shown
 from transformers import GPT2LMHeadModel, pipeline
 
 from course.api import MAX_BYTES, make_app, serving
+from course.errors import CourseError
 from course.paths import ROOT
 from course.text_models import Classifier, Generator, tidy
 
@@ -188,6 +189,7 @@ def test_classification_equals_transformers(api, models):
     given = at(api, BERT).text_classification("房间很干净")
     assert {row.label: row.score for row in given} == pytest.approx(expected, abs=1e-5)
     assert len(at(api, BERT).text_classification("房间很干净", top_k=1)) == 1
+    assert "没有 stream" in ask(api, {"inputs": "好", "stream": True}, name=BERT).text
     raw = at(api, BERT).text_classification("房间很干净", function_to_apply="none")
     logits = torch.tensor([row.score for row in raw])
     assert logits.softmax(0).tolist() == pytest.approx([row.score for row in given], abs=1e-5)
@@ -256,19 +258,22 @@ def test_a_failure_while_writing_is_an_answer(api, models, monkeypatch):
         ({"inputs": "好", "parameter": {}}, 422, "parameter：不认识的参数"),
         ({"inputs": ""}, 422, "空"),
         ({"inputs": "好\ud83d"}, 422, "坏掉的字符"),
+        ({"inputs": "\u200b"}, 422, "这里有 0 个"),  # nothing that can be seen, nor a token
         ({"inputs": "长" * 200}, 422, "最多 78 个 token，这里有 200 个"),
         ({"inputs": ["a", "b"], "stream": True}, 422, "不能是列表"),
         ({"inputs": []}, 422, "不能是空的"),
         ({"text": PROMPT}, 422, "inputs：没有写"),
         ([PROMPT], 422, "请求体：要是一个 JSON 对象"),
+        ({"inputs": 5}, 422, "inputs：要是一段文字"),
         (b'{"inputs": ', 422, "请求体：JSON 写错了"),
+        ('{"inputs": "你好"}'.encode("gbk"), 400, "GBK"),
         ({"inputs": "长" * MAX_BYTES}, 413, "Content Too Large"),
     ],
 )
 def test_bad_requests_are_refused_in_one_sentence(api, payload, status, word):
     response = ask(api, payload)
     assert response.status_code == status
-    said = response.json()["error"] if status == 422 else response.text
+    said = response.text if status == 413 else response.json()["error"]
     assert word in said
 
 
@@ -333,6 +338,11 @@ def test_only_this_machine_and_the_address_that_was_allowed(api, models):
     assert "--public-url http://evil.example" in refused.json()["error"]
     for host in ("localhost:9000", "LOCALHOST", "[::1]:80", "127.0.0.1"):
         assert get(api, host).status_code == 200
+    for wrong in ("example.com/nlp", "ftp://x", "http://[::1", "http://"):
+        with pytest.raises(CourseError, match="不是一个网址"):
+            make_app(models, public=wrong)
+    with serving(make_app(models, public="https://例子.com")) as url:
+        assert get(url, "xn--fsqu00a.com").status_code == 200  # what a browser sends
     with serving(make_app(models, public="https://example.com/nlp")) as url:
         assert get(url, "example.com").status_code == 200
         assert get(url, "evil.example").status_code == 400

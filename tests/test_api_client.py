@@ -220,6 +220,16 @@ def test_the_passwords_of_netrc_are_not_sent(monkeypatch, capsys, netrc):
     assert code == 0 and rude.seen == [f"Bearer {TOKEN}"] * 4  # requests twice, httpx twice
 
 
+def test_an_endpoint_without_http_and_the_offline_switch_are_said(monkeypatch, capsys):
+    script = f"{LESSONS}/02_api_token.py"
+    code, _ = run_here(monkeypatch, capsys, script, "--endpoint", "127.0.0.1:8000")
+    assert "--endpoint 要以 http:// 或 https:// 开头" in str(code)
+    with Rude(GOOD) as rude:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        code, _ = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert "环境变量 HF_HUB_OFFLINE 不许联网" in str(code)
+
+
 def test_a_password_in_the_endpoint_is_refused_and_not_printed(monkeypatch, capsys):
     for script in ("01_api_anonymous.py", "02_api_token.py"):
         bad = "http://me:do-not-print@127.0.0.1:9"

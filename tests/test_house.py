@@ -179,7 +179,7 @@ def test_requirements_are_pinned_and_complete():
                     if top not in sys.stdlib_module_names and owner(name) is None:
                         used.add(distribution.get(top, top))
     assert used <= pinned.keys() | optional
-    # of zhplot only the font; pandas itself asks for openpyxl, httpx2 for socksio, requests and httpx2 for the socks
+    # of zhplot only the font; pandas asks for openpyxl itself, httpx2 for socksio
     assert pinned.keys() - {"zhplot", "openpyxl", "socksio"} <= used
 
 
