@@ -108,11 +108,11 @@ def main() -> None:
         return
 
     # 5. 真的要给人用，还差这些，都在 course/api.py：
-    #      访问 token   谁都能用，还是要带它（--token-env）
-    #      边写边给  "stream": true，一个字一个字地送；对方走了，就不再往下写
-    #      限制    一个请求最多多大、写多长，同时最多几个；参数写错了，用中文说是哪个
-    #      轮流    两个人同时来，一个写完再写另一个，种子才不会混在一起
-    #      Host    别的网站会借你的浏览器来访问本机，看 Host 就认得出
+    #      访问 token  谁都能用，还是要带它（--token-env）
+    #      边写边给    "stream": true，一个字一个字地送；对方走了，就不再往下写
+    #      限制        一个请求最多多大、写多长，同时最多几个；参数写错了，用中文说是哪个
+    #      轮流        两个人同时来，一个写完再写另一个，种子才不会混在一起
+    #      Host        别的网站会借你的浏览器来访问本机，看 Host 就认得出
     generator, classifier = Generator(gpt), Classifier(bert)
     models = {GPT: generator, BERT: classifier, f"google-bert/{BERT}": classifier}
     token = read_secret(args.token_env)
