@@ -44,16 +44,16 @@ def unreachable(endpoint: str, seconds: float) -> str | None:
         with requests.get(endpoint, timeout=seconds, stream=True, allow_redirects=False):
             pass
 
-    proxied, hint = {}, "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
+    proxy, hint = None, "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
     try:
-        proxied = requests.utils.get_environ_proxies(endpoint)
+        proxy = requests.utils.select_proxy(endpoint, requests.utils.get_environ_proxies(endpoint))
         within(seconds, knock)
     except (TimeoutError, requests.Timeout):
-        return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{hint}" if proxied else "")
+        return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{hint}" if proxy else "")
     except requests.exceptions.SSLError:
         return "证书不对，多半是代理或公司防火墙拦在中间"
     except (requests.RequestException, ValueError) as error:
-        if proxied:
+        if proxy:
             return f"代理连不上{hint}"
         # 只说种类：异常的全文里有一长串内部地址，帮不上学员
         return f"连接失败（{type(error).__name__}）"

@@ -373,7 +373,7 @@ def test_without_network_one_sentence_and_the_lesson_on_the_shipped_model(clone)
     for script, model in (("03_download_gpt2", "gpt2"), ("05_download_bert", "bert")):
         done = run_loopback(clone, f"demo01_hf_basics/{script}.py", HF_TOKEN=TOKEN)
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert "没有下载成：连不上 https://huggingface.co" in done.stdout
+        assert "没有下载成：连不上 https://huggingface.co：连接失败" in done.stdout
         advice = done.stdout.split("换一个来源：")[1].splitlines()[0]
         assert "--source hf-mirror" in advice
         # ModelScope has BERT; sending a learner there for GPT-2 would cost an hour for nothing
