@@ -66,6 +66,7 @@ from api_client import (
     where,
 )
 from course.cli import Parser, run
+from course.errors import CourseError
 
 HUB = "https://router.huggingface.co/hf-inference"
 HUB_CHAT = "https://router.huggingface.co/v1"
@@ -163,6 +164,11 @@ def main() -> None:
             lesson(endpoint, token, args)
     except NETWORK_ERRORS as error:  # 没有回答，或官方的客户端收到了拒绝
         raise explain_error(error, endpoint, token) from None
+    except (LookupError, TypeError, ValueError) as error:  # 答的不是它要的样子，或不认得你写的参数
+        why = clip(f"{type(error).__name__}：{error}", token)
+        raise CourseError(
+            f"官方的客户端读不懂这个回答（{why}）", "换 --endpoint 或 --model"
+        ) from None
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，

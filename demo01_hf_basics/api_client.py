@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx2
 import requests
-from huggingface_hub import get_token
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
 from course.api import make_app, serving
@@ -194,6 +194,7 @@ def where(args: argparse.Namespace, hub: str | None) -> str | None:
     """--endpoint 指定的地址；没有就是 hub，先探一下。连不上（或 hub 是 None）返回 None"""
     bypass_proxy_for_loopback()
     ignore_netrc()  # 请求头里只有你写的那些
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # 不然官方的客户端问谁都先去问一次 huggingface.co
     if args.endpoint or not hub:
         return args.endpoint and args.endpoint.rstrip("/")
     print(f"先探一下 {hub}，最多 {PROBE_SECONDS} 秒 …")

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 from conftest import run_here
-from loopback_tools import TOKEN, Rude, run_loopback
+from loopback_tools import TOKEN, Proxy, Rude, run_loopback
 from shown import assert_shown
 
 from api_client import read_token
@@ -196,6 +196,23 @@ def test_the_proxy_of_the_environment_is_not_asked_for_127_0_0_1(monkeypatch, ca
         assert code == 0 and "你好" in text.split("结果    ")[1]
 
 
+def test_01_and_02_go_through_the_paste_of_clash(repo):
+    """hub.test is a name that only the proxy can look up; requests and the official client"""
+    for scheme in ("http", "socks5"):
+        with (
+            Rude(GOOD, GOOD, GOOD, GOOD_CHAT) as rude,
+            Proxy(int(rude.url.rsplit(":")[-1])) as proxy,
+        ):
+            variables = {"all_proxy": f"socks5://{proxy.address}"}
+            if scheme == "http":
+                variables["http_proxy"] = f"http://{proxy.address}"
+            for script in ("01_api_anonymous.py", "02_api_token.py"):
+                options = ("--endpoint", "http://hub.test")
+                done = run_loopback(repo, f"{LESSONS}/{script}", *options, **variables)
+                assert done.returncode == 0 and "结果    " in done.stdout, done.stdout + done.stderr
+            assert set(proxy.hosts) == {"hub.test"} and len(rude.seen) == 5
+
+
 @pytest.fixture
 def netrc(monkeypatch, tmp_path):
     """A real ~/.netrc (on Windows _netrc) with an entry for every host"""
@@ -218,6 +235,14 @@ def test_the_passwords_of_netrc_are_not_sent(monkeypatch, capsys, netrc):
         script = f"{LESSONS}/02_api_token.py"
         code, _ = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
     assert code == 0 and rude.seen == [f"Bearer {TOKEN}"] * 4  # requests twice, httpx twice
+
+
+def test_an_answer_of_another_kind_is_said(monkeypatch, capsys):
+    other = (200, JSON, b'{"answer": 42}')  # a server of the learner's own
+    with Rude(other) as rude:
+        script = f"{LESSONS}/02_api_token.py"
+        code, _ = run_here(monkeypatch, capsys, script, "--endpoint", rude.url)
+    assert "官方的客户端读不懂这个回答（KeyError" in str(code)
 
 
 def test_an_endpoint_without_http_and_the_offline_switch_are_said(monkeypatch, capsys):
