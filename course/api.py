@@ -31,7 +31,6 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from course.errors import CourseError, InputError
-from course.network import bypass_proxy_for_loopback
 from course.text_models import LEFT, Chat, Generator, Question, Ranking, Writing
 
 HOST = "127.0.0.1"  # 只有本机能访问；写成 0.0.0.0 就对整个局域网敞开了
@@ -286,7 +285,6 @@ def free_port(port: int) -> int:
 @contextmanager
 def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     """在后台线程里运行 app，with 块里拿到它的地址 http://127.0.0.1:端口，出块时停下"""
-    bypass_proxy_for_loopback()
     listener = listen(port)
     # 不攒小包：否则每个长连接的回答都要白等约 45 毫秒（Nagle 算法和延迟确认碰在一起）
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -26,7 +26,7 @@ from course import models
 from course.cli import Parser, above, require
 from course.errors import CourseError, is_disk_full
 from course.files import file_sha256, only_one, remove
-from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable, within
+from course.network import OFFLINE, bypass_proxy_for_loopback, ignore_netrc, unreachable, within
 from course.network import without_password as shown
 from course.paths import MODELS
 
@@ -111,7 +111,7 @@ def explain(error: Exception, repo: str, source: Source) -> CourseError:
     if is_disk_full(error):
         return CourseError("磁盘满了", "腾出空间，再运行一次同样的命令，已经下的不会浪费")
     if isinstance(error, OfflineModeIsEnabled):
-        return CourseError("环境变量 HF_HUB_OFFLINE 不许联网", "去掉它，再运行一次同样的命令")
+        return CourseError(*OFFLINE)
     if isinstance(error, TimeoutError | requests.Timeout | httpx2.TimeoutException):
         return CourseError(f"{where} 迟迟没有回答", source.advice)
     if response is None:

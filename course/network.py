@@ -11,6 +11,9 @@ import requests
 
 T = TypeVar("T")
 
+PROXY_HINT = "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
+OFFLINE = ("环境变量 HF_HUB_OFFLINE 不许联网", "去掉它，再运行一次同样的命令")  # 给 CourseError
+
 
 def within(seconds: float, work: Callable[[], T]) -> T:
     """执行 work()，超过 seconds 秒就不等了，抛 TimeoutError
@@ -44,17 +47,17 @@ def unreachable(endpoint: str, seconds: float) -> str | None:
         with requests.get(endpoint, timeout=seconds, stream=True, allow_redirects=False):
             pass
 
-    proxy, hint = None, "（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
+    proxy = None
     try:
         proxy = requests.utils.select_proxy(endpoint, requests.utils.get_environ_proxies(endpoint))
         within(seconds, knock)
     except (TimeoutError, requests.Timeout):
-        return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{hint}" if proxy else "")
+        return f"{seconds:g} 秒内没有回答" + (f"，走的是代理{PROXY_HINT}" if proxy else "")
     except requests.exceptions.SSLError:
         return "证书不对，多半是代理或公司防火墙拦在中间"
     except (requests.RequestException, ValueError) as error:
         if proxy:
-            return f"代理连不上{hint}"
+            return f"代理连不上{PROXY_HINT}"
         # 只说种类：异常的全文里有一长串内部地址，帮不上学员
         return f"连接失败（{type(error).__name__}）"
     return None

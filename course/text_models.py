@@ -146,11 +146,11 @@ class Generator:
         plain = {"add_special_tokens": False, "return_token_type_ids": False}
         inputs = encode(self.tokenizer, text, room, **plain)
         pieces = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        options = settings.model_dump(exclude={"return_full_text", "seed"})
-        # 再低就和取最大的一样了；低到 1e-38 以下，fp32 里是除以 0
-        options["temperature"] = max(settings.temperature, 1e-6)
-        if not settings.do_sample:
-            options = {k: v for k, v in options.items() if k[:3] not in ("tem", "top")}
+        sampling = {"temperature", "top_k", "top_p"}  # 取最可能的字时用不上，写了 generate 要警告
+        unused = {"return_full_text", "seed"} | (set() if settings.do_sample else sampling)
+        options = settings.model_dump(exclude=unused)
+        if settings.do_sample:  # 再低就和取最大的一样了；低到 1e-38 以下，fp32 里是除以 0
+            options["temperature"] = max(settings.temperature, 1e-6)
         end = self.tokenizer.sep_token_id  # 写到 [SEP] 就是写完了，别的特殊符号不是文字，不许写出来
         never = [i for i in self.tokenizer.all_special_ids if i != end]
         left, closed = LEFT.get(), threading.Event()

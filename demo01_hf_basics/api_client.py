@@ -15,7 +15,7 @@ from course.api import make_app, serving
 from course.cli import Parser, above
 from course.errors import CourseError
 from course.models import find_model
-from course.network import bypass_proxy_for_loopback, ignore_netrc, unreachable
+from course.network import OFFLINE, PROXY_HINT, bypass_proxy_for_loopback, ignore_netrc, unreachable
 from course.paths import command
 from course.text_models import Generator
 
@@ -155,7 +155,7 @@ def explain_failure(
 def explain_error(error: Exception, address: str, token: str | None) -> CourseError:
     """NETWORK_ERRORS 之一 → 一句中文 + 下一步；address 是问的地址，token 是带去的那一个"""
     if isinstance(error, OfflineModeIsEnabled):
-        return CourseError("环境变量 HF_HUB_OFFLINE 不许联网", "去掉它，再运行一次同样的命令")
+        return CourseError(*OFFLINE)
     response = getattr(error, "response", None)
     if response is not None:
         return explain_failure(response, token) or CourseError(
@@ -164,7 +164,7 @@ def explain_error(error: Exception, address: str, token: str | None) -> CourseEr
     if isinstance(error, requests.Timeout | httpx2.TimeoutException | InferenceTimeoutError):
         return CourseError(f"等不到 {address} 的回答", "过一会儿再试，或用 --timeout 多等一会儿")
     if isinstance(error, requests.exceptions.ProxyError | httpx2.ProxyError):
-        problem = f"连不上 {address}：代理连不上（看看环境变量 HTTPS_PROXY、ALL_PROXY）"
+        problem = f"连不上 {address}：代理连不上{PROXY_HINT}"
     else:  # 异常的全文里可能带着请求头，只说种类
         problem = f"连不上 {address}（{type(error).__name__}）"
     return CourseError(problem, f"检查网络和 --endpoint；想在本机试：{LOCAL_API}")
