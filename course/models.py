@@ -398,13 +398,17 @@ def encoder_layers(encoder: nn.Module) -> list[nn.Module]:
     return []
 
 
-def fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
+def fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, old: bool = False) -> str:
     """encoder 的权重、结构、数值类型（dtype）和分词器合起来的 SHA-256：哪个变了，特征就会变
 
-    max_length（model_max_length）不算在内：它只管截到哪里，由用特征的人自己记。
+    max_length（model_max_length）不算在内：它只管截到哪里，由用特征的人自己记。old：0.4 以前的
+    算法，连 transformers 的版本也算在内，升级一次就变了。
     """
     digest = hashlib.sha256()
-    digest.update(encoder.config.to_json_string().encode("utf-8"))
+    settings = json.loads(encoder.config.to_json_string())
+    if not old:
+        del settings["transformers_version"]
+    digest.update((json.dumps(settings, indent=2, sort_keys=True) + "\n").encode("utf-8"))
     digest.update(str(encoder.dtype).encode("utf-8"))
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     # 这两项是上一次调用留下的状态，每次调用都会重设，不算分词器本身的规则

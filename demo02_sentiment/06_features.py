@@ -9,7 +9,7 @@
     首尾相接  一个补齐的位置也不要，见 course/packed_bert.py
 
 怎么运行：python demo02_sentiment/06_features.py
-          python demo02_sentiment/06_features.py --bf16    快，但是近似的
+          python demo02_sentiment/06_features.py --model 真的BERT --int8    快，但是近似的
 
 会看到：
     全部补齐  32 条评论，5.15 秒
@@ -19,9 +19,13 @@
     …
     三种算法的特征最大相差 6.2e-06
 
-    特征：validation (1200, 256)，…
-    第二次再取：0.04 秒
+    特征：validation (1200, 256)，首尾相接算的，新算 … 条，在 data/features/…
+    特征：validation (1200, 256)，都是存好的，在 data/features/…
+    第二次再取：0.… 秒
     第 0 条：特征 (256,)，标签 …
+
+看什么：特征一条一条地存在 data/features/ 里，按 token 编号的 SHA-256 来认。算到一半按 Ctrl-C，再
+运行一次，就只算剩下的；数据里加了一百条，就只算那一百条。
 """
 
 import time
@@ -31,10 +35,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course.cli import Parser, run
 from course.columns import add_data_arguments
-from course.encoding import half
-from course.feature_cache import FeatureDataset, cached_features
+from course.encoder import SentenceEncoder
+from course.features import FeatureDataset, cached_features
 from course.models import find_model, load_encoder, load_tokenizer
-from course.packed_bert import encode, fits
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE, MODEL
 
@@ -67,9 +70,8 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
     add_data_arguments(parser)
-    parser.add_argument("--bf16", action="store_true", help="矩阵乘法用 bf16：快，但是近似的")
+    parser.add_argument("--int8", action="store_true", help="矩阵乘法用 int8：快，但是近似的")
     args = parser.parse_args()
-    dtype = half(DEVICE) if args.bf16 else torch.float32
 
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, MAX_LENGTH)
@@ -84,9 +86,10 @@ def main() -> None:
     ways = {
         "全部补齐": lambda: cls_features(encoder, tokenizer, few, padding="max_length"),
         "长短排好": lambda: cls_features(encoder, tokenizer, few, padding=True),
-        "首尾相接": lambda: encode(encoder, tokenizer, few, dtype, progress=False),
+        "首尾相接": lambda: sentences.encode(few),
     }
-    if not fits(encoder):  # 别的模型用第二种，见 course/sorted_batches.py
+    sentences = SentenceEncoder(encoder, tokenizer, int8=args.int8)
+    if not sentences.packs:  # 别的模型用第二种，见 course/encoder.py
         del ways["首尾相接"]
         print("首尾相接的写法只认 BERT 的结构，也不用在显卡上；下面两种什么编码器都行")
     features = {}
@@ -99,14 +102,14 @@ def main() -> None:
     first, *others = features.values()
     difference = max(float((other - first).abs().max()) for other in others)
     # 不是 0：浮点数加法换了先后，最后几位会不同
-    print(f"{'三' if fits(encoder) else '两'}种算法的特征最大相差 {difference:.1e}\n")
+    print(f"{'三' if sentences.packs else '两'}种算法的特征最大相差 {difference:.1e}\n")
 
     # 2. 全部验证集：第一次真的算一遍，存在硬盘上；再运行一次这个脚本，就是直接读
-    cached_features(encoder, tokenizer, texts, "validation", dtype)
+    cached_features(sentences, texts, "validation")
 
     # 3. 第二次：从硬盘读
     started = time.perf_counter()
-    saved = cached_features(encoder, tokenizer, texts, "validation", dtype)
+    saved = cached_features(sentences, texts, "validation")
     print(f"第二次再取：{time.perf_counter() - started:.2f} 秒")
 
     # 4. 算好的特征也是一个 Dataset：第 i 条是 (特征, 标签)，train.py 一批一批地取它，不再碰 BERT
@@ -114,7 +117,7 @@ def main() -> None:
     print(f"第 0 条：特征 {tuple(vector.shape)}，标签 {label.item()}")
 
     # 小结：冻结 + 评估模式 → 特征不变 → 只算一次
-    # 练习：把 BATCH_SIZE 改成 1 和 32，三种算法的秒数怎么变？加上 --bf16，最大相差变成多少？
+    # 练习：把 BATCH_SIZE 改成 1 和 32，三种算法的秒数怎么变？加上 --int8，最大相差变成多少？
     # 动手：python exercises/check.py demo02/06
 
 

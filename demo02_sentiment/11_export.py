@@ -137,7 +137,8 @@ def main() -> None:
         require(*onnx_model.PACKAGES)
 
     # 1. 读回训练好的模型，在测试集上考一次：模型卡要写成绩（07_evaluate.py 算过的特征，这里直接用）
-    classifier = SentimentClassifier(args.weights, args.labels)
+    #    导出的用 fp32 算，所以这里也用 fp32，不管训练时用没用 int8
+    classifier = SentimentClassifier(args.weights, args.labels, exact=True)
     check_standard(classifier)
     if "data_sha256" not in classifier.record:
         again = f"{retrain(args.weights)} 重新训练，再导出"

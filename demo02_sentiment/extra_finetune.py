@@ -52,8 +52,8 @@ from backstage.tuning import (
 )
 from course.accumulation import Accumulation
 from course.cli import above, at_least, run
-from course.encoding import encode, has_bf16
-from course.feature_cache import FeatureDataset, keep_batch
+from course.encoder import SentenceEncoder, has_bf16
+from course.features import FeatureDataset, keep_batch
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
@@ -155,7 +155,8 @@ def main() -> None:
 
             # 6. 每轮之后：新：BERT 变了，验证集的特征也要重算
             model.eval()
-            features = encode(model.encoder, tokenizer, validation_set.texts, pooling=args.pooling)
+            sentences = SentenceEncoder(model.encoder, tokenizer, args.pooling)
+            features = sentences.encode(validation_set.texts, progress=True)
             validation_loader = DataLoader(
                 FeatureDataset(features, validation_set.labels, DEVICE),
                 args.batch_size,

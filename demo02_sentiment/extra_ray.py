@@ -26,13 +26,13 @@ import pyarrow
 from pyarrow import parquet
 
 from backstage.classifier import SentimentClassifier, add_weights_arguments
-from backstage.predict_file import CHUNK
 from course.cli import Parser, at_least, require, run
 from course.errors import CourseError
 from course.files import atomic_write
 from course.tables import cell
 
 WORKERS = 2  # 几个 actor：CPU 上一个核一个，显卡一张一个
+CHUNK = 1024  # 一块多少行：多了占内存，少了凑不齐一样长的评论，慢
 
 
 class Predictor:

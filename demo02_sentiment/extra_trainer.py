@@ -51,7 +51,7 @@ from backstage.tuning import (
     encoder_lr,
 )
 from course.cli import require, run
-from course.encoding import has_bf16
+from course.encoder import has_bf16
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MyDataset

@@ -25,8 +25,8 @@ import torch
 from torch import nn
 
 from course.cli import Parser, run
+from course.encoder import mean_vector
 from course.models import find_model, load_encoder, load_tokenizer
-from course.sorted_batches import mean_vector
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
 

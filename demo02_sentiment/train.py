@@ -29,14 +29,13 @@ import torch
 from torch import nn
 from torch.optim import AdamW  # 旧教程里的 transformers.AdamW 已经删除，用 PyTorch 自己的
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
 
 from backstage.checkpoint import describe
 from backstage.training import TrainingLog, accuracy, check_params, fit_batch, make_parser
 from course.cli import run
-from course.encoding import half
+from course.encoder import SentenceEncoder
 from course.errors import CourseError
-from course.feature_cache import FeatureDataset, cached_features, keep_batch
+from course.features import FeatureDataset, cached_features, keep_batch
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
@@ -71,10 +70,10 @@ def main() -> None:
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)  # fc 的初值从这里来
     model = Model(folder, len(train_set.label_names), args.pooling).to(DEVICE)
-    dtype = half(DEVICE) if args.bf16 else torch.float32
+    sentences = SentenceEncoder(model.encoder, tokenizer, args.pooling, args.int8)
     # 训练记录，存权重时跟着走：标签的名字、哪个 BERT、哪份数据、怎么训练的
     model.record = describe(
-        model, tokenizer, train_set, arithmetic=str(dtype),
+        model, tokenizer, train_set, arithmetic=sentences.arithmetic,
         epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.lr, seed=args.seed,
         class_weight=args.class_weight, recompute=args.recompute,
     )  # fmt: skip
@@ -85,8 +84,8 @@ def main() -> None:
         collate = partial(collate_fn, tokenizer=tokenizer, padding="max_length")
     else:  # BERT 冻结，特征每一轮都一样，只算一次（06_features.py）：喂特征，只走 fc
         forward, collate = model.head, keep_batch  # head：分类头，就是 fc
-        train_set = compute_once(model, tokenizer, train_set, "train", dtype)
-        validation_set = compute_once(model, tokenizer, validation_set, "validation", dtype)
+        train_set = compute_once(sentences, train_set, "train")
+        validation_set = compute_once(sentences, validation_set, "validation")
         # 从这里起 train_set 的第 i 条是 (特征, 标签)
         if DEVICE.type == "cpu":
             torch.set_num_threads(1)  # fc 很小：几个线程互相等的时间，比算的时间还长
@@ -157,25 +156,18 @@ def main() -> None:
 # main 用到的两个小函数
 
 
-def compute_once(
-    model: Model,
-    tokenizer: PreTrainedTokenizerBase,
-    dataset: MyDataset,
-    name: str,
-    dtype: torch.dtype,
-) -> FeatureDataset:
+def compute_once(sentences: SentenceEncoder, dataset: MyDataset, name: str) -> FeatureDataset:
     """一份评论 → 它的特征的 Dataset；算过的直接读"""
-    features = cached_features(model.encoder, tokenizer, dataset.texts, name, dtype, model.pooling)
-    return FeatureDataset(features, dataset.labels, DEVICE)
+    return FeatureDataset(cached_features(sentences, dataset.texts, name), dataset.labels, DEVICE)
 
 
 def parse_args():
     parser = make_parser(__doc__, PARAMS, EPOCH, BATCH_SIZE, LEARNING_RATE, PATIENCE, SEED)
-    parser.add_argument("--bf16", action="store_true", help="特征用 bf16 算：快，但是近似的")
+    parser.add_argument("--int8", action="store_true", help="特征用 int8 算：快，但是近似的")
     parser.add_argument("--recompute", action="store_true", help="最朴素的写法：每轮重算 BERT")
     args = parser.parse_args()
-    if args.bf16 and args.recompute:
-        raise CourseError("--bf16 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --bf16")
+    if args.int8 and args.recompute:
+        raise CourseError("--int8 只管提前算好的特征，每轮重算 BERT 时用不上", "去掉 --int8")
     check_params(args.params)
     return args
 

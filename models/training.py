@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from course.cli import Parser, above
-from course.encoding import has_bf16
+from course.encoder import has_bf16
 from course.errors import CourseError
 from course.files import atomic_write
 from course.paths import DATA, MODELS, command

@@ -24,8 +24,9 @@ from transformers import (
 
 from backstage.classifier import SentimentClassifier
 from backstage.tuning import TunableModel
-from course import encoding, packed_bert, sorted_batches
+from course import packed_bert
 from course.accumulation import Accumulation
+from course.encoder import SentenceEncoder
 from course.errors import CourseError
 from course.models import ENCODERS, load_encoder, load_tokenizer
 from course.paths import ROOT
@@ -158,25 +159,18 @@ def test_both_ways_are_equal_to_padding_each_text_to_full_length(folders, kind):
     for pooling in ("cls", "mean"):
         expected = by_hand(folder, TEXTS, 40, pooling)
         assert (expected[0] - expected[2]).abs().max() > 0.01  # texts differ by far more
-        for way in (encoding.encode, sorted_batches.encode):
-            ours = way(encoder, tokenizer, TEXTS, progress=False, pooling=pooling)
+        for packs in {kind in PACKED, False}:
+            sentences = SentenceEncoder(encoder, tokenizer, pooling)
+            sentences.packs = packs
+            ours = sentences.encode(TEXTS)
             assert ours.shape == (len(TEXTS), 32)
             torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
-        if kind in PACKED:
-            prepared = encoding.prepare(encoder)
-            assert prepared
-            ours = encoding.encode(
-                encoder, tokenizer, TEXTS, prepared=prepared, progress=False, pooling=pooling
-            )
-            torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
-        else:
-            assert encoding.prepare(encoder) is None
-    assert encoding.encode(encoder, tokenizer, [], progress=False).shape == (0, 32)
+            assert sentences.encode([]).shape == (0, 32)
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("course.feature_cache.DATA", tmp_path / "data")
+    monkeypatch.setattr("course.features.DATA", tmp_path / "data")
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +193,7 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     )
     assert code in (0, None), text
     assert ("首尾相接算的" in text) == (kind in PACKED)
-    assert ("一批一批补齐算的" in text) == (kind not in PACKED)
+    assert ("长短排好、补齐算的" in text) == (kind not in PACKED)
     record = record_of(tmp_path / "best.pth")
     assert record["pooling"] == pooling and record["model"] == str(folders[kind])
     state = load(tmp_path / "best.pth")
@@ -299,29 +293,33 @@ def test_vocabulary_must_fit_the_config_and_may_be_a_little_short_of_a_round_num
 
 def test_features_that_do_not_fit_are_computed_in_smaller_batches(folders, monkeypatch, capsys):
     encoder, tokenizer = load_encoder(folders["distilbert"]), load_tokenizer(folders["distilbert"])
-    expected = sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
-    forward, sizes, room = DistilBertModel.forward, [], 3
+    expected = SentenceEncoder(encoder, tokenizer).encode(TEXTS)
+    forward, sizes, room = DistilBertModel.forward, [], 60
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
 
     def small_card(self, input_ids, **options):
-        sizes.append(len(input_ids))
-        if len(input_ids) > room:
+        sizes.append(input_ids.numel())
+        if input_ids.numel() > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, input_ids=input_ids, **options)
 
     monkeypatch.setattr(DistilBertModel, "forward", small_card)
-    ours = sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
-    torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
-    assert sizes[0] > room and sum(n for n in sizes if n <= room) == len(set(TEXTS))
+    sentences = SentenceEncoder(encoder, tokenizer)
+    torch.testing.assert_close(sentences.encode(TEXTS), expected, atol=2e-5, rtol=0)
+    assert sizes[0] > room and sizes[-1] <= room
     said = capsys.readouterr().out
-    assert said.count("减半再来") == sum(n > room for n in sizes) > 0
+    assert said.count("一批减半") == sum(n > room for n in sizes) > 0
+    sizes.clear()
+    sentences.encode(TEXTS)  # and remembers what fits
+    assert max(sizes) <= room
     room = 0
     with pytest.raises(CourseError, match="连一条评论都装不下"):
-        sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
+        sentences.encode(TEXTS)
     monkeypatch.setattr(
         DistilBertModel, "forward", lambda *args, **options: torch.ones(2) @ torch.ones(3)
     )
     with pytest.raises(RuntimeError, match="size"):  # any other error stays what it is
-        sorted_batches.encode(encoder, tokenizer, TEXTS, progress=False)
+        sentences.encode(TEXTS)
 
 
 @pytest.mark.parametrize("weight", [None, [0.3, 5.0]])
@@ -365,7 +363,7 @@ def calm(tmp_path_factory) -> Path:
 def test_a_batch_that_does_not_fit_is_cut_and_learns_the_same(
     calm, rows, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("course.encoding.has_bf16", lambda device: False)
+    monkeypatch.setattr("course.encoder.has_bf16", lambda device: False)
     forward, largest = BertModel.forward, []
 
     @functools.wraps(forward)  # the tokenizer asks its signature

@@ -50,7 +50,7 @@ def ours(flags, tmp_path_factory):
         return out, loss
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("course.encoding.has_bf16", lambda device: False)
+        patch.setattr("course.encoder.has_bf16", lambda device: False)
         patch.setattr(accumulation.Accumulation, "once", listen)
         script = "demo02_sentiment/extra_finetune.py"
         code, text = run_here(patch, Silent(), script, *flags, "--params", folder)
@@ -79,7 +79,7 @@ def test_trainer_has_the_losses_of_finetune(monkeypatch, capfd, ours, flags, tmp
         return loss
 
     monkeypatch.setattr(Trainer, "training_step", listen)
-    monkeypatch.setattr("course.encoding.has_bf16", lambda device: False)
+    monkeypatch.setattr("course.encoder.has_bf16", lambda device: False)
     params = tmp_path / "params"
     code, text = run_here(monkeypatch, capfd, TRAINER, *flags, "--params", params)
     assert code == 0, text

@@ -21,6 +21,7 @@ import build_reviews
 import build_tiny_bert
 from build_reviews import letters, windows
 from course import models
+from course.encoder import SentenceEncoder
 from course.errors import CourseError
 from course.models import (
     REAL_MODELS,
@@ -32,7 +33,6 @@ from course.models import (
     load_tokenizer,
     model_name,
 )
-from course.packed_bert import encode
 from course.paths import ROOT
 
 
@@ -270,7 +270,7 @@ def test_tiny_bert_beats_the_same_architecture_with_random_weights(tmp_path, spl
     for name, folder in (("tiny", TINY), ("random", random)):
         encoder, tokenizer = load_encoder(folder), load_tokenizer(folder, 128)
         train, validation = (
-            encode(encoder, tokenizer, [t for t, _ in splits[s][:n]], progress=False)
+            SentenceEncoder(encoder, tokenizer).encode([t for t, _ in splits[s][:n]])
             for s, n in (("train", 600), ("validation", 400))
         )
         head = LogisticRegression(max_iter=2000).fit(train, [y for _, y in splits["train"][:600]])

@@ -3,8 +3,6 @@
 import csv
 import datetime
 import json
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,15 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
-import torch
-from conftest import environment, rows_of, run_python, run_script
+from conftest import environment, rows_of, run_script
 from pyarrow import parquet
 
 from backstage.classifier import EXAMPLE, SentimentClassifier
-from backstage.predict_file import CHUNK, DIGEST, predict_file
+from backstage.predict_file import predict_file
 from course.errors import CourseError
 from course.files import only_one
-from course.tables import read_path
+from course.tables import ROWS, read_path
 
 PREDICT = "demo02_sentiment/08_predict.py"
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
@@ -188,49 +185,34 @@ def test_parquet_keeps_its_types(tmp_path, weights, classifier, texts):
     check(written.to_pylist(), texts, classifier)
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
-    rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(2 * CHUNK + 100))]
+    rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(2 * ROWS + 100))]
     source = write_table(tmp_path / "in.csv", rows)
-    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
-    predict_file(weights, source, "text", whole)
-
-    command = [sys.executable, str(repo / PREDICT), "--file", str(source), "--out", str(out)]
-    command += ["--weights", str(weights)]
-    progress = tmp_path / "out.csv.progress"
-    server = subprocess.Popen(
-        command, env=environment(repo), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    out, features = tmp_path / "out.csv", repo / "data" / "features"
+    command = [repo / PREDICT, "--file", source, "--out", out, "--weights", weights]
+    before = set(features.rglob("*.safetensors"))
+    killed = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=environment(repo),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    while not progress.exists() or progress.stat().st_size < CHUNK * 9:
-        assert server.poll() is None
+    while not (kept := set(features.rglob("*.safetensors")) - before):
+        assert killed.poll() is None
         time.sleep(0.002)
-    server.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-    server.wait()
-    assert not out.exists()
-    header = progress.read_bytes().index(b"\n") + 1
-    # a section: its number of rows, its checksum, 9 bytes a row
-    done = (progress.stat().st_size - header) // (4 + DIGEST + 9 * CHUNK) * CHUNK
-    assert CHUNK <= done < len(rows) - 1
-    with progress.open("ab") as file:
-        file.write(b"\x01\x02\x03")  # half a record: the machine went down while writing
+    killed.kill()
+    killed.wait()
+    assert not out.exists() and not list(tmp_path.glob("*.csv.*"))
+    times = {path: path.stat().st_mtime_ns for path in kept}
 
-    # the input or the weights have changed: refuse, and say what to do
-    other = write_table(tmp_path / "other.csv", [*rows[:-1], ("别的",)])
-    with pytest.raises(CourseError, match="不能接着算") as refusal:
-        predict_file(weights, other, "text", out)
-    assert "删掉" in refusal.value.next_step
-    changed = tmp_path / "params"
-    shutil.copytree(weights.parent, changed)
-    state = torch.load(weights, weights_only=True)
-    torch.save(state | {"fc.bias": state["fc.bias"] + 1}, changed / "best.pth")
-    with pytest.raises(CourseError, match="不能接着算"):
-        predict_file(changed / "best.pth", source, "text", out)
-
-    again = run_python(command[1:], repo, environment(repo))
-    assert again.returncode == 0, again.stderr
-    assert f"前 {done} 条已经算好" in again.stdout
-    assert out.read_bytes() == whole.read_bytes()
-    assert not progress.exists()
+    for again in ("goes on", "finds everything"):
+        done = run_script(repo, *command)
+        assert done.returncode == 0, done.stderr
+        stored = set(features.rglob("*.safetensors")) - before
+        assert {path: path.stat().st_mtime_ns for path in kept} == times, again  # not once more
+        assert len(stored) == 3  # one a thousand rows, none twice
+        classifier = SentimentClassifier(weights)
+        check(read_csv(out), [text for (text,) in rows[1:]], classifier)
 
 
 def bad(tmp_path, name: str, content: bytes):

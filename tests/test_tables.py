@@ -20,8 +20,8 @@ from pyarrow import parquet
 
 from backstage.predict_file import harmless, write_frames
 from course import tables
+from course.encoder import opening
 from course.errors import CourseError
-from course.long_text import opening
 from course.models import load_tokenizer
 from course.paths import ROOT
 from course.tables import About, read_frames, read_path
@@ -272,19 +272,12 @@ def is_number(text: str) -> bool:
         return False
 
 
-@few
-@given(st.data())
-def test_the_opening_of_a_review_has_the_same_first_tokens(data):
-    tokenizer = load_tokenizer(ROOT / "models" / "tiny-bert-chinese", max_length=12)
-    pieces = st.sampled_from(
-        ["好", "房间 ", "a", "hotel", "\u0301", "\u200b", "  ", "[MASK]", "，"]
-    )
-    pieces = pieces | st.text(max_size=3)
-    text = "".join(data.draw(st.lists(pieces, max_size=150)))
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    part = opening(tokenizer, text)
-    assert text.startswith(part)
-    assert tokenizer(part, truncation=True) == tokenizer(text, truncation=True)
+@pytest.mark.parametrize("text", ["房间很干净，", "a clean hotel room. ", "internationalization "])
+def test_the_opening_of_a_review_has_the_same_first_tokens(text):
+    tokenizer = load_tokenizer(ROOT / "models" / "tiny-bert-chinese", max_length=50)
+    part = opening(tokenizer, text * 1000)
+    assert len(part) == 1000
+    assert tokenizer(part, truncation=True) == tokenizer(text * 1000, truncation=True)
 
 
 def test_formulas_are_neutralised_and_numbers_are_not(tmp_path):

@@ -84,7 +84,7 @@ def test_second_run_reads_the_features_repeats_exactly_and_clears_the_first(
     shutil.copy(tmp_path / "0bert.pth", tmp_path / "5bert.pth")  # of an earlier, longer run
     done = run_script(repo, TRAIN, *arguments, cwd=repo / "demo02_sentiment")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("用上次存下的") == 2 and "BERT 算特征" not in done.stderr
+    assert done.stdout.count("都是存好的") == 2 and "算特征" not in done.stderr
     assert not (tmp_path / "5bert.pth").exists()
     for epoch in range(2):
         for name, tensor in load(tmp_path / f"{epoch}bert.pth").items():
@@ -263,7 +263,7 @@ BAD_INPUT = {
     "too long": (["--max-length", "513", "--data", "{data}"], "超过了这个 BERT 的上限 512"),
     "params is below a file": (["--params", "{tmp}/one.csv/params"], "写不了"),
     "params is read-only": (["--params", "{read_only}"], "写不了"),
-    "bf16 and recompute": (["--bf16", "--recompute"], "去掉 --bf16"),
+    "int8 and recompute": (["--int8", "--recompute"], "去掉 --int8"),
 }
 
 

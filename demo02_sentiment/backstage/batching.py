@@ -13,10 +13,10 @@ import torch
 from backstage.classifier import TOLERANCE, SentimentClassifier, readable
 from backstage.onnx_model import FILE, OnnxModel
 from course.errors import CourseError, InputError
-from course.packed_bert import BATCH_TOKENS
 from course.paths import command
 from course.text_models import LEFT
 
+CORE_TOKENS = 512  # 一批给每个核大约多少个 token：多了省时间，新来的短句却要多等
 CHECKED = ["很好", "等了一个小时才上菜，鱼还是凉的。" * 5]  # 换引擎之前，两个引擎都算一遍
 
 
@@ -36,7 +36,7 @@ class BatchingClassifier(SentimentClassifier):
     """
 
     def __init__(self, weights: Path, labels: list[str] | None = None, *, onnx: Path | None = None):
-        super().__init__(weights, labels)
+        super().__init__(weights, labels, exact=onnx is not None)
         again = command("demo02_sentiment/11_export.py", "--onnx", "--weights", weights)
         self.onnx = onnx and self.open_onnx(onnx, again)
         # （号码，第几个放进来的，评论，答案，人走了没有）；号码一样时比第二项，先来的先算
@@ -45,7 +45,7 @@ class BatchingClassifier(SentimentClassifier):
         self.counter = itertools.count()
         self.serving = 0  # 轮到了几号
         # 一个字大约一个 token：每个核正好分到装满的一批；ONNX 一条一条地算，所以一批就是一条
-        self.batch_chars = 1 if self.onnx else BATCH_TOKENS * torch.get_num_threads()
+        self.batch_chars = 1 if self.onnx else CORE_TOKENS * torch.get_num_threads()
         threading.Thread(target=self.work, daemon=True).start()
 
     def open_onnx(self, folder: Path, again: str) -> Callable[[list[str]], torch.Tensor]:

@@ -5,6 +5,7 @@
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,9 @@ import torch
 
 from backstage.checkpoint import WEIGHTS, load_trained, retrain
 from course.columns import DataSource
-from course.encoding import encode, prepare
+from course.encoder import SentenceEncoder, opening
 from course.errors import CourseError
-from course.feature_cache import cached_features
-from course.long_text import opening
+from course.features import cached_features
 from course.paths import ROOT
 from course.reviews import find_reviews
 from my_dataset import MyDataset
@@ -106,20 +106,23 @@ class Exam:
 class SentimentClassifier:
     """用训练好的权重做预测；weights 是 .pth，不对时抛 CourseError
 
-    别处来的 .pth 没有训练记录，就要给 labels，每一类的名字。
-    属性：labels 标签的名字，max_length 编码后最多多少个 token（超出的截断，和训练时一样），
-    record 是训练记录。.task、.labels、.logits 是 course/api.py 要的。
+    别处来的 .pth 没有训练记录，就要给 labels，每一类的名字。在 int8 的特征上学的，也用 int8 算；
+    exact 是 True 就总用 fp32。
+    属性：sentences 是 BERT 和分词器，labels 标签的名字，max_length 编码后最多多少个 token（超出的
+    截断，和训练时一样），record 是训练记录。.task、.labels、.logits 是 course/api.py 要的。
     """
 
     task = "text-classification"
 
-    def __init__(self, weights: Path, labels: list[str] | None = None):
+    def __init__(self, weights: Path, labels: list[str] | None = None, exact: bool = False):
         self.weights = weights
         self.model, self.tokenizer, self.record = load_trained(weights, labels)
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
-        # 部署时多半一条一条地来：备好的权重一直留着，不用每条重新备
-        self.prepared = prepare(self.model.encoder)
+        int8 = not exact and self.record.get("arithmetic", "").startswith("int8")
+        self.sentences = SentenceEncoder(
+            self.model.encoder, self.tokenizer, self.model.pooling, int8
+        )
 
     @property
     def kind(self) -> str:
@@ -136,17 +139,7 @@ class SentimentClassifier:
 
     def logits(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → logits (N, 类别数)，在 CPU 上"""
-        texts = [readable(text) for text in texts]
-        model = self.model
-        features = encode(
-            model.encoder,
-            self.tokenizer,
-            texts,
-            prepared=self.prepared,
-            progress=False,
-            pooling=model.pooling,
-        )
-        return self.head(features)
+        return self.head(self.sentences.encode([readable(text) for text in texts]))
 
     def probabilities(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""
@@ -177,9 +170,7 @@ class SentimentClassifier:
                 f"训练时的标签是 {'、'.join(self.labels)}，这份数据的标签是 {'、'.join(names)}",
                 f"{retrain(self.weights, self.record)} 重新训练",
             )
-        features = cached_features(
-            self.model.encoder, self.tokenizer, texts, split, pooling=self.model.pooling
-        )
+        features = cached_features(self.sentences, texts, split)
         probabilities = self.head(features).softmax(dim=1).numpy()
         return Exam(texts, np.array(labels), features.numpy(), probabilities)
 
@@ -193,17 +184,21 @@ class SentimentClassifier:
             for encoding, part, text in zip(encodings, parts, texts, strict=True)
         ]
 
-    def judge(self, texts: list[str]) -> tuple[torch.Tensor, list[str]]:
+    def judge(
+        self, texts: list[str], encode: Callable | None = None
+    ) -> tuple[torch.Tensor, list[str]]:
         """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）
 
-        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。
+        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。encode
+        是从哪里拿特征的函数，不给就现算。
         """
+        encode = encode or self.sentences.encode
         probabilities = torch.full((len(texts), len(self.labels)), torch.nan)
         notes = ["空"] * len(texts)
         full = [i for i, text in enumerate(texts) if text.strip()]
         if full:
-            chosen = [texts[i] for i in full]
-            probabilities[full] = self.probabilities(chosen)
+            chosen = [readable(texts[i]) for i in full]
+            probabilities[full] = self.head(encode(chosen)).softmax(dim=1)
             for i, cut in zip(full, self.cut(chosen), strict=True):
                 notes[i] = "截断" if cut else ""
         return probabilities, notes

@@ -23,7 +23,7 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
-from course.encoding import encode, has_bf16
+from course.encoder import SentenceEncoder, has_bf16
 from course.files import atomic_write
 from course.fonts import chinese_font
 from course.models import load_tokenizer
@@ -69,7 +69,7 @@ def finetuned(
             schedule.step()
     model.eval()
     with torch.no_grad():
-        features = encode(model.encoder, tokenizer, texts, progress=False)
+        features = SentenceEncoder(model.encoder, tokenizer).encode(texts)
         return model.head(features.to(DEVICE)).argmax(dim=1).cpu().numpy()
 
 

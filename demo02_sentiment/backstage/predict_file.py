@@ -1,26 +1,24 @@
 """不是一课  08_predict.py --file 的后厨，给一个文件的每一行加上预测
 
-一段一段地算，多大的文件内存都够；每段算完就记到 .progress 里，断电、Ctrl-C 之后接着算。
+一段一段地算，多大的文件内存都够；算过的特征存在 data/features/，断电、Ctrl-C 之后只算剩下的。
 """
 
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-import numpy as np
+import torch
 from tqdm import tqdm
 
-from backstage.classifier import NOTES, SentimentClassifier
+from backstage.classifier import SentimentClassifier
 from course.columns import SAMPLED, DataSource, check_flat, find_columns
 from course.errors import CourseError
-from course.files import atomic_write, file_sha256, only_one, remove
-from course.long_text import MAX_CHARACTERS
+from course.features import FeatureStore
+from course.files import atomic_write, only_one
 from course.tables import OUTPUTS, ROWS, About, cell, kind, read_path, whole
 
 if TYPE_CHECKING:
@@ -28,124 +26,25 @@ if TYPE_CHECKING:
 
 FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # 一格以它开头，Excel 可能当公式算
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-CHUNK = 1024  # 一次算多少条：多了占内存，少了凑不齐一样长的评论，慢
-CHARACTERS = 2_000_000  # 一次最多算多少个字：都是长文章时，一次就少算几条
-DIGEST = 16  # 每一段的校验码有多少字节
+Judged = tuple["DataFrame", list[dict]]  # 原来的一块，和每一行要加的几列
 
 
-def sections(texts: Iterable[str]) -> Iterator[list[str]]:
-    """评论一段一段地来：一段最多 CHUNK 条，或刚过 CHARACTERS 个字"""
-    section, size = [], 0
-    for text in texts:
-        part = text[: MAX_CHARACTERS + 1]  # 多留一个字，分类器就知道后面还有
-        section.append(part if part.strip() else text.strip()[: MAX_CHARACTERS + 1])
-        size += len(section[-1])
-        if len(section) == CHUNK or size > CHARACTERS:
-            yield section
-            section, size = [], 0
-    if section:
-        yield section
+def row_of(labels: list[str], shares: torch.Tensor, note: str) -> dict:
+    """一行要加的几列：预测的标签、各类的概率 shares (类别数,)、note；空的一行概率是 nan，写成空"""
+    p = shares.tolist()
+    empty = p[0] != p[0]
+    named = {
+        f"p_{label}": None if empty else round(x, 6) for label, x in zip(labels, p, strict=True)
+    }
+    return {"predicted_label": None if empty else labels[p.index(max(p))], **named, "note": note}
 
 
-class Progress:
-    """存中间结果的文件：第一行是 task 的 JSON，后面一段一段的结果，每段带着自己的校验码
-
-    一段 = 条数（4 字节）+ 校验码（DIGEST 字节）+ 每条一个 record。断在哪里、坏了哪个字节都看得出，
-    从那一段起重算。校验码连第一行和这一段从第几条开始也算在内。
-    """
-
-    def __init__(self, path: Path, task: dict, record: np.dtype):
-        self.path, self.record = path, record
-        content = json.dumps(task, ensure_ascii=False).encode("utf-8")
-        self.header = content + b" " + self.digest(content) + b"\n"
-
-    @staticmethod
-    def digest(content: bytes) -> bytes:
-        return hashlib.blake2b(content, digest_size=DIGEST).hexdigest().encode("ascii")
-
-    def seal(self, start: int, count: bytes, content: bytes) -> bytes:
-        """一段的校验码：从第 start 条起的 content"""
-        whole = self.header + start.to_bytes(8, "little") + count + content
-        return hashlib.blake2b(whole, digest_size=DIGEST).digest()
-
-    def read(self) -> Iterator[np.ndarray]:
-        """把完好的每一段读回来，到第一个不完好的为止"""
-        start = 0
-        with self.path.open("rb") as file:
-            if file.readline() != self.header:
-                return
-            while count := file.read(4):
-                rows = int.from_bytes(count, "little")
-                if rows > CHUNK:
-                    return
-                seal, content = file.read(DIGEST), file.read(rows * self.record.itemsize)
-                if seal != self.seal(start, count, content):
-                    return
-                yield np.frombuffer(content, self.record)
-                start += rows
-
-    def open(self) -> tuple[BinaryIO, int]:
-        """(停在完好部分末尾的文件, 已经算好的条数)
-
-        task 和上次的不一样（换了输入或权重）时抛 CourseError，免得把两次的结果混在一起。
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("r+b" if self.path.exists() else "w+b")
-        except OSError as error:
-            raise CourseError(
-                f"写不了 {self.path}：{error.strerror or error}", "--out 换一个能写的文件夹"
-            ) from error
-        content, _, seal = file.readline().removesuffix(b"\n").rpartition(b" ")
-        if seal == self.digest(content) and content + b" " + seal + b"\n" != self.header:
-            raise CourseError(
-                f"{self.path} 是上次没算完留下的，但输入文件、--column 或权重已经变了，不能接着算",
-                "删掉这个文件，再运行一次同样的命令，从头算",
-            )
-        sizes = [len(section) for section in self.read()]
-        end = len(self.header) + sum(4 + DIGEST + n * self.record.itemsize for n in sizes)
-        if self.path.stat().st_size > end:
-            print(f"{self.path} 从第 {sum(sizes) + 1} 条起不完整或坏了，从那里重算")
-        file.seek(0)
-        file.write(self.header)
-        file.seek(end)
-        file.truncate()
-        return file, sum(sizes)
-
-    def add(self, file: BinaryIO, start: int, results: np.ndarray) -> None:
-        """从第 start 条起的一段结果，写在末尾"""
-        count, content = len(results).to_bytes(4, "little"), results.tobytes()
-        file.write(count + self.seal(start, count, content) + content)
-        file.flush()
-
-
-def results(classifier: SentimentClassifier, texts: list[str], record: np.dtype) -> np.ndarray:
-    """一段评论 → 每条一个 record：概率 p（空的是 nan），note 在 NOTES 里的编号"""
-    out = np.empty(len(texts), record)
-    probabilities, notes = classifier.judge(texts)
-    out["p"], out["note"] = probabilities.numpy(), [NOTES.index(note) for note in notes]
-    return out
-
-
-def predictions(progress: Progress, labels: list[str]) -> Iterator[dict]:
-    """每一行要加的几列：预测的标签、各类的概率、note"""
-    for section in progress.read():
-        for p, note in section:
-            predicted = None if np.isnan(p[0]) else labels[int(p.argmax())]
-            shares = [None if np.isnan(x) else round(float(x), 6) for x in p]
-            named = zip((f"p_{label}" for label in labels), shares, strict=True)
-            yield {"predicted_label": predicted, **dict(named), "note": NOTES[note]}
-
-
-def joined(
-    source: DataSource, columns: list[str], progress: Progress, labels: list[str]
-) -> Iterator["DataFrame"]:
+def joined(columns: list[str], judged: Iterator[Judged]) -> Iterator["DataFrame"]:
     """原来的每一块，右边接上它的预测"""
     import pandas as pd
 
-    added = predictions(progress, labels)
-    for table in read_path(source.path, bare=source.bare):
-        more = pd.DataFrame(list(islice(added, len(table))), index=table.index, dtype=object)
+    for table, rows in judged:
+        more = pd.DataFrame(rows, index=table.index, dtype=object)
         yield pd.concat([table.reindex(columns=columns), more], axis=1)
 
 
@@ -191,7 +90,7 @@ def write_frames(path: Path, suffix: str, frames: Iterable["DataFrame"]) -> None
 
 
 def write_parquet(
-    path: Path, source: DataSource, columns: list[str], labels: list[str], progress: Progress
+    path: Path, source: DataSource, columns: list[str], labels: list[str], judged: Iterator[Judged]
 ) -> None:
     """原来就是 parquet 的，列和类型原样照抄，右边加上预测；别的格式来的，列都是文字"""
     import pyarrow
@@ -202,34 +101,23 @@ def write_parquet(
     if source.path.suffix.lower() == ".parquet":
         table = parquet.ParquetFile(source.path)
         own, batches = table.schema_arrow, table.iter_batches(ROWS)
+        rows = chain.from_iterable(rows for _, rows in judged)
+        pairs = ((batch, list(islice(rows, len(batch)))) for batch in batches)
     else:
         own = pyarrow.schema([(column, pyarrow.string()) for column in columns])
-        tables = (t.reindex(columns=columns) for t in read_path(source.path, bare=source.bare))
-        tables = (t.map(lambda v: None if v is None or v != v else whole(v)) for t in tables)
-        batches = (pyarrow.RecordBatch.from_pandas(t, own, False) for t in tables)
+
+        def texts(table: "DataFrame") -> pyarrow.RecordBatch:
+            table = table.reindex(columns=columns)
+            table = table.map(lambda v: None if v is None or v != v else whole(v))
+            return pyarrow.RecordBatch.from_pandas(table, own, False)
+
+        pairs = ((texts(table), rows) for table, rows in judged)
     fields = pyarrow.schema(added)
     schema = pyarrow.schema([*own, *fields], own.metadata)
-    rows = predictions(progress, labels)
     with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-        for batch in batches:
-            more = pyarrow.RecordBatch.from_pylist(list(islice(rows, len(batch))), fields)
-            cells = [*batch.columns, *more.columns]
+        for batch, rows in pairs:
+            cells = [*batch.columns, *pyarrow.RecordBatch.from_pylist(rows, fields).columns]
             writer.write_batch(pyarrow.RecordBatch.from_arrays(cells, schema=schema))
-
-
-@contextmanager
-def saved(progress: Path) -> Iterator[None]:
-    """算到一半停下时说一声算好的在哪里；磁盘满了是 CourseError"""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"\n算好的在 {progress}，再运行一次同样的命令就接着算")
-        raise
-    except OSError as error:
-        raise CourseError(
-            f"写不了 {progress}：{error.strerror or error}",
-            "腾出一些磁盘空间，再运行一次同样的命令，从停下的地方接着算",
-        ) from error
 
 
 def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
@@ -270,8 +158,7 @@ def predict_file(
 ) -> None:
     """path 的每一行加上预测，按 out 的扩展名写出去；评论在 column 列，空的一行概率也空着
 
-    column 是 None 就按列名认；labels 见 SentimentClassifier。中途停下会留下 out.progress，下次同样
-    的参数就接着算；参数、文件不对时抛 CourseError。
+    column 是 None 就按列名认；labels 见 SentimentClassifier。参数、文件不对时抛 CourseError。
     """
     if out.exists() and path.exists() and out.samefile(path):
         raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
@@ -279,12 +166,11 @@ def predict_file(
     source = DataSource(path, column)
     total, columns, column = survey(source, out)
     with only_one(out.with_name(f".{out.name}.lock"), busy):
-        add_predictions(weights, labels, source, total, columns, column, out)
+        add_predictions(SentimentClassifier(weights, labels), source, total, columns, column, out)
 
 
 def add_predictions(
-    weights: Path,
-    labels: list[str] | None,
+    classifier: SentimentClassifier,
     source: DataSource,
     total: int,
     columns: list[str],
@@ -292,46 +178,42 @@ def add_predictions(
     out: Path,
 ) -> None:
     """见 predict_file；total、columns、column 是 survey 看到的"""
-    classifier = SentimentClassifier(weights, labels)
     labels, path = classifier.labels, source.path
     taken = {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns)
     if taken:
         raise CourseError(
             f"{path} 里已经有列 {'、'.join(sorted(taken))}，结果没有地方放", "先给这些列改名"
         )
+    store = FeatureStore(classifier.sentences)
 
-    # 1. 一段一段地算，每段算完就记下来。一段之内由长到短装箱，不用补齐（见第二个 demo 的第 6 课）
-    task = {
-        "input_sha256": file_sha256(path),
-        "weights_sha256": file_sha256(weights),
-        "encoder_sha256": classifier.record["encoder_sha256"],
-        "column": column,
-        "labels": labels,
-        "max_length": classifier.max_length,
-    }
-    record = np.dtype([("p", "<f4", (len(labels),)), ("note", "u1")])
-    progress = Progress(out.with_name(f"{out.name}.progress"), task, record)
-    file, done = progress.open()
-    if done:
-        print(f"接着上次的算，前 {done} 条已经算好")
-    tables = (t.reindex(columns=[column]) for t in read_path(path, bare=source.bare))
-    texts = (cell(text) for table in tables for text in table[column])
-    with saved(progress.path), file, tqdm(total=total, initial=done, desc="预测", unit="条") as bar:
-        for section in sections(islice(texts, done, None)):
-            progress.add(file, bar.n, results(classifier, section, record))
-            bar.update(len(section))
+    def encode(texts: list[str]) -> torch.Tensor:
+        return store.features(texts, progress=False)
 
-    # 2. 原来的每一行和它的结果合在一起，写成 out
     said, noted = Counter(), Counter()
-    for row in predictions(progress, labels):
-        noted[row["note"]] += 1
-        said[row["predicted_label"]] += 1
-    with atomic_write(out) as temporary:
-        if out.suffix.lower() == ".parquet":
-            write_parquet(temporary, source, columns, labels, progress)
-        else:
-            write_frames(temporary, out.suffix.lower(), joined(source, columns, progress, labels))
-    remove(progress.path)
+
+    def judge() -> Iterator[Judged]:
+        """一块一块地读、算：原来的一块，和每一行要加的几列"""
+        with tqdm(total=total, desc="预测", unit="条") as bar:
+            for table in read_path(path, bare=source.bare):
+                texts = [cell(text) for text in table.reindex(columns=[column])[column]]
+                rows = [
+                    row_of(labels, *one)
+                    for one in zip(*classifier.judge(texts, encode), strict=True)
+                ]
+                said.update(row["predicted_label"] for row in rows)
+                noted.update(row["note"] for row in rows)
+                yield table, rows
+                bar.update(len(rows))
+
+    try:
+        with atomic_write(out) as temporary:
+            if out.suffix.lower() == ".parquet":
+                write_parquet(temporary, source, columns, labels, judge())
+            else:
+                write_frames(temporary, out.suffix.lower(), joined(columns, judge()))
+    except KeyboardInterrupt:
+        print(f"\n停在半路，{out} 还没有写；算好的特征存着，再运行一次同样的命令，只算没算过的")
+        raise
     counts = "，".join(f"{label} {said[label]}" for label in labels)
     print(f"\n写好 {out}：{total} 条，{counts}")
     if noted["空"]:

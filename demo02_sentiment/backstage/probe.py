@@ -9,7 +9,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoConfig, AutoModel
 
-from course.feature_cache import cached_features
+from course.encoder import SentenceEncoder
+from course.features import cached_features
 from course.files import atomic_write
 from course.models import fingerprint, load_encoder, load_tokenizer, quiet
 from course.paths import PARAMS
@@ -44,8 +45,9 @@ def frozen_features(
     算过的直接读。
     """
     encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
-    learned = cached_features(encoder, tokenizer, train.texts, "train").numpy()
-    asked = cached_features(encoder, tokenizer, other.texts, name).numpy()
+    sentences = SentenceEncoder(encoder, tokenizer)
+    learned = cached_features(sentences, train.texts, "train").numpy()
+    asked = cached_features(sentences, other.texts, name).numpy()
     return learned, asked, fingerprint(encoder, tokenizer)
 
 

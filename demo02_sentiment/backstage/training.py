@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from backstage.checkpoint import WEIGHTS, old_record
 from course.cli import Parser, above, at_least
 from course.columns import add_data_arguments
-from course.encoding import POOLINGS
+from course.encoder import POOLINGS
 from course.errors import CourseError
 from course.files import atomic_write, check_writable, only_one, remove
 from course.fonts import chinese_font
