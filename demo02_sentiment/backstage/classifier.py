@@ -185,20 +185,20 @@ class SentimentClassifier:
         ]
 
     def judge(
-        self, texts: list[str], encode: Callable | None = None
+        self, texts: list[str], logits: Callable | None = None
     ) -> tuple[torch.Tensor, list[str]]:
         """N 条评论，可以有空的 → 概率 (N, 类别数)，和每条的 note（NOTES 之一）
 
-        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。encode
-        是从哪里拿特征的函数，不给就现算。
+        空的（只有空格也算）不预测，概率是 nan，note 是"空"；太长的按开头预测，note 是"截断"。logits
+        是 N 条评论 → logits 的函数，不给就是自己的那个。
         """
-        encode = encode or self.sentences.encode
+        logits = logits or self.logits
         probabilities = torch.full((len(texts), len(self.labels)), torch.nan)
         notes = ["空"] * len(texts)
         full = [i for i, text in enumerate(texts) if text.strip()]
         if full:
-            chosen = [readable(texts[i]) for i in full]
-            probabilities[full] = self.head(encode(chosen)).softmax(dim=1)
+            chosen = [texts[i] for i in full]
+            probabilities[full] = logits(chosen).softmax(dim=1)
             for i, cut in zip(full, self.cut(chosen), strict=True):
                 notes[i] = "截断" if cut else ""
         return probabilities, notes

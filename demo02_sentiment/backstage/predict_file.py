@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
-from backstage.classifier import SentimentClassifier
+from backstage.classifier import SentimentClassifier, readable
 from course.columns import SAMPLED, DataSource, check_flat, find_columns
 from course.errors import CourseError
 from course.features import FeatureStore
@@ -186,8 +186,8 @@ def add_predictions(
         )
     store = FeatureStore(classifier.sentences)
 
-    def encode(texts: list[str]) -> torch.Tensor:
-        return store.features(texts, progress=False)
+    def logits(texts: list[str]) -> torch.Tensor:
+        return classifier.head(store.features([*map(readable, texts)], progress=False))
 
     said, noted = Counter(), Counter()
 
@@ -198,7 +198,7 @@ def add_predictions(
                 texts = [cell(text) for text in table.reindex(columns=[column])[column]]
                 rows = [
                     row_of(labels, *one)
-                    for one in zip(*classifier.judge(texts, encode), strict=True)
+                    for one in zip(*classifier.judge(texts, logits), strict=True)
                 ]
                 said.update(row["predicted_label"] for row in rows)
                 noted.update(row["note"] for row in rows)
