@@ -62,9 +62,9 @@ def padded(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, pooling: str)
 
 
 def opening(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """太长的评论先切短再分词，结果不变：模型只看前 max_length 个 token，分词器却要把整条分完
+    """太长的评论先切短再分词：模型只看前 max_length 个 token，分词器却要把整条分完，慢，也占内存
 
-    每个 token 占一百多字节，两千万字的一条要 4 GB。
+    留 max_length 的 CHARACTERS 倍个字，足够凑出 max_length 个 token；开头一万个空格的那种不管。
     """
     return text[: CHARACTERS * tokenizer.model_max_length]
 

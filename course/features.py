@@ -57,7 +57,7 @@ class FeatureStore:
     ) -> torch.Tensor:
         """N 条评论 → 特征 (N, hidden)，没有的才算；notes 见 `SentenceEncoder.tokenize`
 
-        两个程序同时来，一个文件一个文件地轮流算，不会算两遍。
+        两个程序同时来，同时只有一个在算，算过的不会再算。
         """
         rows, where = self.encoder.tokenize(texts, notes)
         keys = [hashlib.sha256(row).digest() for row in rows]
@@ -82,7 +82,7 @@ class FeatureStore:
             try:
                 with safe_open(path, "np") as file:  # 文件头和文件大小对不上，不占内存就拒绝
                     self.add(path, [key.tobytes() for key in file.get_tensor("keys")])
-            except (OSError, SafetensorError):
+            except SafetensorError:
                 print(f"特征：{portable(path)} 已损坏，里面的重新算")
                 remove(path)
         found, missing = defaultdict(list), []
@@ -92,11 +92,15 @@ class FeatureStore:
             else:
                 missing.append(i)
         for number, mine in found.items():
-            with safe_open(self.files[number], "pt") as file:
-                out[mine] = file.get_tensor("features")[
-                    [self.places[keys[i]] % SHARD for i in mine]
-                ]
-        return missing
+            try:
+                with safe_open(self.files[number], "pt") as file:
+                    there = [self.places[keys[i]] % SHARD for i in mine]
+                    out[mine] = file.get_tensor("features")[there]
+            except (OSError, SafetensorError):  # 读过之后，有人删了它
+                for i in mine:
+                    del self.places[keys[i]]
+                missing += mine
+        return sorted(missing)
 
     def add(self, path: Path, keys: list[bytes]) -> None:
         """记下 path 里有哪几行"""
@@ -154,7 +158,7 @@ class FeatureStore:
             try:
                 lock.acquire(timeout=0.1)
             except Timeout:
-                print("另一个程序也在算同一个编码器的特征：轮流算，算过的共用")
+                print("另一个程序也在算同一个编码器的特征：等它让出来，它算过的这里直接用")
                 lock.acquire()
             for left in self.folder.glob(".*.tmp"):  # 强行结束的程序没有写完的
                 remove(left)

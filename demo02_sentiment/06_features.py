@@ -9,7 +9,7 @@
     首尾相接  一个补齐的位置也不要，见 course/packed_bert.py
 
 怎么运行：python demo02_sentiment/06_features.py
-          python demo02_sentiment/06_features.py --model 真的BERT --int8    快，但是近似的
+          python demo02_sentiment/06_features.py --int8    换成真的 BERT 之后用：快，但是近似的
 
 会看到：
     全部补齐  32 条评论，5.15 秒

@@ -17,7 +17,7 @@ def test_train_twice_then_evaluate_with_no_arguments(repo):
 
     again = run_script(repo, "demo02_sentiment/train.py", cwd=repo / "demo02_sentiment")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("用上次存下的") == 2
+    assert again.stdout.count("都是存好的") == 2
     assert f"验证精度 {best:.4f}" in again.stdout  # the same score, to the last digit
 
     score = run_script(repo, "demo02_sentiment/07_evaluate.py", cwd=repo / "demo02_sentiment")

@@ -90,6 +90,16 @@ def test_a_damaged_file_is_never_used(cache, encoder, tokenizer, texts, capsys):
         assert file.read_bytes() == good
 
 
+def test_files_that_are_deleted_while_they_are_in_use_are_computed_again(
+    cache, encoder, tokenizer, texts
+):
+    store = FeatureStore(SentenceEncoder(encoder, tokenizer))
+    first = store.features(texts, progress=False)
+    for file in cache.rglob("*.safetensors"):
+        file.unlink()
+    assert torch.equal(store.features(texts, progress=False), first) and store.computed == 300
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of a file")
 def test_features_that_do_not_fit_on_the_disk_are_used_all_the_same(
     cache, encoder, tokenizer, texts, capsys, monkeypatch

@@ -101,8 +101,8 @@ def write_parquet(
     if source.path.suffix.lower() == ".parquet":
         table = parquet.ParquetFile(source.path)
         own, batches = table.schema_arrow, table.iter_batches(ROWS)
-        rows = chain.from_iterable(rows for _, rows in judged)
-        pairs = ((batch, list(islice(rows, len(batch)))) for batch in batches)
+        every = chain.from_iterable(rows for _, rows in judged)
+        pairs = ((batch, list(islice(every, len(batch)))) for batch in batches)
     else:
         own = pyarrow.schema([(column, pyarrow.string()) for column in columns])
 
