@@ -25,8 +25,7 @@ from pathlib import Path
 
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from bench_common import machine, print_table, reviews
-from bench_encode import CHNSENTICORP
+from bench_common import CHNSENTICORP, machine, print_table, reviews
 from course.cli import Parser, at_least, run
 from course.errors import CourseError
 from course.models import find_model
@@ -36,7 +35,7 @@ TINY = "tiny-bert-chinese"
 
 
 def synthetic_reviews(count: int) -> Iterator[str]:
-    """count 条评论：半句半句地从训练集里随机取，拼到一个随机的长度（分布见 bench_encode.py）"""
+    """count 条评论：半句半句地从训练集里随机取，拼到一个随机的长度（分布见 bench_common.py）"""
     rng = random.Random(count)  # 每个条数是另一些评论：算过的特征存着，不能拿来用
     parts = [
         part

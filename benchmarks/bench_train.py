@@ -34,7 +34,7 @@ from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
 from course.cli import Parser, at_least, run
-from course.feature_cache import FeatureDataset, keep_batch
+from course.features import FeatureDataset, keep_batch
 
 HIDDEN, LABELS = 768, 2  # bert-base-chinese 的特征维数、正负两类
 BATCH_SIZE = 90  # 课上的批次大小
