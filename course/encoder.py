@@ -5,6 +5,7 @@
 算过的存起来、下次直接读，见 course/features.py。
 """
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -12,6 +13,7 @@ from math import ceil
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
@@ -121,6 +123,14 @@ class SentenceEncoder:
             return packed(self.encoder, self.pooling, self.int8)
         return padded(self.encoder, self.tokenizer, self.pooling)
 
+    @cached_property
+    def fast(self) -> Tokenizer:
+        """分词器里面的那个（Rust 写的），只要编号，不要每个 token 在原文的哪里：快三分之一"""
+        fast = copy.deepcopy(self.tokenizer.backend_tokenizer)
+        fast.enable_truncation(self.tokenizer.model_max_length)
+        fast.no_padding()
+        return fast
+
     def tokenize(
         self, texts: list[str], notes: list[str] | None = None
     ) -> tuple[list[np.ndarray], list[int]]:
@@ -135,11 +145,12 @@ class SentenceEncoder:
         tokens = unknown = cut = 0
         for start in range(0, len(texts), 100):  # 一百条一百条地来，省内存
             part = [opening(tokenizer, text) for text in texts[start : start + 100]]
-            for encoding in tokenizer(part, truncation=True).encodings:
-                tokens += len(encoding.ids)
-                unknown += encoding.ids.count(tokenizer.unk_token_id)
+            for encoding in self.fast.encode_batch_fast(part):
+                ids = encoding.ids  # 每取一次都要变成 list，所以只取一次
+                tokens += len(ids)
+                unknown += ids.count(tokenizer.unk_token_id)
                 cut += bool(encoding.overflowing)
-                row = np.array(encoding.ids, np.int32).tobytes()
+                row = np.array(ids, np.int32).tobytes()
                 places.append(unique.setdefault(row, len(unique)))
         if notes is not None and unknown > DOUBTFUL * tokens:
             notes.append(
