@@ -74,7 +74,7 @@ class FeatureStore:
                     out[part] = self.encoder.encode_rows([rows[i] for i in part], done)
                     self.computed += len(part)
                     self.write([keys[i] for i in part], out[part])
-        return out[where]
+        return out if len(out) == len(where) else out[where]  # 没有重复的，就不用再抄一份
 
     def read(self, keys: list[bytes], wanted: Iterable[int], out: torch.Tensor) -> list[int]:
         """wanted 这几行，存着的写进 out (N, hidden)，返回没有的"""
@@ -198,7 +198,8 @@ class FeatureDataset(Dataset):
 
     def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """DataLoader 一次要一整批时用它：一次切好 (批, hidden) 和 (批,)，不用一条条拼"""
-        return self.features[indices], self.labels[indices]
+        rows = torch.tensor(indices)  # 转一次，两处用
+        return self.features[rows], self.labels[rows]
 
 
 def keep_batch(batch: tuple) -> tuple:
