@@ -186,7 +186,8 @@ def draw_curve(rows: list[dict], best: int, path: Path) -> None:
 
     epochs = [row["epoch"] for row in rows]
     with plt.rc_context({"font.family": [chinese_font(), "DejaVu Sans"]}):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+        figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13)
         left.plot(epochs, [row["loss"] for row in rows], color="tab:red")
         left.set(title="训练 loss", xlabel="轮次", ylabel="交叉熵")
         right.plot(epochs, [row["train_accuracy"] for row in rows], label="训练")
