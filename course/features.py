@@ -30,7 +30,7 @@ from course.packed_bert import why_not_int8
 from course.paths import DATA, portable
 
 SHARD = 1024  # 一个文件最多多少行
-LONG = 60  # 还要这么多秒以上，先说一声
+LONG = 180  # 还要这么多秒以上，先说一声
 VERSION = 1  # 算法改了，特征差到 1e-5 以上时加一，从前存的就不再用
 
 
