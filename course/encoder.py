@@ -13,7 +13,6 @@ from math import ceil
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
@@ -124,8 +123,8 @@ class SentenceEncoder:
         return padded(self.encoder, self.tokenizer, self.pooling)
 
     @cached_property
-    def fast(self) -> Tokenizer:
-        """分词器里面的那个（Rust 写的），只要编号，不要每个 token 在原文的哪里：快三分之一"""
+    def fast(self):
+        """tokenizers.Tokenizer，分词器里面的那个（Rust 写的）：只要编号，不要每个 token 在原文的哪里：快三分之一"""
         fast = copy.deepcopy(self.tokenizer.backend_tokenizer)
         fast.enable_truncation(self.tokenizer.model_max_length)
         fast.no_padding()
