@@ -34,6 +34,14 @@ LONG = 180  # 还要这么多秒以上，先说一声
 VERSION = 1  # 算法改了，特征差到 1e-5 以上时加一，从前存的就不再用
 
 
+def content_sha256(*tensors: torch.Tensor) -> str:
+    """几个张量内容的 SHA-256，用来发现存在硬盘上的文件有没有坏"""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.numpy())
+    return digest.hexdigest()
+
+
 class FeatureStore:
     """一个编码器算过的全部特征；encoder 见 `SentenceEncoder`
 
@@ -79,10 +87,9 @@ class FeatureStore:
     def read(self, keys: list[bytes], wanted: Iterable[int], out: torch.Tensor) -> list[int]:
         """wanted 这几行，存着的写进 out (N, hidden)，返回没有的"""
         for path in sorted(set(self.folder.glob("*.safetensors")).difference(self.files)):
-            try:
-                with safe_open(path, "np") as file:  # 文件头和文件大小对不上，不占内存就拒绝
-                    self.add(path, [key.tobytes() for key in file.get_tensor("keys")])
-            except SafetensorError:
+            if there := self.sound(path):
+                self.add(path, there)
+            else:
                 print(f"特征：{portable(path)} 已损坏，里面的重新算")
                 remove(path)
         found, missing = defaultdict(list), []
@@ -102,6 +109,18 @@ class FeatureStore:
                 missing += mine
         return sorted(missing)
 
+    def sound(self, path: Path) -> list[bytes]:
+        """path 里有哪几行；残缺、内容或形状对不上时是空的"""
+        try:
+            with safe_open(path, "pt") as file:  # 文件头和文件大小对不上，不占内存就拒绝
+                keys, features = file.get_tensor("keys"), file.get_tensor("features")
+                written = file.metadata()
+        except SafetensorError:
+            return []
+        fits = features.dtype == torch.float32 and features.shape == (len(keys), self.hidden)
+        same = fits and written == {"sha256": content_sha256(keys, features)}
+        return [key.tobytes() for key in keys.numpy()] if same else []
+
     def add(self, path: Path, keys: list[bytes]) -> None:
         """记下 path 里有哪几行"""
         start = len(self.files) * SHARD
@@ -116,7 +135,8 @@ class FeatureStore:
         table = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(len(keys), -1)
         try:
             with atomic_write(path) as temporary:
-                temporary.write_bytes(save({"keys": table, "features": features}))
+                about = {"sha256": content_sha256(table, features)}
+                temporary.write_bytes(save({"keys": table, "features": features}, about))
         except CourseError as error:
             self.full = True
             print(f"注意：{error.problem}。算好的这次照样用，下次要重新算")

@@ -14,6 +14,7 @@ int8 是另一回事，结果是近似的：一个数只用 8 位来乘，快得
 
 import platform
 from collections.abc import Callable
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -84,6 +85,7 @@ def int8_product(q: torch.Tensor, zero: int, packed: torch.Tensor, scale: torch.
     return torch.ops.onednn.qlinear_pointwise(q, 1.0, zero, packed, scale, zeros, None, *shape)
 
 
+@cache
 def int8_bits() -> int:
     """这台机器上，输入用几位算得对：有 VNNI 指令的 8 位，没有的 7 位
 

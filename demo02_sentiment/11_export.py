@@ -145,7 +145,7 @@ def main() -> None:
         raise CourseError("这份权重没有训练记录，模型卡上写不出成绩", again)
     tokenizer = classifier.tokenizer
     exam = classifier.exam("test")
-    if classifier.record.get("arithmetic", "").startswith("int8"):
+    if classifier.approximate:
         print("注意：这份权重是在 int8 的特征上学的，导出的用 fp32 算，所以下面都用 fp32 比")
     sizes = [len(classifier.learned(split)) for split in ("train", "validation", "test")]
     texts, ours = exam.texts[:CHECKED], exam.probabilities[:CHECKED]

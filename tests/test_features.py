@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, make_bert, record_of, run_script
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from transformers import BertTokenizer
 
 from course import encoder as engine
@@ -82,7 +82,17 @@ def test_a_damaged_file_is_never_used(cache, encoder, tokenizer, texts, capsys):
     first, _ = compute(encoder, tokenizer, texts)
     (file,) = cache.rglob("*.safetensors")
     good = file.read_bytes()
-    for damaged in (good[: len(good) // 2], bytes(len(good)), b"", b"not a tensor"):
+    flipped = bytearray(good)
+    flipped[-1000] ^= 1  # one bit of one number
+    files_on_disk = (good[: len(good) // 2], bytes(flipped), bytes(len(good)), b"", b"not a tensor")
+    header = b'{"features":{"dtype":"F32","shape":[9999999999,9999999],"data_offsets":[0,4]}}'
+    files_on_disk += (len(header).to_bytes(8, "little") + header + bytes(4),)  # 355 PB
+    keys = load_file(file)["keys"]
+    for other in (first.T.contiguous(), first.flatten(), first.view(torch.int32), first[:10]):
+        # the digest is that of the content, so only the shape or the type gives it away
+        about = {"sha256": features.content_sha256(keys, other)}
+        files_on_disk += (save({"keys": keys, "features": other}, about),)
+    for damaged in files_on_disk:
         file.write_bytes(damaged)
         again, computed = compute(encoder, tokenizer, texts)
         assert torch.equal(again, first) and computed == 150
@@ -266,7 +276,8 @@ def test_int8_from_training_to_export(repo, wide, mini_data, tmp_path):
     if packed_bert.why_not_int8(load_encoder(wide)):
         pytest.skip("no int8 on this processor")
     train = ("demo02_sentiment/train.py", "--model", wide, "--data", mini_data, "--epochs", 3)
-    accuracy = {}
+    accuracy, stored = {}, repo / "data" / "features"
+    before = set(stored.glob("bert-*"))
     for name, flags in (("fp32", ()), ("int8", ("--int8",))):
         done = run_script(repo, *train, "--lr", 0.01, "--params", tmp_path / name, *flags)
         assert done.returncode == 0, done.stderr
@@ -274,15 +285,16 @@ def test_int8_from_training_to_export(repo, wide, mini_data, tmp_path):
         assert record["arithmetic"].startswith(name)
         accuracy[name] = record["validation_accuracy"]
     assert abs(accuracy["fp32"] - accuracy["int8"]) < 0.05
+    assert len(set(stored.glob("bert-*")) - before) == 2  # fp32 and int8, never in one folder
     weights = ("--weights", tmp_path / "int8" / "best.pth")
+    done = run_script(repo, "demo02_sentiment/08_predict.py", *weights)
+    assert "SentimentClassifier 给的概率和上面一样：True" in done.stderr
     for script in ("07_evaluate", "11_export"):
         done = run_script(repo, f"demo02_sentiment/{script}.py", *weights)
         assert done.returncode == 0, done.stdout + done.stderr
         exact = script == "11_export"  # what is exported computes in fp32, and is compared so
         assert ("最大相差" in done.stdout) == exact
-    # three folders: fp32 of the first training, int8, and the test in fp32 with the first
-    (first, second) = sorted((repo / "data" / "features").glob("bert-*"))[-2:]
-    assert first != second
+    assert len(set(stored.glob("bert-*")) - before) == 2
 
 
 def test_where_int8_is_no_gain_one_sentence_and_fp32(encoder, tokenizer, monkeypatch, capsys):

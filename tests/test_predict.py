@@ -187,6 +187,7 @@ def test_parquet_keeps_its_types(tmp_path, weights, classifier, texts):
     check(written.to_pylist(), texts, classifier)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(repo, weights, texts, tmp_path):
     rows = [("text",), *((f"{texts[i % 200]}第{i}次",) for i in range(2 * ROWS + 100))]
     source = write_table(tmp_path / "in.csv", rows)

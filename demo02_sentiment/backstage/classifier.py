@@ -109,7 +109,8 @@ class SentimentClassifier:
     别处来的 .pth 没有训练记录，就要给 labels，每一类的名字。在 int8 的特征上学的，也用 int8 算；
     exact 是 True 就总用 fp32。
     属性：sentences 是 BERT 和分词器，labels 标签的名字，max_length 编码后最多多少个 token（超出的
-    截断，和训练时一样），record 是训练记录。.task、.labels、.logits 是 course/api.py 要的。
+    截断，和训练时一样），record 是训练记录，approximate 是不是在 int8 的特征上学的。
+    .task、.labels、.logits 是 course/api.py 要的。
     """
 
     task = "text-classification"
@@ -119,9 +120,12 @@ class SentimentClassifier:
         self.model, self.tokenizer, self.record = load_trained(weights, labels)
         self.labels: list[str] = self.record["label_names"]
         self.max_length: int = self.tokenizer.model_max_length
-        int8 = not exact and self.record.get("arithmetic", "").startswith("int8")
+        self.approximate = self.record.get("arithmetic", "").startswith("int8")
         self.sentences = SentenceEncoder(
-            self.model.encoder, self.tokenizer, self.model.pooling, int8
+            self.model.encoder,
+            self.tokenizer,
+            self.model.pooling,
+            int8=self.approximate and not exact,
         )
 
     @property
@@ -176,9 +180,8 @@ class SentimentClassifier:
 
     def cut(self, texts: list[str]) -> list[bool]:
         """每条评论是不是太长，被截掉了尾巴"""
-        # 设置和 encode 里的一样，同时有几个线程在用这个分词器也不会互相改来改去
         parts = [opening(self.tokenizer, readable(text)) for text in texts]
-        encodings = self.tokenizer(parts, truncation=True).encodings
+        encodings = self.sentences.fast.encode_batch_fast(parts)
         return [
             bool(encoding.overflowing) or len(part) < len(text)
             for encoding, part, text in zip(encodings, parts, texts, strict=True)
