@@ -3,6 +3,8 @@
 import errno
 import re
 
+from course.paths import ROOT
+
 
 class CourseError(Exception):
     """学员能自己改好的错误，由 `course.cli.run` 打印成一句话，不显示 traceback
@@ -18,6 +20,22 @@ class CourseError(Exception):
 
 class InputError(ValueError):
     """请求里的文字或参数不合要求，一句中文说哪里不对；API 回 422，带着这句话"""
+
+
+def look_up(error: BaseException) -> str | None:
+    """docs/errors.md 里说这个错误的那一行：为什么、敲什么；没有就是 None
+
+    表的第一栏，反引号里的是看到的字，… 是随便什么；它们一个接一个地出现在错误里，就是这一行。
+    """
+    said = f"{type(error).__name__}: {error}"
+    page = ROOT / "docs" / "errors.md"
+    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    for row in (line.strip("| ").split(" | ") for line in lines if line.startswith("| ")):
+        for seen in re.findall(r"`([^`]+)`", row[0]):
+            pieces = [re.escape(piece) for piece in seen.split("…") if piece.strip()]
+            if pieces and re.search(".*".join(pieces), said, re.DOTALL):
+                return f"为什么：{row[1]}\n怎么办：{row[2]}\n（别的错误：docs/errors.md）"
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

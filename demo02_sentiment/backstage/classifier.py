@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from backstage.checkpoint import WEIGHTS, load_trained, retrain
+from course.cli import FLAGS
 from course.columns import DataSource
 from course.encoder import SentenceEncoder, opening
 from course.errors import CourseError
@@ -28,18 +29,10 @@ EXAMPLE = "房间很干净，服务也好，下次还来"  # 08、10 拿它走�
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 
 
-def weights_file(text: str) -> Path:
-    """--weights 的写法：一个 .pth；给的是文件夹，就是里面的 best.pth"""
-    path = Path(text)
-    return path / WEIGHTS.name if path.is_dir() else path
-
-
 def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     """给一个脚本加上 --weights 和 --labels"""
-    about = "默认 params/best.pth；给文件夹就是里面的 best.pth"
-    parser.add_argument("--weights", type=weights_file, default=WEIGHTS, help=about)
-    about = "没有训练记录的 .pth 各类叫什么，第 0 类在前，写在命令的最后"
-    parser.add_argument("--labels", nargs="+", metavar="标签", help=about)
+    for name in ("weights", "labels"):
+        parser.add_argument(f"--{name}", **FLAGS[name])
 
 
 def same_flags(args: argparse.Namespace) -> list[str]:
