@@ -220,8 +220,3 @@ class FeatureDataset(Dataset):
         """DataLoader 一次要一整批时用它：一次切好 (批, hidden) 和 (批,)，不用一条条拼"""
         rows = torch.tensor(indices)  # 转一次，两处用
         return self.features[rows], self.labels[rows]
-
-
-def keep_batch(batch: tuple) -> tuple:
-    """FeatureDataset 给的已经是一整批，DataLoader 不用再拼；当 collate_fn 用"""
-    return batch

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course.columns import LABEL_NAMES, DataSource
+from course.columns import DataSource
 from course.errors import CourseError, is_disk_full
 from course.files import atomic_write, check_writable
 from course.paths import DATA, ROOT
@@ -46,6 +46,10 @@ def find_reviews(data: str | Path | DataSource | None = None) -> DataSource:
                 raise CourseError(
                     f"{path} 的列就叫 text 和 label，不用指定", "只写 --data，或都不写"
                 )
+            if path == CHNSENTICORP:
+                from course.own_data import check_folder  # 它也要 import 这里
+
+                check_folder(path)
             return source._replace(path=path)
     raise CourseError(
         f"找不到数据 {source}", "--data 换成存在的文件夹或文件；不写 --data 就用自带的评论"
@@ -115,27 +119,6 @@ def shipped() -> Iterator[tuple[dict[str, str], str]]:
             f"{cache} 里的缓存坏了（{type(error).__name__}）",
             f"删掉 {cache}，再运行一次同样的命令",
         ) from error
-
-
-def with_names(dataset: "DatasetDict") -> "DatasetDict":
-    """label 只有编号的，带上名字（ClassLabel）
-
-    自带的 CSV 另有一列 label_text 写着，顺便核对内容，不是那三份就抛 ValueError；下载来的没有写，
-    是负向、正向。
-    """
-    from datasets import ClassLabel
-
-    train = dataset["train"]
-    if isinstance(train.features["label"], ClassLabel):
-        return dataset
-    if "label_text" not in train.column_names:
-        return dataset.cast_column("label", ClassLabel(names=LABEL_NAMES))
-    said = dict(zip(train["label"][:], train["label_text"][:], strict=True))
-    label = ClassLabel(names=[said[i] for i in range(len(said))])
-    dataset = dataset.remove_columns("label_text").cast_column("label", label)
-    if sha256(dataset) != SHA256:
-        raise ValueError("内容变了")
-    return dataset
 
 
 def save(dataset: "DatasetDict", folder: Path) -> None:

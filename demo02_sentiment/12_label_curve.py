@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import f1_score
 
+from backstage.checkpoint import data_sha256
 from backstage.curves import MIN_STEPS, cells, draw, finetuned, read_notes
 from backstage.probe import C, frozen_features, linear_head, random_model, subset
 from course import baseline
@@ -113,7 +114,7 @@ def main() -> None:
         setting = settings.get(way, f"C={C}")
         found = []
         for seed in range(subsets if size < len(train) else 1):
-            key = f"{train.sha256[:16]} {bert[:16]} {way} {size} {seed} {setting}"
+            key = f"{data_sha256(train.source)[:16]} {bert[:16]} {way} {size} {seed} {setting}"
             if key not in done:
                 guess = predict(way, subset(labels, size, seed), seed)
                 macro = f1_score(answers, guess, average="macro")

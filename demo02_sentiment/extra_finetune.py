@@ -35,7 +35,13 @@ from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
 from backstage.checkpoint import describe
-from backstage.training import TrainingLog, accuracy, check_params, fit_batch, make_parser
+from backstage.training import (
+    TrainingLog,
+    accuracy,
+    class_weights,
+    fit_batch,
+    make_parser,
+)
 from backstage.tuning import (
     BATCH_SIZE,
     EPOCH,
@@ -53,11 +59,11 @@ from backstage.tuning import (
 from course.accumulation import Accumulation
 from course.cli import above, at_least, run
 from course.encoder import SentenceEncoder, has_bf16
-from course.features import FeatureDataset, keep_batch
+from course.features import FeatureDataset
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
-from my_dataset import MyDataset, class_weights, collate_fn
+from my_dataset import MyDataset, collate_fn
 from net import DEVICE
 
 
@@ -76,13 +82,15 @@ def main() -> None:
     about = "接着停在半路的训练，设置要和那次一样，--epochs 可以改大"
     add("--resume", action="store_true", help=about)
     args = parser.parse_args()
-    check_params(args.params)
+    hint = "；同样的命令加上 --resume 就接着训练"
+    log = TrainingLog(args.params, args.patience, args.epochs, hint)
 
     # 1. 数据
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     args.batch_size = fit_batch(train_set, args.batch_size)
     batches = len(train_set) // args.batch_size
-    weight = class_weights(train_set, args.class_weight)
+    classes = len(train_set.label_names)
+    weight = class_weights(train_set.labels, classes, args.class_weight)
     print(
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
@@ -91,7 +99,6 @@ def main() -> None:
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
-    classes = len(train_set.label_names)
     model = TunableModel(folder, classes, args.unfreeze, args.pooling).to(DEVICE)  # 新
     body = [p for p in model.encoder.parameters() if p.requires_grad]  # 新
     body_lr = args.encoder_lr or encoder_lr(model.encoder.config.hidden_size)  # 新
@@ -131,8 +138,7 @@ def main() -> None:
 
     # 5. 训练循环；新：一轮要很久，停在半路的要能接着来（--resume），权重之外会变的都要存
     parts = {"optimizer": optimizer, "order": order, "schedule": schedule}
-    hint = "；同样的命令加上 --resume 就接着训练"
-    with TrainingLog(args.params, args.patience, args.epochs, hint) as log:
+    with log:
         if args.resume:
             load_progress(args.params, log, model, parts)
         for epoch in log.left():  # 新：接着训练就不从 0 开始
@@ -160,7 +166,7 @@ def main() -> None:
             validation_loader = DataLoader(
                 FeatureDataset(features, validation_set.labels, DEVICE),
                 args.batch_size,
-                collate_fn=keep_batch,
+                collate_fn=tuple,
             )
             score = accuracy(model.head, validation_loader)
             model.record |= {"epoch": epoch, "validation_accuracy": score}

@@ -8,14 +8,29 @@
 怎么运行：python demo02_sentiment/net.py
           python demo02_sentiment/net.py --model 文件夹    换成 RoBERTa、ALBERT、英文的 BERT……
 
-会看到：模型的结构、冻结的和要训练的参数各有多少、两句话走一遍 forward 的形状
+会看到：
+    ── 1. 搭模型，打印出来看
+    设备 …
+    FrozenBert(
+      (encoder): BertModel(
+        (embeddings): BertEmbeddings(
+          (word_embeddings): Embedding(21128, 256, padding_idx=0)
+          …
+      (fc): Linear(in_features=256, out_features=2, bias=True)
+    )
+    ── 2. 数参数
     BERT（冻结）      8,765,696 个参数
     fc（要训练）            514 个参数 = 256 × 2 + 2
-
+    ── 3. 两句话走一遍，看每一站的形状
     input_ids          (2, 10)
     last_hidden_state  (2, 10, 256)
     [CLS] 特征         (2, 256)
     logits             (2, 2)
+    概率               [[…], […]]
+    fc 还没训练，初值是随机的，所以概率没有意义，再运行一次就变了
+    ── 4. 课程用的 Model：多了五样，算的一样
+    logits 和上面一样：True
+    state_dict 里只有：_extra_state、fc.weight、fc.bias
 """
 
 import json
@@ -23,9 +38,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import BertModel
+from transformers.utils import logging
 
-from course.cli import Parser, run
-from course.encoder import mean_vector
+from course.cli import run, step
 from course.models import find_model, load_encoder, load_tokenizer
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
@@ -36,75 +52,75 @@ DEVICE = torch.device(
 )
 
 
-class Model(nn.Module):
-    """冻结的 BERT + 分类头 `fc`
+class FrozenBert(nn.Module):
+    """课上的写法：pretrained 是读好的 BertModel；num_labels 是类别数，做十分类就写 10"""
 
-    encoder_dir：装着 config.json 和权重的 BERT 文件夹。num_labels：类别数，做十分类就写 10。
-    pooling：一句话用哪个向量代表，"cls" 是 [CLS] 的，"mean" 是每个 token 的平均。
-    属性 encoder 是 BertModel；fc 是 Linear(hidden, num_labels)，bert-base-chinese 的
-    hidden 是 768。record 是训练记录，train.py 填，跟着权重存进 .pth。
+    def __init__(self, pretrained: nn.Module, num_labels: int = 2):
+        super().__init__()  # nn.Module 在这里备好登记参数的本子，下面写的每一层才会被记进去
+        self.encoder = pretrained
+        self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
+        # 分类头，bert-base-chinese 的 hidden_size 是 768。一层就够：BERT 已经把意思理好了，好评差评
+        # 在特征里多半一条直线就分得开；层数多了，要学的数多，几千条评论反而容易背题
+        # 想试就换成 nn.Sequential(nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 2))，后面的课都认
+        self.fc = nn.Linear(pretrained.config.hidden_size, num_labels)
+
+    def forward(self, input_ids, attention_mask, token_type_ids) -> torch.Tensor:
+        """三个输入都是 (N, 句长) 的整数，返回 logits (N, num_labels)；写 model(…) 就是调用它"""
+        with torch.no_grad():  # 冻结的部分只往前算，不为反向传播（第 5 课）记账，省时间也省内存
+            out = self.encoder(
+                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+            )
+        # last_hidden_state 里每个 token 一个向量；[:, 0] 取第一个位置，也就是 [CLS]
+        # （"last" 说的是最后一层，不是最后一个位置）。[CLS] 通过注意力看过整句话，用它代表一句话
+        return self.fc(out.last_hidden_state[:, 0])
+
+
+class Model(FrozenBert):
+    """课程用的：还是上面那个，多了五样，各有各的缘故；第一遍可以跳过，先看 main
+
+    encoder_dir：BERT 的名字或文件夹。pooling：一句话用哪个向量代表，"cls" 是 [CLS] 的，"mean" 是
+    每个 token 的平均。属性 encoder 是 BertModel；fc 是 Linear(hidden, num_labels)；record 是训练
+    记录，train.py 填，跟着权重存进 .pth。
     """
 
+    # 一、load_encoder 就是 BertModel.from_pretrained，再查一遍权重缺不缺：缺了，from_pretrained 会
+    # 悄悄用随机数补上。RoBERTa、ALBERT、英文的 BERT 也读得了：里面是 AutoModel，看 config.json 挑类
     def __init__(self, encoder_dir: str | Path, num_labels: int = 2, pooling: str = "cls"):
-        super().__init__()  # nn.Module 在这里备好登记参数的本子，下面写的每一层才会被记进去
+        super().__init__(load_encoder(find_model(str(encoder_dir))), num_labels)
         self.pooling = pooling
-        # 就是 BertModel.from_pretrained(encoder_dir)，再查一遍权重缺不缺：缺了它会悄悄用随机数补上
-        # 换成 RoBERTa、ALBERT、英文的 BERT 也是这一行：里面写的是 AutoModel，它看 config.json 挑类
-        self.encoder = load_encoder(Path(encoder_dir))
-        self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
-        hidden = self.encoder.config.hidden_size
-        # 分类头不止一层也行，后面的课都认，比如 nn.Sequential(nn.Linear(hidden, 64), nn.ReLU(),
-        # nn.Dropout(0.1), nn.Linear(64, num_labels))
-        self.fc = nn.Linear(hidden, num_labels)
         self.record: dict = {}
-        # hook（钩子）：存、读 state_dict 时 PyTorch 各来叫一次，见下面的两个函数
+        # hook（钩子）：存、读 state_dict 时 PyTorch 各来叫一次，见第五样
         self.register_state_dict_post_hook(leave_out_frozen)
         self.register_load_state_dict_post_hook(expect_no_frozen)
         self.train()
 
+    # 二、冻结的 BERT 永远留在评估模式。BERT 里有 dropout（训练时随机丢掉一些数，防过拟合；
+    # bert-base-chinese 丢 10 %，随仓库的小 BERT 不丢）：训练模式下同一句话每次算出来都不同
     def train(self, mode: bool = True) -> "Model":
-        """和平常一样切换训练 / 评估，但冻结的 BERT 永远留在评估模式
-
-        BERT 里有 dropout（训练时随机丢掉一些数，防过拟合；bert-base-chinese 丢 10 %，随仓库的
-        小 BERT 不丢）：训练模式下同一句话每次算出来都不同，特征就不能只算一次了。
-        """
         super().train(mode)
-        self.encoder.eval()
+        self.encoder.train(False)
         return self
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """三个输入都是 (N, 句长) 的整数，返回 logits (N, num_labels)；写 model(…) 就是调用它"""
+    # 三、有的模型（DistilBERT、ModernBERT）没有 token_type_ids，所以有什么就给什么
+    def forward(self, input_ids, attention_mask, token_type_ids=None) -> torch.Tensor:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:  # DistilBERT、ModernBERT 没有这一样
+        if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        with torch.no_grad():  # 冻结的部分只往前算，不为反向传播记账，省时间也省内存
+        with torch.no_grad():
             out = self.encoder(**inputs)
         return self.fc(self.pool(out.last_hidden_state, attention_mask))
 
+    # 四、pooling="mean"：e5 这类句向量模型，一句话用每个 token 的平均代表，补齐的不算
     def pool(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """last_hidden_state (N, 句长, hidden) → 一句话一个向量 (N, hidden)"""
-        if self.pooling == "mean":
-            return mean_vector(hidden, attention_mask)
-        # 最后一层的输出里每个 token 一个向量；[:, 0] 取第一个位置，也就是 [CLS]
-        # （"最后"说的是层，不是位置）。[CLS] 通过注意力看过整句话，用它代表一句话
-        return hidden[:, 0]
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (N, 句长, 1)
+        return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
 
-    @property
-    def head(self) -> nn.Module:
-        """分类头，特征 (N, hidden) → logits (N, num_labels)
-
-        别的脚本都用这个名字，所以 fc 在这个文件里改名、换成几层，别处不用动。
-        """
-        return self.fc
-
-    # 下面几样是为了 .pth，第一遍可以跳过。有了它们，torch.save(model.state_dict(), 路径) 存下学过的
-    # 层和训练记录，model.load_state_dict(torch.load(路径, weights_only=True)) 就读得回来
-
+    # 五、.pth 自己带着训练记录，不带冻结的 BERT（几百 MB，它的文件夹里就有）：
+    # torch.save(model.state_dict(), 路径) 存下学过的层和记录，
+    # model.load_state_dict(torch.load(路径, weights_only=True)) 就读得回来
     def get_extra_state(self) -> str:
         """PyTorch 留的口子：state_dict() 会来叫它，返回的放进 _extra_state 这一项，和权重一起存
 
@@ -116,9 +132,17 @@ class Model(nn.Module):
         """load_state_dict 读到 _extra_state 时来叫它"""
         self.record = json.loads(state)
 
+    @property
+    def head(self) -> nn.Module:
+        """分类头，特征 (N, hidden) → logits (N, num_labels)
+
+        别的脚本都用这个名字，所以 fc 在这个文件里改名、换成几层，别处不用动。
+        """
+        return self.fc
+
 
 def frozen(model: Model) -> list[str]:
-    """BERT 里冻结的层的名字：不用存，BERT 的文件夹里就有"""
+    """BERT 里冻结的层的名字"""
     return [
         f"encoder.{name}" for name, p in model.encoder.named_parameters() if not p.requires_grad
     ]
@@ -136,34 +160,39 @@ def expect_no_frozen(model: Model, keys) -> None:
     keys.missing_keys[:] = [name for name in keys.missing_keys if name not in left_out]
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    args = parser.parse_args()
-
-    # 1. 搭模型：print 出来从上往下读，embeddings（字变向量）→ encoder（提特征）→ fc（分类）
+def main(args) -> None:
     folder = find_model(args.model)
-    # .to(DEVICE)：参数搬到显卡上。数据也要搬，只搬一边就会报
-    # Expected all tensors to be on the same device, but found at least two devices
-    model = Model(folder).to(DEVICE)
-    #    词向量（word_embeddings）是预训练时读了大量文字学来的，跟着 BERT 一起到手，
-    #    自己这点数据学不出来
-    print(f"设备 {DEVICE}\n{model}\n")
+    ours = Model(folder).to(DEVICE)  # 第 4 步才用；不是编码器、文件不全，在这里就说
+    logging.disable_progress_bar()
 
-    # 2. 数参数：冻结的部分再大也不用学
+    step("1. 搭模型，打印出来看")
+    #    从上往下读：embeddings（字变向量）→ encoder（提特征，一层一个 BertLayer）→ fc（分类）
+    #    词向量（word_embeddings）是预训练时读了大量文字学来的，跟着 BERT 一起到手，自己这点数据
+    #    学不出来；位置向量（position_embeddings）最多 512 行，所以 BERT 最多读 512 个 token
+    #    .to(DEVICE)：参数搬到显卡上。数据也要搬，只搬一边就会报
+    #    Expected all tensors to be on the same device, but found at least two devices
+    print(f"设备 {DEVICE}")
+    if ours.encoder.config.model_type == "bert":
+        pretrained = BertModel.from_pretrained(folder)
+        model = FrozenBert(pretrained).to(DEVICE)
+    else:  # RoBERTa、ALBERT……各有各的类，BertModel 读不了，用下面那一个写法
+        model = ours
+    print(model)
+
+    step("2. 数参数")
+    #    冻结的部分再大也不用学；一层 Linear(进, 出) 有 进 × 出 个权重，出 个偏置
     kept = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    #    一层 Linear(进, 出) 有 进 × 出 个权重，出 个偏置
-    sizes = " + ".join(" × ".join(map(str, reversed(p.shape))) for p in model.head.parameters())
+    sizes = " + ".join(" × ".join(map(str, reversed(p.shape))) for p in model.fc.parameters())
     print(f"BERT（冻结）   {kept:>12,} 个参数")
-    print(f"fc（要训练）   {learned:>12,} 个参数 = {sizes}\n")
+    print(f"fc（要训练）   {learned:>12,} 个参数 = {sizes}")
 
-    # 3. 两句话走一遍，看每一站的形状
-    tokenizer = load_tokenizer(folder)
+    step("3. 两句话走一遍，看每一站的形状")
+    tokenizer = load_tokenizer(folder)  # BertTokenizer.from_pretrained，再核对字典，见第 1 课
     batch = tokenizer(["房间很干净", "服务太差了，失望"], padding=True, return_tensors="pt")
     batch = batch.to(DEVICE)
     hidden_state = model.encoder(**batch).last_hidden_state
-    logits = model(**batch)
+    logits = model(**batch)  # 按名字给；按位置给，顺序就要和 forward 括号里的一样
     print(f"input_ids          {tuple(batch['input_ids'].shape)}")
     print(f"last_hidden_state  {tuple(hidden_state.shape)}")
     print(f"[CLS] 特征         {tuple(hidden_state[:, 0].shape)}")
@@ -171,10 +200,15 @@ def main() -> None:
     print(f"概率               {logits.softmax(dim=1).tolist()}")
     print("fc 还没训练，初值是随机的，所以概率没有意义，再运行一次就变了")
 
+    step("4. 课程用的 Model：多了五样，算的一样")
+    ours.load_state_dict(model.fc.state_dict(prefix="fc."), strict=False)  # 换上同一个 fc
+    print(f"logits 和上面一样：{torch.allclose(ours(**batch), logits)}")
+    print(f"state_dict 里只有：{'、'.join(ours.state_dict())}")
+
     # 小结：BERT 负责看懂，fc 负责下结论；训练只改 fc
-    # 练习：把 Model 的 num_labels 改成 10，看看 fc 的参数变成多少
+    # 练习：把 num_labels 改成 10，看看 fc 的参数变成多少
     # 动手：python exercises/check.py demo02/net
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, model=MODEL, then="demo02_sentiment/train.py --model")

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,7 +19,8 @@ from course.columns import DataSource
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_tokenizer
 from course.paths import PARAMS, ROOT, command, portable
-from my_dataset import MAX_LENGTH, MyDataset
+from course.reviews import sha256
+from my_dataset import MAX_LENGTH, MyDataset, read_reviews
 from net import DEVICE, MODEL, Model
 
 WEIGHTS = PARAMS / "best.pth"  # 别的脚本默认读它
@@ -61,10 +63,16 @@ def describe(
         "pooling": model.pooling,
         "data": portable(source.path),
         "columns": source[1:],
-        "data_sha256": dataset.sha256,
+        "data_sha256": data_sha256(source),
         "head": repr(model.head),
         **settings,
     }
+
+
+@cache
+def data_sha256(source: DataSource) -> str:
+    """一份数据（MyDataset 的 source）三份全部内容的 SHA-256"""
+    return sha256(read_reviews(source))
 
 
 def read_file(path: Path) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.checkpoint import WEIGHTS, load_trained, retrain
+from backstage.checkpoint import WEIGHTS, data_sha256, load_trained, retrain
 from course.cli import FLAGS
 from course.columns import DataSource
 from course.encoder import SentenceEncoder, opening
@@ -68,7 +68,7 @@ def same_data(weights: Path, record: dict, split: str) -> MyDataset:
             f"放回去，或 {again} 用现在的数据重新训练",
         ) from None
     dataset = MyDataset(split, source)
-    if dataset.sha256 != record["data_sha256"]:
+    if data_sha256(dataset.source) != record["data_sha256"]:
         raise CourseError(
             f"{source} 的内容和训练时的不一样了，在它上面的成绩说明不了这份权重",
             f"{again} 用现在的数据重新训练，或换回训练时的数据",

@@ -1,5 +1,6 @@
 """不是一课  train 和几课微调共用的：params/ 里的文件、每轮的成绩，精度、批数和命令行参数"""
 
+import argparse
 import re
 import shutil
 import time
@@ -11,16 +12,18 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from backstage.checkpoint import WEIGHTS, old_record
+from backstage.checkpoint import WEIGHTS, describe, old_record
 from course.cli import Parser, above, at_least
 from course.columns import add_data_arguments
-from course.encoder import POOLINGS
+from course.encoder import POOLINGS, SentenceEncoder
 from course.errors import CourseError
+from course.features import FeatureDataset, cached_features
 from course.files import atomic_write, check_writable, only_one, remove
 from course.fonts import chinese_font
+from course.models import load_tokenizer
 from course.paths import command, portable
 from my_dataset import MAX_LENGTH, MyDataset
-from net import DEVICE, MODEL
+from net import DEVICE, MODEL, Model
 
 PRINT_SECONDS = 0.5  # 一轮只要几十毫秒时，隔半秒打印一行，不刷屏
 NUMBERED = re.compile(r"(0|[1-9]\d*)bert\.pth")  # 每轮的权重
@@ -71,7 +74,9 @@ def has_record(path: Path) -> bool:
 class TrainingLog:
     """一次训练的成绩单，每轮一行；用法：
 
-        with TrainingLog(folder, patience, 最多几轮) as log:
+        log = TrainingLog(folder, patience, 最多几轮)
+        …                                        # 数据、模型、特征
+        with log:
             for epoch in range(最多几轮):
                 …                                # 存好 {epoch}bert.pth
                 log.add(loss, 训练精度, 验证精度)
@@ -79,13 +84,15 @@ class TrainingLog:
                     break
 
     最好的一轮拷成 best.pth。出 with 时写 log.csv 和 curve.png；按 Ctrl-C 也会走到那里，多说一句
-    hint。同一个 folder 同时只许有一次训练，第二次抛 CourseError。
+    hint。folder 写不了、会盖掉的不是课程自己写的，一开始就抛 CourseError；同一个 folder 同时只许有
+    一次训练，第二次在 with 那里抛。
     """
 
     def __init__(self, folder: Path, patience: int, epochs: int, hint: str = ""):
         self.folder, self.patience, self.epochs, self.hint = folder, patience, epochs, hint
         self.rows: list[dict] = []
         self.best = {"epoch": -1, "validation_accuracy": -1.0}  # 几轮一样高，是头一个
+        check_params(folder)
 
     def __enter__(self) -> "TrainingLog":
         self.old = last_run(self.folder)
@@ -202,6 +209,21 @@ def draw_curve(rows: list[dict], best: int, path: Path) -> None:
         plt.close(figure)
 
 
+def features_of(model: Model, args: argparse.Namespace, *datasets: MyDataset) -> list:
+    """几份评论 → 一样多的 FeatureDataset：BERT 只走一遍，算过的直接从 data/features/ 读
+
+    args 里用到 max_length 和 int8。第一份是训练集，model.record 从它填起：标签的名字、哪个 BERT、
+    哪份数据。
+    """
+    tokenizer = load_tokenizer(Path(model.encoder.name_or_path), args.max_length)
+    sentences = SentenceEncoder(model.encoder, tokenizer, model.pooling, args.int8)
+    model.record = describe(model, tokenizer, datasets[0], arithmetic=sentences.arithmetic)
+    return [
+        FeatureDataset(cached_features(sentences, part.texts, part.split), part.labels, DEVICE)
+        for part in datasets
+    ]
+
+
 @torch.no_grad()
 def accuracy(forward: Callable[..., torch.Tensor], loader: DataLoader) -> float:
     """在 loader 的全部数据上的精度：答对的条数 / 总条数；forward(*inputs) 给出一批的 logits"""
@@ -220,6 +242,17 @@ def fit_batch(dataset: MyDataset, batch_size: int) -> int:
     smaller = max(2, len(dataset) // 10)
     print(f"注意：训练集只有 {len(dataset)} 条，一批从 {batch_size} 条改成 {smaller} 条")
     return smaller
+
+
+def class_weights(labels: list[int], classes: int, how: str) -> torch.Tensor | None:
+    """交叉熵里每一类的权重 (类别数,)；how 是 none 时不加权，返回 None
+
+    balanced：全部条数 / (类别数 × 这一类的条数)，和 scikit-learn 的 class_weight="balanced"
+    相同。条数少的类答错一条罚得更重，各类合起来一样重；不加权时，只顾条数多的类也能得高分。
+    """
+    if how == "none":
+        return None
+    return len(labels) / (classes * torch.bincount(torch.tensor(labels), minlength=classes))
 
 
 def make_parser(
