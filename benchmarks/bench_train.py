@@ -34,7 +34,7 @@ from transformers import BertConfig, BertModel
 
 from bench_common import machine, memory, print_table
 from course.cli import Parser, at_least, run
-from course.features import FeatureDataset, keep_batch
+from course.features import FeatureDataset
 
 HIDDEN, LABELS = 768, 2  # bert-base-chinese 的特征维数、正负两类
 BATCH_SIZE = 90  # 课上的批次大小
@@ -180,8 +180,8 @@ def compare_loops(rows: int, rounds: int, epochs: int, lecture: float) -> None:
     plain, sliced = TensorDataset(features, labels), FeatureDataset(features, labels)
     ways = {
         "plain loop": lambda: loop(plain, epochs),
-        "sliced": lambda: loop(sliced, epochs, keep_batch),
-        "our train.py": lambda: loop(sliced, epochs, keep_batch, fused=True),
+        "sliced": lambda: loop(sliced, epochs, tuple),
+        "our train.py": lambda: loop(sliced, epochs, tuple, fused=True),
         "by hand": lambda: by_hand(features.numpy(), labels.numpy(), loader_orders(rows, epochs)),
     }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

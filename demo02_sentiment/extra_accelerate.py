@@ -33,7 +33,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from backstage.checkpoint import describe
 from backstage.extras import finetune_parser, together
-from backstage.training import TrainingLog, check_params, fit_batch
+from backstage.training import TrainingLog, fit_batch
 from backstage.tuning import (
     LEARNING_RATE,
     MAX_NORM,
@@ -66,8 +66,8 @@ def main() -> None:
         raise CourseError(
             f"一批 {args.batch_size} 条，{count} 个进程分不匀", f"--batch-size {16 * count}"
         )
-    if main_process:  # 新：写文件的只有 0 号
-        check_params(args.params)
+    # 新：写文件的只有 0 号
+    log = TrainingLog(args.params, 0, args.epochs) if main_process else nullcontext()
     with accelerator.main_process_first():  # 新：第一次要备数据，0 号备好，别的再读
         train_set = MyDataset("train", args.data)
         validation_set = MyDataset("validation", args.data)
@@ -113,7 +113,6 @@ def main() -> None:
     )  # 新：wrapped 里面就是 model，多的是 backward 时和别的进程平均梯度
 
     # 5. 训练循环
-    log = TrainingLog(args.params, 0, args.epochs) if main_process else nullcontext()  # 新
     with together(), log:
         for epoch in range(args.epochs):
             wrapped.train()

@@ -15,8 +15,9 @@ from transformers import BertModel
 
 from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
 from backstage.classifier import SentimentClassifier
+from course.columns import LABEL_NAMES
 from course.models import load_tokenizer
-from course.reviews import LABEL_NAMES, to_dataset
+from course.reviews import to_dataset
 
 EVALUATE = "demo02_sentiment/07_evaluate.py"
 

@@ -226,3 +226,37 @@ def test_every_lesson_promises_something_and_no_setting_is_left_over():
         if LESSON.match(docstring(name)) and name not in EXEMPT:
             assert promised(name), f"{name}: no indented block under 会看到"
     assert [name for name in [*RUNS, *EXEMPT] if name not in SCRIPTS] == []
+
+
+def headings(name: str) -> list[str]:
+    """What the step(…) calls of a lesson print, in their order"""
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    steps = [call for call in calls if getattr(call.func, "id", "") == "step"]
+    titles = {call.lineno: ast.literal_eval(call.args[0]) for call in steps}
+    return [f"── {titles[line]}" for line in sorted(titles)]
+
+
+NUMBERED = [name for name in SCRIPTS if LESSON.match(docstring(name)) and headings(name)]
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_every_step_promises_a_line_of_its_own(name):
+    """1, 2, 3 … without a gap, each heading under 会看到 with a line below that is printed"""
+    titles = headings(name)
+    assert [re.match(r"── (\d+)\. ", title)[1] for title in titles] == [
+        str(i) for i in range(1, len(titles) + 1)
+    ]
+    block = promised(name)[0]
+    assert [line for line in block if line.startswith("── ")] == titles
+    for line, following in zip(block, [*block[1:], "── "], strict=True):
+        assert not (line.startswith("── ") and following.startswith("── ")), (
+            f"{line}: shows nothing"
+        )
+
+
+def test_every_numbered_lesson_has_steps():
+    lessons = [name for name in SCRIPTS if re.match(r"第 \d+ 课 ", docstring(name))]
+    # 00_check_env must run where nothing is installed, 00_one_file uses nothing of ours
+    bare = {"demo01_hf_basics/00_check_env.py", "demo02_sentiment/00_one_file.py"}
+    assert {name for name in lessons if not headings(name)} <= bare
