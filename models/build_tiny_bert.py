@@ -240,7 +240,7 @@ def new_student(pooler: bool = False) -> BertModel:
         num_attention_heads=HEADS,
         intermediate_size=FFN,
         # 不用 dropout：小模型怕的是学不会，不是死记硬背
-        # 微调时也不用，见 demo02_sentiment/README.md
+        # 微调时也不用，见 docs/results.md
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )

@@ -28,6 +28,8 @@ ALLOWED = {  # folder → what of ours its files may import
 SHOWN = {"my_dataset", "net"}  # the lessons that backstage may import
 LESSON = re.compile(r"第 \d+ 课  |选学  ")
 NO_LESSON = re.compile(r"工具  |不是一课  ")
+DEMOS = ("demo01_hf_basics", "demo02_sentiment")
+NUMBERED = r"第 (\d+) 课"
 LINES = 240  # a lesson is a lecture of a screen or four, not a program
 
 
@@ -137,6 +139,19 @@ def commands(readme: str) -> list[str]:
     ]
 
 
+def links(text: str) -> set[str]:
+    return set(re.findall(r"\]\(([^)#]+)", text))
+
+
+def lessons(folder: str, kind: str) -> list[str]:
+    """The scripts of a folder whose first words are 第 N 课, in the order of N, or 选学"""
+    found = []
+    for path in (ROOT / folder).glob("*.py"):
+        said = re.match(rf'r?"""{kind}', path.read_text(encoding="utf-8"))
+        found += [(*map(int, said.groups()), path.name)] if said else []
+    return [name for *_, name in sorted(found)]
+
+
 def test_both_readmes_give_the_same_commands_and_every_script_exists():
     assert commands("README.md") == commands("README.en.md")
     for command in commands("README.md"):
@@ -144,10 +159,39 @@ def test_both_readmes_give_the_same_commands_and_every_script_exists():
             assert (ROOT / script).is_file(), command
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.en.md"])
+def test_the_readme_is_one_page_and_lists_every_lesson(readme):
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    for folder in DEMOS:
+        assert {f"{folder}/{name}" for name in lessons(folder, NUMBERED)} <= links(text)
+
+
+@pytest.mark.parametrize("folder", DEMOS)
+def test_a_start_page_puts_every_lesson_and_page_in_one_sequence(folder):
+    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*) \| (\d+) \|", text, re.MULTILINE)
+    assert [int(number) for number, *_ in rows] == list(range(1, len(rows) + 1))
+    scripts = [s for _, what, _ in rows for s in re.findall(r"\((\w+\.py)\)", what)]
+    assert scripts == lessons(folder, NUMBERED)
+    assert set(lessons(folder, "选学")) <= links(text)  # below the sequence
+
+
+def test_every_page_stands_in_a_start_page_and_in_the_list_of_docs():
+    pages = {name.removeprefix("docs/") for name in tracked("docs/*.md")} - {"README.md"}
+    listed = links((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    assert pages <= listed
+    started = set()
+    for folder in DEMOS:
+        found = links((ROOT / folder / "README.md").read_text(encoding="utf-8"))
+        started |= {target.removeprefix("../docs/") for target in found}
+    assert pages - {"00-map.md"} <= started  # the map stands in README.md
+
+
 def test_links_in_the_documents_lead_somewhere():
     for name in tracked("*.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#]+)", text):
+        for target in links(text):
             if "://" not in target:
                 assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
