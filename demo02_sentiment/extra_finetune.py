@@ -19,11 +19,11 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
 会看到：
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
     微调 BERT 的 8,699,904 个参数，学习率 5.2e-05，每轮存 35 MB
-      轮次 0 批次 0 loss 0.7… 精度 0.…
+      轮次 0 批次 0 loss 0.7…
     …
     最好的一轮是 1，验证精度 0.8…
 
-看什么：多学了八百多万个数，成绩和冻结的却差不多，为什么？见 demo02_sentiment/README.md 的消融。
+看什么：多学了八百多万个数，成绩和冻结的却差不多，为什么？见 docs/results.md 的消融。
 """
 
 from functools import partial
@@ -144,20 +144,18 @@ def main() -> None:
         for epoch in log.left():  # 新：接着训练就不从 0 开始
             model.train()
             loss_sum = correct = 0
-            for i, (*inputs, labels) in enumerate(train_loader):
-                inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)
+            for i, (*inputs, labels) in enumerate(train_loader):  # 新：一批是 token，不是特征
+                inputs, labels = [x.to(DEVICE) for x in inputs], labels.to(DEVICE)  # 新
                 optimizer.zero_grad()
                 # 装得下就是 learn(inputs, labels, 1)；装不下才把一批分成几份，梯度攒在一起
-                out, loss = in_parts(learn, inputs, labels)  # 新
+                logits, loss = in_parts(learn, inputs, labels)  # 新
                 nn.utils.clip_grad_norm_(body, MAX_NORM)  # 新
                 optimizer.step()
                 schedule.step()  # 新
-
-                right = (out.argmax(dim=1) == labels).sum().item()
-                loss_sum, correct = loss_sum + loss.item(), correct + right
-                if i % 20 == 0:
-                    spot = right / len(labels)
-                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {spot:.3f}")
+                loss_sum += loss.item()
+                correct += (logits.argmax(dim=1) == labels).sum().item()
+                if i % 20 == 0:  # 新：一轮要很久，隔二十批报一次
+                    print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f}")
 
             # 6. 每轮之后：新：BERT 变了，验证集的特征也要重算
             model.eval()

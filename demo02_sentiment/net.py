@@ -38,7 +38,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import BertModel
 from transformers.utils import logging
 
 from course.cli import run, step
@@ -59,10 +58,11 @@ class FrozenBert(nn.Module):
         super().__init__()  # nn.Module 在这里备好登记参数的本子，下面写的每一层才会被记进去
         self.encoder = pretrained
         self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
-        # 分类头，bert-base-chinese 的 hidden_size 是 768。一层就够：BERT 已经把意思理好了，好评差评
+        hidden = pretrained.config.hidden_size  # bert-base-chinese 是 768
+        # 分类头。一层就够：BERT 已经把意思理好了，好评差评
         # 在特征里多半一条直线就分得开；层数多了，要学的数多，几千条评论反而容易背题
         # 想试就换成 nn.Sequential(nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 2))，后面的课都认
-        self.fc = nn.Linear(pretrained.config.hidden_size, num_labels)
+        self.fc = nn.Linear(hidden, num_labels)
 
     def forward(self, input_ids, attention_mask, token_type_ids) -> torch.Tensor:
         """三个输入都是 (N, 句长) 的整数，返回 logits (N, num_labels)；写 model(…) 就是调用它"""
@@ -161,6 +161,8 @@ def expect_no_frozen(model: Model, keys) -> None:
 
 
 def main(args) -> None:
+    from transformers import BertModel  # import 它要一秒：写在开头，import net 的脚本就都要等
+
     folder = find_model(args.model)
     ours = Model(folder).to(DEVICE)  # 第 4 步才用；不是编码器、文件不全，在这里就说
     logging.disable_progress_bar()
@@ -183,7 +185,8 @@ def main(args) -> None:
     #    冻结的部分再大也不用学；一层 Linear(进, 出) 有 进 × 出 个权重，出 个偏置
     kept = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    sizes = " + ".join(" × ".join(map(str, reversed(p.shape))) for p in model.fc.parameters())
+    shapes = [p.shape for p in model.parameters() if p.requires_grad]
+    sizes = " + ".join(" × ".join(map(str, reversed(shape))) for shape in shapes)
     print(f"BERT（冻结）   {kept:>12,} 个参数")
     print(f"fc（要训练）   {learned:>12,} 个参数 = {sizes}")
 
@@ -201,7 +204,8 @@ def main(args) -> None:
     print("fc 还没训练，初值是随机的，所以概率没有意义，再运行一次就变了")
 
     step("4. 课程用的 Model：多了五样，算的一样")
-    ours.load_state_dict(model.fc.state_dict(prefix="fc."), strict=False)  # 换上同一个 fc
+    head = {n: t for n, t in model.state_dict().items() if not n.startswith("encoder.")}
+    ours.load_state_dict(head, strict=False)  # 换上同一个 fc
     print(f"logits 和上面一样：{torch.allclose(ours(**batch), logits)}")
     print(f"state_dict 里只有：{'、'.join(ours.state_dict())}")
 

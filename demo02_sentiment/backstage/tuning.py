@@ -30,7 +30,7 @@ def encoder_lr(hidden: int) -> float:
     """BERT 的学习率，比 fc 的小得多；BERT 越窄可以越大，和宽度的平方根成反比
 
     768 维时是 3e-5（BERT 论文，Devlin 2019，附录 A.3 给的范围是 2e-5 到 5e-5）；256 维时 5.2e-5，
-    在小 BERT 上量过，到 1e-4 分不出高下，2.7e-4 就低了，见 demo02_sentiment/README.md 的消融。
+    在小 BERT 上量过，到 1e-4 分不出高下，2.7e-4 就低了，见 docs/results.md 的消融。
     """
     return 3e-5 * (768 / hidden) ** 0.5
 
