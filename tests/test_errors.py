@@ -161,7 +161,11 @@ PROVOKED = {  # what a learner writes → what the cure must say
         "hf_",
     ),
     "web page": (lambda _: requests.models.complexjson.loads("<html>"), "status_code"),
-    "tab in a path": (lambda _: open("D:\test"), 'r"D:'),  # noqa: PTH123, SIM115
+    "a folder that is not there": (
+        lambda tmp: BertModel.from_pretrained(tmp / "no" / "such" / "folder"),
+        "在不在",
+    ),
+    "a Windows path without r": (lambda _: BertModel.from_pretrained("D:\test"), 'r"D:'),
 }
 
 
