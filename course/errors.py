@@ -1,6 +1,7 @@
 """不是一课  两种说得清楚的错误：学员能改好的 CourseError，和请求里的内容不合要求的 InputError"""
 
 import errno
+import posixpath
 import re
 
 from course.paths import ROOT
@@ -23,19 +24,37 @@ class InputError(ValueError):
 
 
 def look_up(error: BaseException) -> str | None:
-    """docs/errors.md 里说这个错误的那一行：为什么、敲什么；没有就是 None
+    """docs/errors.md 里说这个错误的那一行：为什么、怎么办；没有就是 None
 
-    表的第一栏，反引号里的是看到的字，… 是随便什么；它们一个接一个地出现在错误里，就是这一行。
+    表的第一栏，反引号里的是看到的字，… 是随便什么：一段一段依次出现在"类名: 那句话"里，就是这一行。
+    几行都对得上时，看到的字最长的那一行说得最准；不到八个字的说不准，只给人看。库会把真正的原因包在
+    自己的异常里（raise … from），所以沿着原因找下去。
     """
-    said = f"{type(error).__name__}: {error}"
     page = ROOT / "docs" / "errors.md"
     lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
-    for row in (line.strip("| ").split(" | ") for line in lines if line.startswith("| ")):
-        for seen in re.findall(r"`([^`]+)`", row[0]):
-            pieces = [re.escape(piece) for piece in seen.split("…") if piece.strip()]
-            if pieces and re.search(".*".join(pieces), said, re.DOTALL):
-                return f"为什么：{row[1]}\n怎么办：{row[2]}\n（别的错误：docs/errors.md）"
-    return None
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    found: list[tuple[int, list[str]]] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        said = f"{type(cause).__name__}: {cause}"
+        for row in rows:
+            for seen in re.findall(r"`([^`]+)`", row[0]):
+                pieces = [re.escape(piece) for piece in seen.split("…")]
+                length = len(re.sub(r"[…\s]", "", seen))
+                if length >= 8 and re.search(".*".join(pieces), said, re.DOTALL):
+                    found.append((length, row))
+        cause = cause.__cause__
+    if not found:
+        return None
+    _, (_, why, cure) = max(found, key=lambda pair: pair[0])
+    text = f"为什么：{why}\n怎么办：{cure}\n（别的错误：docs/errors.md）"
+    # 终端里点不了链接：写出那一页在哪里
+    return re.sub(r"\[([^]]+)]\(([^)]+)\)", lambda link: f"{link[1]}（{in_repo(link[2])}）", text)
+
+
+def in_repo(target: str) -> str:
+    """docs/errors.md 里的链接指着哪个文件，从仓库算起；网址照旧"""
+    return target if "://" in target else posixpath.normpath(f"docs/{target}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 def find_root() -> Path:
     """仓库的文件夹：course/ 的上一级
 
-    pip install . 把 course 装到了别处，那时是正在运行的脚本所在的仓库。
+    pip install . 把 course 装到了别处，那时是正在运行的脚本所在的仓库；没有脚本的（交互式的
+    python、Jupyter），是当前目录所在的仓库。
     """
-    here = Path(__file__).resolve().parent.parent
-    script = Path(sys.argv[0]).resolve()
-    checkouts = [path for path in (here, *script.parents) if (path / "demo02_sentiment").is_dir()]
-    return checkouts[0] if checkouts else here
+    here, cwd = Path(__file__).resolve().parent.parent, Path.cwd()
+    places = (here, *Path(sys.argv[0]).resolve().parents, cwd, *cwd.parents)
+    return next((path for path in places if (path / "demo02_sentiment").is_dir()), here)
 
 
 ROOT = find_root()

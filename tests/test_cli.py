@@ -183,7 +183,8 @@ def test_the_course_of_another_checkout_is_noticed(repo, tmp_path):
         script = repo / "demo02_sentiment" / script
         done = run_python([str(script)], repo, environment(repo) | {"PYTHONPATH": path})
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert f"import 到的 course 却是 {theirs} 的" in done.stderr and f"cd {repo}" in done.stderr
+        assert f"import 到的 course 却是 {theirs} 的" in done.stderr
+        assert f'pip install -e "{repo}"' in done.stderr
         assert names(repo / "params") == before
 
 

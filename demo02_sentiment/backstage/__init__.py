@@ -10,5 +10,5 @@ _mine, _theirs = (Path(p).resolve() for p in (Path(__file__).parents[2], course.
 if (_theirs.parents[1] / "demo02_sentiment").is_dir() and _theirs.parents[1] != _mine:
     sys.exit(
         f"\n出错了：运行的脚本是 {_mine} 的，import 到的 course 却是 {_theirs.parents[1]} 的"
-        f"\n下一步：cd {_mine}，再 python -m pip install -e .（两份都要用，就各建一个 .venv）"
+        f'\n下一步：python -m pip install -e "{_mine}"（两份都要用，就各建一个 .venv）'
     )
