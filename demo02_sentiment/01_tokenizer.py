@@ -148,7 +148,8 @@ def main(args) -> None:
     #    看 8 时第二句被截掉了什么，15 时第一句补了什么：补在 [SEP] 后面，句子先结束再补齐
     #    旧教程的 tokenizer.batch_encode_plus(…) 已经删除，现在直接把列表交给 tokenizer(…)
     #    不写的参数用默认值，写在函数的签名里：PyCharm 里按住 Ctrl 点函数名，或
-    #    help(tokenizer.__call__)。前三样默认就给，后两样要说了才给
+    #    help(tokenizer.__call__)
+    #    默认只给前三样，后面的要自己开口：return_special_tokens_mask=True、return_length=True
     for max_length in (8, 15):
         out = tokenizer(
             BATCH,

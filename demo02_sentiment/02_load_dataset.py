@@ -103,8 +103,9 @@ def main(args) -> None:
         reviews = read_reviews(source)
 
     step("2. 存到硬盘再读回来：save_to_disk、load_from_disk")
-    #    Arrow 格式：一列一列紧挨着存，读的时候按需取，几百 G 的数据也不占满内存；没有加密，pandas
-    #    也读得了。路径是装着 dataset_dict.json 的那个文件夹；相对路径从你运行命令的目录算起
+    #    Arrow 是公开的格式，没有加密，pandas 也读得了；一列一列紧挨着存，读的时候按需取，几百 G 的
+    #    数据也不占满内存。路径是装着 dataset_dict.json 的那个文件夹，相对路径从运行命令的目录算起
+    #    load_from_disk 只读 save_to_disk 存的文件夹，读不了 load_dataset 的缓存
     reviews.save_to_disk(ARROW_FOLDER)
     dataset = load_from_disk(ARROW_FOLDER)
     print(dataset)
@@ -145,10 +146,10 @@ def main(args) -> None:
     print(f"测试集里有 {leaked} 条也在训练集里")
 
     step("6. 存成 CSV，Excel 打得开的")
-    #    一份一份地存，DatasetDict 没有 to_csv；名字要带 .csv：Windows 靠它找打开的程序，Linux 不
-    #    看，也写上，人要看。to_csv 写的是没有记号的 UTF-8，中文 Excel 当成 GBK，打开是乱码；写
-    #    encoding="utf-8-sig" 也没用，datasets 5 照样不写（pandas 的 to_csv 会写），所以自己在开头
-    #    补上这三个字节（BOM）
+    #    一份一份地存，DatasetDict 没有 to_csv
+    #    名字要带 .csv：Windows 靠它找打开的程序，Linux 不看后缀，也照样写，人还是靠它认
+    #    to_csv 写的是没有记号的 UTF-8，中文 Excel 当成 GBK，打开是乱码；写 encoding="utf-8-sig"
+    #    也没用，datasets 5 照样不写（pandas 的 to_csv 会写），所以自己在开头补上这三个字节（BOM）
     CSV_FOLDER.mkdir(exist_ok=True)
     for name, split in dataset.items():
         path = CSV_FOLDER / f"{name}.csv"

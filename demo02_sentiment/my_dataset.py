@@ -78,7 +78,7 @@ class MyDataset(Dataset):
     def __init__(self, split: str, data=DATA):
         self.split, self.source = split, find_reviews(data)
         dataset = read_reviews(self.source)
-        # 不查的话，下一行的 dataset["training"] 会抛 KeyError，名字里有哪些、错在哪，要自己去找
+        # DatasetDict 里没有的名字是 KeyError: 'dev'，看得懂，可是它不说能用的是哪几份，所以先查
         if split not in dataset:
             raise ValueError(f"没有叫 {split} 的这一份，能用的是 {'、'.join(dataset)}")
         # ["text"] 是一列，[:] 一次取成列表；不写 [:]、直接 for，是一条一条地去文件里读，慢二十倍

@@ -59,9 +59,9 @@ class FrozenBert(nn.Module):
         self.encoder = pretrained
         self.encoder.requires_grad_(False)  # 冻结：不算梯度，优化器改不了它
         hidden = pretrained.config.hidden_size  # bert-base-chinese 是 768
-        # 分类头。一层就够：BERT 已经把意思理好了，好评差评
-        # 在特征里多半一条直线就分得开；层数多了，要学的数多，几千条评论反而容易背题
-        # 想试就换成 nn.Sequential(nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 2))，后面的课都认
+        # 为什么一层就够：BERT 已经把意思算进这几百个数，好评差评大致分在两边，中间切一刀就行
+        # 层数多了，要学的数多，几千条评论反而容易背题。想试就换成
+        # nn.Sequential(nn.Linear(hidden, 64), nn.ReLU(), nn.Linear(64, 2))，后面的课都认
         self.fc = nn.Linear(hidden, num_labels)
 
     def forward(self, input_ids, attention_mask, token_type_ids) -> torch.Tensor:
@@ -195,7 +195,9 @@ def main(args) -> None:
     batch = tokenizer(["房间很干净", "服务太差了，失望"], padding=True, return_tensors="pt")
     batch = batch.to(DEVICE)
     hidden_state = model.encoder(**batch).last_hidden_state
-    logits = model(**batch)  # 按名字给；按位置给，顺序就要和 forward 括号里的一样
+    #    ** 是按名字给：batch 里的三样各归各位
+    #    不写名字就要按 forward 的顺序；后两样写反了不报错，attention_mask 却全是 0
+    logits = model(**batch)
     print(f"input_ids          {tuple(batch['input_ids'].shape)}")
     print(f"last_hidden_state  {tuple(hidden_state.shape)}")
     print(f"[CLS] 特征         {tuple(hidden_state[:, 0].shape)}")

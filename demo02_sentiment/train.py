@@ -67,7 +67,7 @@ def main(args) -> None:
             f"注意：训练集只有 {rows} 条，一批从 {args.batch_size} 条改成 {max(2, rows // 10)} 条"
         )
         args.batch_size = max(2, rows // 10)
-    #    批数 = 条数 ÷ 一批几条，除不尽的舍去。看头几批用了多久，乘一乘就知道一轮要多久
+    # 一轮几批 = 条数 ÷ 批次大小，9,600 ÷ 90 = 106；前几批用了几秒，就估得出一轮要多久
     batches = rows // args.batch_size
     print(f"训练 {rows} 条，验证 {len(validation_set)} 条；", end="")
     print(f"一批 {args.batch_size} 条，每轮 {batches} 批")
@@ -88,7 +88,7 @@ def main(args) -> None:
         train_set,
         args.batch_size,
         shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
-        drop_last=True,  # 最后凑不满的一批舍去，每批都一样大；打乱过，下一轮会轮到它们
+        drop_last=True,  # 最后凑不满的一批舍去，每批都一样大（少几条也不会错）
         collate_fn=tuple,  # 特征已经是一整批，不用再拼；喂文字时，这里是第 3 课的 collate_fn
         generator=order,
     )

@@ -27,7 +27,7 @@ ALLOWED = {  # folder → what of ours its files may import
 }
 SHOWN = {"my_dataset", "net"}  # the lessons that backstage may import
 LESSON = re.compile(r"第 \d+ 课  |选学  ")
-NO_LESSON = re.compile(r"工具  |不是一课  ")
+NO_LESSON = re.compile(r"工具  |不是一课(，第一遍不用读)?  ")
 DEMOS = ("demo01_hf_basics", "demo02_sentiment")
 NUMBERED = r"第 (\d+) 课"
 LINES = 240  # a lesson is a lecture of a screen or four, not a program

@@ -1,4 +1,4 @@
-"""不是一课  别的课在后厨用的；先看一眼 course 是不是这一份仓库的"""
+"""不是一课，第一遍不用读  几课共用的；先看一眼 course 是不是这一份仓库的"""
 
 import sys
 from pathlib import Path
