@@ -76,7 +76,7 @@ def main():
             optimizer.zero_grad()
             loss.backward()  # 每个参数该往哪边挪
             optimizer.step()  # 挪一小步
-            if i % 5 == 0:
+            if i % 5 == 0:  # 一轮要很久，每隔五批报一次
                 acc = (out.argmax(dim=1) == labels).sum().item() / len(labels)
                 print(f"轮次 {epoch} 批次 {i} loss {loss.item():.4f} 精度 {acc:.3f}")
         torch.save(model.state_dict(), OUT / f"{epoch}bert.pth")  # 连 BERT 一起；第 4 课只存学过的

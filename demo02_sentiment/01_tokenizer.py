@@ -134,6 +134,7 @@ def main(args) -> None:
     print(ids)
 
     step("8. 反方向：decode")
+    #    decode 是反方向，id → 文字；[CLS] 这些记号也会还原出来
     print(tokenizer.decode(ids))
 
     step("9. 截断：max_length")
