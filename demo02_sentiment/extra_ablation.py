@@ -94,7 +94,7 @@ def main() -> None:
     train_set = MyDataset("train", args.data)
     datasets = [MyDataset(split, args.data) for split in splits.values()]
 
-    # 1. 两条基线，不用种子，几秒
+    # 两条基线，不用种子，几秒
     majority = np.bincount(train_set.labels).argmax()
     words = tfidf_baseline(train_set.texts, train_set.labels)
     table = [
@@ -102,7 +102,7 @@ def main() -> None:
         ("字的 TF-IDF + 逻辑回归", [[words.score(s.texts, s.labels)] for s in datasets], ""),
     ]
 
-    # 2. 每一行、每个种子训练一次，最好的一轮拿来考
+    # 每一行、每个种子训练一次，最好的一轮拿来考
     folder = find_model(args.model)
     sha256 = fingerprint(load_encoder(folder), load_tokenizer(folder))
     for row in args.rows or ROWS:
@@ -114,7 +114,7 @@ def main() -> None:
         size = (trained[0][0] / "best.pth").stat().st_size / 1e6
         table.append((ROWS[row][0], scores, f"{minutes:.1f} 分钟，{size:.2f} MB"))
 
-    # 3. 打印成 Markdown 的表
+    # 打印成 Markdown 的表
     print("\n| 做法 |" + "".join(f" {name}精度 % |" for name in splits) + " 用时，权重 |")
     print("|---|" + "---|" * (len(splits) + 1))
     for name, scores, cost in table:

@@ -56,7 +56,7 @@ def main() -> None:
     require("accelerate")
     from accelerate import Accelerator, DataLoaderConfiguration  # 新：可选的包，装了才有
 
-    # 1. 新：问清楚我是几个进程里的第几个，用哪个设备；split_batches：一批由大家分，不是每人一批
+    # 新：问清楚我是几个进程里的第几个，用哪个设备；split_batches：一批由大家分，不是每人一批
     accelerator = Accelerator(
         cpu=DEVICE.type == "cpu",
         dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -79,7 +79,7 @@ def main() -> None:
         f"每个进程一批 {args.batch_size // count} 条"
     )
 
-    # 2. 模型：每个进程读一份；种子一样，fc 的初值就一样
+    # 模型：每个进程读一份；种子一样，fc 的初值就一样
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
@@ -94,7 +94,7 @@ def main() -> None:
         seed=args.seed, unfreeze="all", encoder_lr=body_lr,
     )  # fmt: skip
 
-    # 3. 数据：打乱的种子也一样，所以每个进程排出来的批次一样，再各取各的那一份
+    # 数据：打乱的种子也一样，所以每个进程排出来的批次一样，再各取各的那一份
     order = torch.Generator().manual_seed(args.seed)
     lengths = [len(text) for text in train_set.texts]
     collate = partial(collate_fn, tokenizer=tokenizer, padding="longest")
@@ -102,7 +102,7 @@ def main() -> None:
     train_loader = DataLoader(train_set, batch_sampler=sampler, collate_fn=collate)
     validation_loader = DataLoader(validation_set, args.batch_size, collate_fn=collate)
 
-    # 4. 优化器、学习率和 extra_finetune.py 一样；新：都交给 prepare 包一层，数据自己会到设备上
+    # 优化器、学习率和 extra_finetune.py 一样；新：都交给 prepare 包一层，数据自己会到设备上
     groups = [{"params": model.head.parameters()}, {"params": body, "lr": body_lr}]
     optimizer = AdamW(groups, lr=LEARNING_RATE, fused=True)
     steps = args.epochs * batches
@@ -112,7 +112,7 @@ def main() -> None:
         model, optimizer, train_loader, validation_loader, schedule
     )  # 新：wrapped 里面就是 model，多的是 backward 时和别的进程平均梯度
 
-    # 5. 训练循环
+    # 训练循环
     with together(), log:
         for epoch in range(args.epochs):
             wrapped.train()
@@ -132,7 +132,7 @@ def main() -> None:
                     spot = accelerator.reduce(loss.detach(), "mean")
                     accelerator.print(f"  轮次 {epoch} 批次 {i} loss {spot.item():.4f}")
 
-            # 6. 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的重复几条会去掉
+            # 每轮之后：验证集也由大家分着考；新：收齐答案，最后一批凑数的重复几条会去掉
             wrapped.eval()
             correct = 0
             with torch.no_grad():

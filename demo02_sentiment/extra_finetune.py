@@ -1,7 +1,7 @@
 """选学  微调：同一个循环，BERT 也跟着学
 
 教什么：train.py 里 BERT 是冻结的；这里把它的最后几层、或全部（全量微调）也放开来学。循环还是那个
-循环，新的几行都标着"新"：把两个文件放在一起比（diff），差别就是这一课。第 3、6 步也跟着变，因为
+循环，新的几行都标着"新"：把两个文件放在一起比（diff），差别就是这一课。喂的、考的也跟着变，因为
 BERT 每一步都在变，特征存不下来：训练时每批重算，验证时每轮重算。放开几层的模型（TunableModel）、
 长短相近的一批（LengthBatches）和设置，另外两种写法也要用，所以在 backstage/tuning.py。
 新的麻烦有三样：特征不能只算一次了，每轮慢几千倍；BERT 里已经学到的东西很值钱，所以步子要小
@@ -17,8 +17,11 @@ BERT 每一步都在变，特征存不下来：训练时每批重算，验证时
 --resume --epochs 4。
 
 会看到：
+    ── 1. 数据
     设备 cpu，训练 9600 条，验证 1200 条，每轮 300 批
+    ── 2. 模型：放开了一部分的 BERT + fc
     微调 BERT 的 8,699,904 个参数，学习率 5.2e-05，每轮存 35 MB
+    ── 3. 训练循环
       轮次 0 批次 0 loss 0.5…
     …
     最好的一轮是 1，验证精度 0.8…
@@ -57,7 +60,7 @@ from backstage.tuning import (
     save_progress,
 )
 from course.accumulation import Accumulation
-from course.cli import above, at_least, run
+from course.cli import above, at_least, run, step
 from course.encoder import SentenceEncoder, has_bf16
 from course.features import FeatureDataset
 from course.files import atomic_write
@@ -85,7 +88,7 @@ def main() -> None:
     hint = "；同样的命令加上 --resume 就接着训练"
     log = TrainingLog(args.params, args.patience, args.epochs, hint)
 
-    # 1. 数据
+    step("1. 数据")
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     args.batch_size = fit_batch(train_set, args.batch_size)
     batches = len(train_set) // args.batch_size
@@ -95,7 +98,7 @@ def main() -> None:
         f"设备 {DEVICE}，训练 {len(train_set)} 条，验证 {len(validation_set)} 条，每轮 {batches} 批"
     )
 
-    # 2. 模型：放开了一部分的 BERT + fc
+    step("2. 模型：放开了一部分的 BERT + fc")
     folder = find_model(args.model)
     tokenizer = load_tokenizer(folder, args.max_length)
     torch.manual_seed(args.seed)
@@ -111,7 +114,7 @@ def main() -> None:
         class_weight=args.class_weight, unfreeze=args.unfreeze, encoder_lr=body_lr,
     )  # fmt: skip
 
-    # 3. 每一批喂 token，每一轮都走一遍 BERT；新：一批里最长多少就补到多少
+    # 每一批喂 token，每一轮都走一遍 BERT；新：一批里最长多少就补到多少
     order = torch.Generator().manual_seed(args.seed)
     lengths = [len(text) for text in train_set.texts]
     train_loader = DataLoader(
@@ -120,7 +123,7 @@ def main() -> None:
         collate_fn=partial(collate_fn, tokenizer=tokenizer, padding="longest"),
     )
 
-    # 4. 新：两组参数，两个学习率；学习率先升后降
+    # 新：两组参数，两个学习率；学习率先升后降
     groups = [{"params": model.head.parameters()}, {"params": body, "lr": body_lr}]
     optimizer = AdamW(groups, lr=args.lr, fused=True)
     steps = args.epochs * batches
@@ -136,7 +139,8 @@ def main() -> None:
         loss.backward()
         return out.detach(), loss.detach()
 
-    # 5. 训练循环；新：一轮要很久，停在半路的要能接着来（--resume），权重之外会变的都要存
+    step("3. 训练循环")
+    # 新：一轮要很久，停在半路的要能接着来（--resume），权重之外会变的都要存
     parts = {"optimizer": optimizer, "order": order, "schedule": schedule}
     with log:
         if args.resume:
@@ -157,7 +161,7 @@ def main() -> None:
                 if i % 20 == 0:  # 新：一轮要很久，隔二十批报一次
                     print(f"  轮次 {epoch} 批次 {i} loss {loss.item():.4f}")
 
-            # 6. 每轮之后：新：BERT 变了，验证集的特征也要重算
+            # 每轮之后；新：BERT 变了，验证集的特征也要重算
             model.eval()
             sentences = SentenceEncoder(model.encoder, tokenizer, args.pooling)
             features = sentences.encode(validation_set.texts, progress=True)

@@ -13,17 +13,21 @@
           python demo02_sentiment/extra_label_noise.py --split test     全部做完之后，才看测试集
 
 会看到：
+    ── 1. 每条一个没看过它的标签的判断
+    特征：train (9600, 256)，…
+    ── 2. 数一数：标着什么，像什么
     标着↓ 像→      负向      正向
     负向          3172       169
     正向           277      3272
     可疑的 446 条，折算成全部是 6.4%
-
+    ── 3. 这办法灵不灵
     故意再改错 480 条（5.0%）：估计从 6.4% 变成 10.7%，涨了 4.3
     改错的找回 317 条（66%）；最可疑的 20 条里，18 条是改错的
-
+    ── 4. 自己读二十条
     可疑的里随机抽 20 条，最可疑的在前：
       标着 …，模型说…（…%）
     …
+    ── 5. 你数出来的，换算成全部
     读完数一数：你也认为标错了的有几条？每条代表全部的 0.35%
 
 看什么：6.4 % 是模型说的，偏多，它不懂的也算在里面；你读完数出来的才算数。写这一课的人数出来的和
@@ -34,7 +38,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from backstage.probe import frozen_features, linear_head
-from course.cli import Parser, run
+from course.cli import Parser, run, step
 from course.errors import CourseError
 from course.models import find_model
 from my_dataset import MyDataset
@@ -109,7 +113,8 @@ def main() -> None:
             f"{args.split} 里有一类不到 {FOLDS} 条，分不成 {FOLDS} 份", "补几条，或删掉这一类"
         )
 
-    # 1. 概率。训练集用交叉验证；验证集、测试集没有拿来学，用整个训练集学的头判一遍就行
+    step("1. 每条一个没看过它的标签的判断")
+    #    训练集用交叉验证；验证集、测试集没有拿来学，用整个训练集学的头判一遍就行
     learned, asked, _ = frozen_features(find_model(args.model), train, dataset, args.split)
     if args.split != "train":
         fixed = linear_head().fit(learned, train.labels).predict_proba(asked)
@@ -118,17 +123,19 @@ def main() -> None:
     def judge(labels: np.ndarray) -> np.ndarray:
         return unseen_probabilities(learned, labels) if args.split == "train" else fixed
 
-    # 2. 数：标着什么，像什么；对角线以外的可疑
+    step("2. 数一数：标着什么，像什么")
+    #    对角线以外的可疑
     probabilities = judge(labels)
     like = looks_like(probabilities, labels)
     table = count_table(labels, like, len(names))
     share, suspects = wrong_share(labels, table), most_suspicious_first(probabilities, labels, like)
-    print("\n标着↓ 像→" + "".join(f"{name:>8}" for name in names))
+    print("标着↓ 像→" + "".join(f"{name:>8}" for name in names))
     for name, counts in zip(names, table, strict=True):
         print(f"{name:6}" + "".join(f"{n:>10}" for n in counts))
     print(f"可疑的 {len(suspects)} 条，折算成全部是 {share:.1%}")
 
-    # 3. 这办法灵不灵？改错几条自己知道的，重来一遍：估计该涨这么多，改错的该被找回来
+    step("3. 这办法灵不灵")
+    #    改错几条自己知道的，重来一遍：估计该涨这么多，改错的该被找回来
     changed, planted = plant_errors(labels)
     again = judge(changed)
     like_again = looks_like(again, changed)
@@ -136,27 +143,29 @@ def main() -> None:
     found = most_suspicious_first(again, changed, like_again)
     recall = np.isin(planted, found).mean()
     print(
-        f"\n故意再改错 {len(planted)} 条（{PLANTED:.1%}）：估计从 {share:.1%} 变成 {raised:.1%}，"
+        f"故意再改错 {len(planted)} 条（{PLANTED:.1%}）：估计从 {share:.1%} 变成 {raised:.1%}，"
         f"涨了 {100 * (raised - share):.1f}"
         f"\n改错的找回 {np.isin(planted, found).sum()} 条（{recall:.0%}）；"
         f"最可疑的 {SHOWN} 条里，{np.isin(found[:SHOWN], planted).sum()} 条是改错的"
     )
 
-    # 4. 自己读。随机抽的二十条代表全部可疑的；最可疑的二十条不代表，只是更像标错的
+    step("4. 自己读二十条")
+    #    随机抽的二十条代表全部可疑的；最可疑的二十条不代表，只是更像标错的
     shown = suspects[:SHOWN]
     if not args.top and len(suspects) > SHOWN:
         picked = np.random.default_rng(SEED).choice(len(suspects), SHOWN, replace=False)
         shown = suspects[np.sort(picked)]
-    print(f"\n可疑的里{'最可疑的' if args.top else '随机抽'} {len(shown)} 条，最可疑的在前：")
+    print(f"可疑的里{'最可疑的' if args.top else '随机抽'} {len(shown)} 条，最可疑的在前：")
     for row in shown:
         sure, text = probabilities[row, like[row]], dataset.texts[row]
         print(f"  标着 {names[labels[row]]}，模型说{names[like[row]]}（{sure:.1%}）")
         print(f"    {text if len(text) <= 150 else text[:150] + '…'}")
 
-    # 5. 你数出来的，换算成全部：可疑的占多少 × 里面真错的占几成 ÷ 这办法找得回几成
+    step("5. 你数出来的，换算成全部")
+    #    可疑的占多少 × 里面真错的占几成 ÷ 这办法找得回几成
     if not args.top and len(shown) and recall:
         each = len(suspects) / len(labels) / len(shown) / recall
-        print(f"\n读完数一数：你也认为标错了的有几条？每条代表全部的 {each:.2%}")
+        print(f"读完数一数：你也认为标错了的有几条？每条代表全部的 {each:.2%}")
         print("100 % 减去它们，是全看懂了的人在这份标签上大约能考几分")
 
     # 小结：模型挑，人来读；标签有错，就有考不过去的天花板，可是错题大多不是标签的错

@@ -10,6 +10,7 @@ macro-F1；混淆矩阵看的是谁和谁分不开。
 怎么运行：python demo02_sentiment/extra_many_classes.py    看一遍数据，再照它打印的命令训练
 
 会看到：
+    ── 1. 数据：先看报告
     数据：…words.csv
       列    评论在「text」，标签在「label」
       读到  40599 行，留下 40599 行，丢掉 0 行
@@ -18,6 +19,7 @@ macro-F1；混淆矩阵看的是谁和谁分不开。
     …
       注意  人名 的条数是 简称 的 8 倍…
       分成  train 32479 条，validation 4060 条，test 4060 条…
+    ── 2. 训练、评估、看图、部署：还是那几个脚本
     接着依次运行：
     …
 
@@ -32,7 +34,7 @@ macro-F1；混淆矩阵看的是谁和谁分不开。
 更贵，由用的人定；诊断、风控怕漏，推荐怕错。
 """
 
-from course.cli import Parser, run
+from course.cli import Parser, run, step
 from course.paths import DATA, PARAMS, command
 from my_dataset import MyDataset
 
@@ -42,12 +44,14 @@ WORDS = DATA / "words" / "words.csv"
 def main() -> None:
     Parser(__doc__).parse_args()
 
-    # 1. 数据（怎么做的：data/build_words.py）就是一个两列的 CSV，和你自己的数据没有两样；读进来，
+    step("1. 数据：先看报告")
+    #    数据（怎么做的：data/build_words.py）就是一个两列的 CSV，和你自己的数据没有两样；读进来，
     #    先看报告：几类，各有多少，丢了什么
     #    自带的评论两类各半，猜一类就是 50 分；这里猜一类不到 15 分，四个小类全认错却只丢一成的分
     MyDataset("train", WORDS)
 
-    # 2. 训练、评估、看图、部署：还是那几个脚本，只是参数里多了 --data 和 --params
+    step("2. 训练、评估、看图、部署：还是那几个脚本")
+    #    只是参数里多了 --data 和 --params
     params = PARAMS / "words"
     weights = ("--weights", params / "best.pth")
     print("接着依次运行：")

@@ -106,7 +106,7 @@ def main() -> None:
 
     import ray
 
-    # 1. 连上集群；没有集群（RAY_ADDRESS 没有设）就在这台机器上起一个。读和写也各占一个名额：名额
+    # 连上集群；没有集群（RAY_ADDRESS 没有设）就在这台机器上起一个。读和写也各占一个名额：名额
     #    全给了 actor，读的等 actor 让位，actor 等读的送数据，谁也动不了
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # 不向 Ray 的网站报告谁在用
     local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": args.workers + 2}
@@ -114,7 +114,7 @@ def main() -> None:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True  # 按原来的顺序写，不是谁先算完谁先写
 
-    # 2. 说清楚每一步，这时什么也没有算：读 → 切成块 → 算
+    # 说清楚每一步，这时什么也没有算：读 → 切成块 → 算
     table = ray.data.read_parquet(str(args.source.resolve()))
     table = table.repartition(target_num_rows_per_block=CHUNK)
     table = table.map_batches(
@@ -125,7 +125,7 @@ def main() -> None:
         compute=ray.data.ActorPoolStrategy(size=args.workers),
     )
 
-    # 3. 要写结果了，才从头流到尾：一块读进来、算完、写出去；全部写完才换上正式的名字
+    # 要写结果了，才从头流到尾：一块读进来、算完、写出去；全部写完才换上正式的名字
     with atomic_write(args.out) as temporary:
         table.write_parquet(str(temporary.resolve()))
         written, _ = survey(temporary)

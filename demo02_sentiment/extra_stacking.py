@@ -52,18 +52,18 @@ def stack(
 
     texts 和 features 是同样的评论，各是 N 条和 (N, hidden)。
     """
-    # 1. 两个模型，用全部标签学好，判要考的评论
+    # 两个模型，用全部标签学好，判要考的评论
     words, head = tfidf_baseline(texts, labels), linear_head().fit(features, labels)
     exam = [columns(words.decision_function(asked_texts)), columns(head.decision_function(asked))]
 
-    # 2. 教材：每一条的 logits 由没学过它的那一份模型给出，cross_val_predict 会另学五遍
+    # 教材：每一条的 logits 由没学过它的那一份模型给出，cross_val_predict 会另学五遍
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     lessons = [
         columns(cross_val_predict(model, inputs, labels, cv=folds, method="decision_function"))
         for model, inputs in ((words, texts), (head, features))
     ]
 
-    # 3. 第三个模型：输入只有两个模型的 logits
+    # 第三个模型：输入只有两个模型的 logits
     judge = LogisticRegression().fit(np.hstack(lessons), labels)
     guesses = {
         "TF-IDF": words.predict(asked_texts),
@@ -110,7 +110,7 @@ def main() -> None:
 
     # 小结：错得不一样的模型才值得叠；叠的时候，教材必须是没学过的判断
     #       sklearn.ensemble.StackingClassifier 是现成的，只是两个模型要吃同样的输入
-    # 练习：把第 2 步换成 words.decision_function(texts) 和 head.decision_function(features)，
+    # 练习：把"教材"那一步换成 words.decision_function(texts) 和 head.decision_function(features)，
     #       信 BERT 几成变成多少？验证精度呢？
 
 

@@ -106,7 +106,7 @@ def main() -> None:
     require("accelerate")  # Trainer 的底下是它，见 extra_accelerate.py
     check_params(args.params)
 
-    # 1. 数据和模型：和 extra_finetune.py 一样；搬到显卡上，Trainer 会做
+    # 数据和模型：和 extra_finetune.py 一样；搬到显卡上，Trainer 会做
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
     args.batch_size = fit_batch(train_set, args.batch_size)
     batches = len(train_set) // args.batch_size
@@ -121,14 +121,14 @@ def main() -> None:
         seed=args.seed, unfreeze="all",
     )  # fmt: skip
 
-    # 2. 两组参数，两个学习率
+    # 两组参数，两个学习率
     body = [p for p in model.encoder.parameters() if p.requires_grad]
     groups = [
         {"params": model.head.parameters(), "lr": LEARNING_RATE},
         {"params": body, "lr": encoder_lr(model.encoder.config.hidden_size)},
     ]
 
-    # 3. 循环里的每一个决定，都是一个参数；没有写的也都有默认值，它替你定了
+    # 循环里的每一个决定，都是一个参数；没有写的也都有默认值，它替你定了
     settings = TrainingArguments(
         output_dir=args.params / "checkpoints",
         num_train_epochs=args.epochs,
@@ -159,10 +159,10 @@ def main() -> None:
         callbacks=[ClipEncoder()],
     )
 
-    # 4. 整个循环
+    # 整个循环
     trainer.train()
 
-    # 5. 最好的一轮已经读回 model 里；另存成 extra_finetune.py 的样子，07、08 才认得
+    # 最好的一轮已经读回 model 里；另存成 extra_finetune.py 的样子，07、08 才认得
     scores = [row for row in trainer.state.log_history if "eval_accuracy" in row]
     best = max(scores, key=lambda row: row["eval_accuracy"])
     model.record |= {
