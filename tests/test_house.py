@@ -86,6 +86,24 @@ def test_the_first_line_says_which_lesson_it_is_or_that_it_is_none(folder):
             assert NO_LESSON.match(doc) or folder == "exercises", path
 
 
+LECTURE = {"MyDataset", "Model", "DEVICE"}  # the lecture's own words
+PLAIN = ("01_tokenizer", "02_load_dataset", "my_dataset", "net", "train")
+
+
+@pytest.mark.parametrize("folder", ["demo01_hf_basics", "demo02_sentiment"])
+def test_a_lesson_speaks_the_words_of_the_field(folder):
+    """Names of ours: none in 00_one_file, five where the lectures are followed, eight later"""
+    for path in sources(folder):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not re.match(r"第 \d+ 课  ", ast.get_docstring(tree)):
+            continue
+        froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        ours = {alias.name for node in froms if owner(node.module) for alias in node.names}
+        most = 5 if folder == "demo01_hf_basics" or path.stem in PLAIN else 8
+        most = 0 if path.stem == "00_one_file" else most
+        assert len(ours - LECTURE) <= most, f"{path.name}: {sorted(ours - LECTURE)}"
+
+
 def test_importing_a_module_changes_nothing():
     """Logging, progress bars, threads and the rest stay as they were"""
     names = sorted(path.stem for path in sources("course") if path.stem != "__init__")
