@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.checkpoint import WEIGHTS, load_trained, retrain
+from backstage.checkpoint import load_trained, retrain
 from course.cli import FLAGS
 from course.columns import DataSource
 from course.encoder import SentenceEncoder, opening
@@ -33,13 +33,6 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     """给一个脚本加上 --weights 和 --labels"""
     for name in ("weights", "labels"):
         parser.add_argument(f"--{name}", **FLAGS[name])
-
-
-def same_flags(args: argparse.Namespace) -> list[str]:
-    """这一次命令里的 --weights、--data、--labels，给下一步的命令接着用；没有写的不写"""
-    flags = [] if args.weights == WEIGHTS else ["--weights", str(args.weights)]
-    flags += args.data.flags() if args.data else []
-    return flags + (["--labels", *args.labels] if args.labels else [])
 
 
 def readable(text: str) -> str:
@@ -145,6 +138,14 @@ class SentimentClassifier:
     def learned(self, split: str) -> MyDataset:
         """训练时那份数据的一份，见 same_data"""
         return same_data(self.weights, self.record, split)
+
+    def training_set(self) -> MyDataset | None:
+        """权重学过的训练集；不在手边、改过了，说一声，返回 None"""
+        try:
+            return self.learned("train")
+        except CourseError as error:
+            print(f"注意：{error.problem}；没有基线，查不了漏题，也没有错题")
+            return None
 
     def exam(self, split: str = "test", data: DataSource | None = None) -> Exam:
         """在一份评论上考一次；特征算过的直接读
