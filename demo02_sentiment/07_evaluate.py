@@ -181,10 +181,5 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        "weights",
-        "labels",
-        "data",
-        then="demo02_sentiment/08_predict.py --weights --labels",
-    )
+    then = "demo02_sentiment/08_predict.py --weights --labels"
+    run(main, "weights", "labels", "data", then=then)

@@ -10,7 +10,8 @@
 文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；评论在哪一列，和训练时一样按列名
 认，认不出就加 --column 列名。结果写成 csv、tsv、jsonl、xlsx、parquet 都行，顺序和列照原来的，
 后面加上 predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了
-开头）；不写 --out，就是原名后面加 _predicted 的 csv。文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：backstage/predict_file.py）。
+开头）；不写 --out 就是 原名_predicted.csv。文件多大都行，中断了再运行一次同样的命令就接着算（怎么
+做到的：backstage/predict_file.py）。
 写成 csv、tsv、xlsx 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人
 写的评论当公式运行。
 
@@ -157,13 +158,5 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        "texts",
-        "weights",
-        "labels",
-        "file",
-        "column",
-        "out",
-        then="demo02_sentiment/09_serve.py --weights --labels",
-    )
+    then = "demo02_sentiment/09_serve.py --weights --labels"
+    run(main, "texts", "weights", "labels", "file", "column", "out", then=then)

@@ -25,7 +25,6 @@ from net import DEVICE
 
 EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边
 TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
-EXAMPLE = "房间很干净，服务也好，下次还来"  # 08、10 拿它走一遍
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 
 
@@ -50,9 +49,7 @@ def same_data(weights: Path, record: dict, split: str) -> MyDataset:
     """训练时那份数据的一份；不在了、变了、没有记，都抛 CourseError，免得考错了卷子"""
     again = retrain(weights, record)
     if "data_sha256" not in record:
-        raise CourseError(
-            "这份权重没有记是用哪份数据训练的", f"{again} 重新训练，或者用 --data 指明考哪一份"
-        )
+        raise CourseError("这份权重没有记是用哪份数据训练的", f"{again} 重新训练")
     try:
         source = find_reviews(recorded_data(record))
     except CourseError:
@@ -154,6 +151,11 @@ class SentimentClassifier:
         文件，整个都是考卷（见 load_exam）。
         """
         source = find_reviews(data) if data else None
+        if source is None and "data_sha256" not in self.record:
+            raise CourseError(
+                "这份权重没有记是用哪份数据训练的",
+                f"{retrain(self.weights)} 重新训练，或者用 --data 指明考哪一份",
+            )
         if source in (None, recorded_data(self.record)):
             dataset = self.learned(split)
             texts, labels, names = dataset.texts, dataset.labels, dataset.label_names
