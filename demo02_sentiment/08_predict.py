@@ -141,7 +141,7 @@ def main(args) -> None:
             print_predictions(classifier, args.texts)
         else:
             ask_and_answer(classifier)
-        sys.exit()
+        sys.exit(0)  # 也不说下一步
     walk_the_road(classifier, EXAMPLE)
     step("7. 轮到你了")
     print("输入一句话，按回车；空行结束")
