@@ -152,7 +152,7 @@ def main(args) -> None:
     #
     # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；再和 09_serve.py 网页上的
     #         颜色比：那里每个词换着顺序写上去，取平均，所以不一定是同一处
-    # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，最后一行变成 False：
+    # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，第 6 步变成 False：
     #         fc 是照着 [CLS] 学的，给它别的特征，形状对也没有意义
     # 动手：python exercises/check.py demo02/08
 
