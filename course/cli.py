@@ -193,7 +193,8 @@ def parse_flags(names: tuple[str, ...], defaults: dict[str, object]) -> argparse
         if name == "data":
             from course.columns import add_data_arguments  # 不读数据的课不用等它
 
-            add_data_arguments(parser)
+            trained = ["默认用训练时的那份"] if "weights" in names else []
+            add_data_arguments(parser, *trained)
             continue
         options = dict(FLAGS[name])
         if name in defaults:

@@ -10,18 +10,29 @@
 文件可以是 csv、tsv、txt（一行一条）、json、jsonl、xlsx、parquet；评论在哪一列，和训练时一样按列名
 认，认不出就加 --column 列名。结果写成 csv、tsv、jsonl、xlsx、parquet 都行，顺序和列照原来的，
 后面加上 predicted_label（预测的标签）、p_负向、p_正向（概率）、note（空 = 没有预测，截断 = 只看了
-开头）。文件多大都行，中断了再运行一次同样的命令就接着算（怎么做到的：backstage/predict_file.py）。
+开头）；不写 --out 就是 原名_predicted.csv。文件多大都行，中断了再运行一次同样的命令就接着算（怎么
+做到的：backstage/predict_file.py）。
 写成 csv、tsv、xlsx 时，像公式的一格（以 = + - @ 开头，又不是数）前面加一个 '，免得 Excel 把陌生人
 写的评论当公式运行。
 
 会看到（第一条命令）：
-    1. 分词     [CLS] 房 间 很 干 净 ， 服 务 也 好 ， 下 次 还 来 [SEP]
-                input_ids (1, 17)
-    2. BERT     last_hidden_state (1, 17, 256) → [CLS] 特征 (1, 256)
-    3. fc       logits (1, 2)：负向 -1.84，正向 1.83
-    4. softmax  负向 2.5%，正向 97.5%
-    5. 取最大   正向，97.5% 肯定
-    SentimentClassifier 给的概率和上面一样：True
+    ── 1. 分词
+    [CLS] 房 间 很 干 净 ， 服 务 也 好 ， 下 次 还 来 [SEP]
+    input_ids (1, 17)
+    ── 2. BERT
+    last_hidden_state (1, 17, 256) → [CLS] 特征 (1, 256)
+    ── 3. fc
+    logits (1, 2)：负向 -1.84，正向 1.83
+    ── 4. softmax
+    负向 2.5%，正向 97.5%
+    ── 5. 取概率最大的一类
+    正向，97.5% 肯定
+    ── 6. 同一条路包成一个类：SentimentClassifier
+    给的概率和上面一样：True
+    ── 7. 轮到你了
+    输入一句话，按回车；空行结束
+    …
+    下一步：python demo02_sentiment/09_serve.py …
 （第二条命令）：
     正向   97.5%  ████████████████████  房间很干净，服务也好，下次还来
     负向   99.1%  ████████████████████  又脏又吵，再也不来了
@@ -31,23 +42,16 @@
 """
 
 import sys
-from functools import partial
-from pathlib import Path
 
 import torch
 
-from backstage.classifier import EXAMPLE, SentimentClassifier, add_weights_arguments
-from backstage.predict_file import predict_file
-from course.cli import Parser, run
+from backstage.classifier import SentimentClassifier
+from backstage.predict_file import piped, predict_file
+from course.cli import run, step
 from course.errors import CourseError
-from course.paths import command
-from course.tables import FORMATS, OUTPUTS
 
-SCRIPT = "demo02_sentiment/08_predict.py"
+EXAMPLE = "房间很干净，服务也好，下次还来"  # 拿它走一遍
 BAR = 20  # 概率条有多长
-
-# 讲解和提示走 stderr，结果走 stdout：用 > 或 | 把结果接走时，里面只有结果
-show = partial(print, file=sys.stderr)
 
 
 @torch.no_grad()  # 只用不学：不记梯度的账，省内存
@@ -55,41 +59,45 @@ def walk_the_road(classifier: SentimentClassifier, text: str) -> None:
     """一句话从文字到概率，每一步打印形状；N = 1 条，L 个 token"""
     model, tokenizer, labels = classifier.model, classifier.tokenizer, classifier.labels
 
-    # 1. 分词：和训练时同一个分词器、同样的 max_length。分词器不同，同一个字换了编号；max_length
-    #    不同，截断的地方不同
+    step("1. 分词")
+    #    和训练时同一个分词器、同样的 max_length。分词器不同，同一个字换了编号；max_length 不同，
+    #    截断的地方不同
     batch = tokenizer(text, truncation=True, return_tensors="pt").to(model.encoder.device)
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
-    show(f"1. 分词     {' '.join(tokens)}")
-    show(f"            input_ids {tuple(batch['input_ids'].shape)}")
+    print(" ".join(tokens))
+    print(f"input_ids {tuple(batch['input_ids'].shape)}")
 
-    # 2. BERT：每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话；--pooling mean 训练的，取平均
+    step("2. BERT")
+    #    每个 token 一个向量，取第 0 个位置 [CLS]，它代表整句话；--pooling mean 训练的，取平均
     hidden = model.encoder(**batch).last_hidden_state  # (1, L, hidden)
     mean = model.pooling == "mean"
     feature = hidden.mean(dim=1) if mean else hidden[:, 0]  # (1, hidden)
     name = "平均" if mean else "[CLS]"
-    show(
-        f"2. BERT     last_hidden_state {tuple(hidden.shape)} → {name} 特征 {tuple(feature.shape)}"
-    )
+    print(f"last_hidden_state {tuple(hidden.shape)} → {name} 特征 {tuple(feature.shape)}")
 
-    # 3. fc（head 就是它）：训练出来的就是这一层，每一类一个分数；分数可正可负，只有相对大小有意义
+    step("3. fc")
+    #    head 就是它，训练出来的就是这一层：每一类一个分数；分数可正可负，只有相对大小有意义
     logits = model.head(feature)  # (1, 类别数)
     row = [f"{label} {z:.2f}" for label, z in zip(labels, logits[0].tolist(), strict=True)]
-    show(f"3. fc       logits {tuple(logits.shape)}：{'，'.join(row)}")
+    print(f"logits {tuple(logits.shape)}：{'，'.join(row)}")
 
-    # 4. softmax：分数变概率，都在 0 和 1 之间，加起来是 1；谁大谁小不变
+    step("4. softmax")
+    #    分数变概率：每个分数取 exp（e 的多少次方），再除以它们的和。都在 0 和 1 之间，加起来是 1，
+    #    谁大谁小不变
     probabilities = logits.softmax(dim=1)
     row = [f"{label} {p:.1%}" for label, p in zip(labels, probabilities[0].tolist(), strict=True)]
-    show(f"4. softmax  {'，'.join(row)}")
+    print("，".join(row))
 
-    # 5. 概率最大的一类就是答案
+    step("5. 取概率最大的一类")
     best = int(probabilities[0].argmax())
-    show(f"5. 取最大   {labels[best]}，{probabilities[0, best]:.1%} 肯定")
+    print(f"{labels[best]}，{probabilities[0, best]:.1%} 肯定")
 
-    # 同一条路包成一个类，就是 SentimentClassifier；它的矩阵乘法另有快的排法，最后几位会不同
-    # （训练时用了 --int8 的，它也用 int8 算，是近似的，和上面的差到百分之几）
+    step("6. 同一条路包成一个类：SentimentClassifier")
+    #    网页、API、文件用的都是它。它的矩阵乘法另有快的排法，最后几位会不同
+    #    （训练时用了 --int8 的，它也用 int8 算，是近似的，和上面的差到百分之几）
     close = 0.1 if classifier.sentences.int8 else 1e-4
     same = torch.allclose(classifier.probabilities([text]), probabilities.cpu(), atol=close)
-    show(f"SentimentClassifier 给的概率和上面一样：{same}\n")
+    print(f"给的概率和上面一样：{same}")
 
 
 def print_predictions(classifier: SentimentClassifier, texts: list[str]) -> None:
@@ -103,8 +111,7 @@ def print_predictions(classifier: SentimentClassifier, texts: list[str]) -> None
 
 
 def ask_and_answer(classifier: SentimentClassifier) -> None:
-    """一行一句，直到空行或文件结尾；别的程序用管道送进来的也行"""
-    show("输入一句话，按回车；空行结束")
+    """一行一句，直到空行或文件结尾"""
     while True:
         try:
             line = input().strip()
@@ -115,42 +122,41 @@ def ask_and_answer(classifier: SentimentClassifier) -> None:
         print_predictions(classifier, [line])
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    add = parser.add_argument
-    add("texts", nargs="*", metavar="句子", help="一句或几句话；不写就一问一答")
-    add_weights_arguments(parser)
-    add("--file", type=Path, help=f"要预测的文件：{' '.join(FORMATS)}")
-    add("--column", help="评论在哪一列，不写就按列名认；没有列名的写 第1列")
-    add("--out", type=Path, help=f"结果写到哪里：{' '.join(OUTPUTS)}，默认 原名_predicted.csv")
-    args = parser.parse_args()
+def main(args) -> None:
     if args.file and args.texts:
-        raise CourseError("句子和 --file 只能给一样", command(SCRIPT, "--help"))
+        raise CourseError("句子和 --file 只能给一样", "去掉句子，或者去掉 --file")
     if args.out and not args.file:
-        raise CourseError("--out 要和 --file 一起用", command(SCRIPT, "--file 评论.csv"))
+        raise CourseError("--out 要和 --file 一起用", "加上 --file 评论.csv，或者去掉 --out")
     if not all(text.strip() for text in args.texts):
-        raise CourseError("有一句话是空的", command(SCRIPT, "这本书真好"))
+        raise CourseError("有一句话是空的", "在引号里写上字")
 
-    # 三种用法，同一条路：SentimentClassifier
+    # 四种用法，同一条路：SentimentClassifier
     if args.file:
         out = args.out or args.file.with_name(f"{args.file.stem}_predicted.csv")
         predict_file(args.weights, args.file, args.column, out, args.labels)
-    elif args.texts:
-        print_predictions(SentimentClassifier(args.weights, args.labels), args.texts)
-    else:
-        classifier = SentimentClassifier(args.weights, args.labels)
-        walk_the_road(classifier, EXAMPLE)
-        ask_and_answer(classifier)
+        return
+    classifier = SentimentClassifier(args.weights, args.labels)
+    if args.texts or piped():  # 只打印结果，用 > 或 | 接走的文件里才没有别的
+        if args.texts:
+            print_predictions(classifier, args.texts)
+        else:
+            ask_and_answer(classifier)
+        sys.exit(0)  # 也不说下一步
+    walk_the_road(classifier, EXAMPLE)
+    step("7. 轮到你了")
+    print("输入一句话，按回车；空行结束")
+    ask_and_answer(classifier)
 
     # 小结：预测 = 训练时的前半截（分词、BERT、fc），再加 softmax；没有 loss，没有 backward
     # 分词、max_length、BERT 要和训练时一样，.pth 里的训练记录写着这三样，换了 BERT 会报错而不是乱答
     #
     # 练习 1：把一句好评一个字一个字地加长，看概率在哪个字上跳得最多；再和 09_serve.py 网页上的
     #         颜色比：那里每个词换着顺序写上去，取平均，所以不一定是同一处
-    # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，最后一行变成 False：
+    # 练习 2：第 2 步的 hidden[:, 0] 换成 hidden.mean(dim=1)，第 6 步变成 False：
     #         fc 是照着 [CLS] 学的，给它别的特征，形状对也没有意义
     # 动手：python exercises/check.py demo02/08
 
 
 if __name__ == "__main__":
-    run(main)
+    then = "demo02_sentiment/09_serve.py --weights --labels"
+    run(main, "texts", "weights", "labels", "file", "column", "out", then=then)

@@ -7,12 +7,27 @@
     python demo02_sentiment/10_pictures.py
     python demo02_sentiment/10_pictures.py --sentence 我自己的一句话
 
-会看到（每张图存在哪里，看什么）：
-    混淆矩阵   …/params/pictures/confusion.png
-        …
-    校准       …/params/pictures/calibration.png
+会看到：
+    ── 1. 考一次测试集
+    测试集 1200 条，特征 (1200, 256)，概率 (1200, 2)
+    ── 2. 混淆矩阵：错在哪一类
+    混淆矩阵  …/params/pictures/confusion.png
+        对角线是答对的。最常见的错：真正向，说成负向，134 条
+    ── 3. 校准：它说九成把握，真对九成吗
+    校准  …/params/pictures/calibration.png
         说自己有九成以上把握的 638 条，真对了 93.9%
-    …
+        …
+    ── 4. 特征地图：两类分得开吗
+    t-SNE 要算几秒到半分钟 …
+    特征地图  …/params/pictures/map.png
+        …
+    ── 5. 注意力：每个 token 在看谁
+    注意力  …/params/pictures/attention.png
+        …
+    ── 6. 训练曲线
+    训练曲线  …/params/curve.png
+        …
+    下一步：python demo02_sentiment/11_export.py …
 
 看什么：校准图的点落在对角线下面，就是嘴上说的比实际做到的多，叫过度自信。
 """
@@ -27,15 +42,15 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
 from backstage.class_tables import reliability
-from backstage.classifier import EXAMPLE, SentimentClassifier, add_weights_arguments
-from course.cli import Parser, run
-from course.columns import add_data_arguments
+from backstage.classifier import SentimentClassifier
+from course.cli import run, step
 from course.files import atomic_write
 from course.fonts import chinese_font
 
 matplotlib.use("Agg")  # 只存文件，不开窗口，没有显示器也能画
 from matplotlib import pyplot as plt
 
+EXAMPLE = "房间很干净，服务也好，下次还来"  # 注意力图画哪句话
 MAX_TOKENS = 40  # 注意力图最多画多少个 token，再多就看不清字了
 COLOURS = ["#c2571a", "#0f766e", "#4f46e5", "#a21caf", "#65a30d", "#0369a1", "#b91c1c", "#525252"]
 
@@ -45,7 +60,7 @@ def save(figure: plt.Figure, path: Path, title: str, notes: list[str]) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     plt.close(figure)
-    print(f"\n{title}  {path}")
+    print(f"{title}  {path}")
     for note in notes:
         print(f"    {note}")
 
@@ -72,7 +87,10 @@ def draw_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str], 
 
 
 def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
-    """左：最后一类的概率的分布，按真标签上色（多于两类时是把握的分布，对错分开）；右：校准图"""
+    """左：最后一类的概率的分布，按真标签上色（多于两类时是把握的分布，对错分开）；右：校准图
+
+    校准误差（ECE）：按把握分成十档，看每一档"平均说几成"和"真对了几成"差多少，各档按条数平均。
+    """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = predicted == labels
     bins, error = reliability(confidence, right)
@@ -97,16 +115,12 @@ def draw_calibration(probabilities: np.ndarray, labels: np.ndarray, names: list[
     axes.grid(alpha=0.3)
     sure_ones = right[confidence >= 0.9]
     hit_rate = f"，真对了 {sure_ones.mean():.1%}" if len(sure_ones) else ""
-    save(
-        figure,
-        path,
-        "校准",
-        [
-            f"说自己有九成以上把握的 {len(sure_ones)} 条{hit_rate}",
-            f"ECE {error:.3f}：把握和真对的比例平均相差多少，0 最好",
-            "点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚",
-        ],
-    )
+    notes = [
+        f"说自己有九成以上把握的 {len(sure_ones)} 条{hit_rate}",
+        f"校准误差 ECE {error:.3f}：把握和真对的比例平均相差多少，0 最好",
+        "点在对角线上：说几成就对几成；在下面：过度自信；在上面：太谦虚",
+    ]
+    save(figure, path, "校准", notes)
 
 
 def colours(names: list[str]) -> list[str]:
@@ -116,10 +130,12 @@ def colours(names: list[str]) -> list[str]:
 
 def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: Path):
     """[CLS] 特征 (N, hidden) 压成二维的两种办法：PCA 和 t-SNE"""
+    # PCA：像给一团点找一个角度拍照，挑散得最开的两个方向，直直地照下来；方差就是散开的程度
     pca = PCA(2, random_state=0).fit(features)
     kept = pca.explained_variance_ratio_.sum()
+    # t-SNE：原来挨着的，在平面上也尽量挨着，别的不管。perplexity 是每个点大约照顾几个邻居
     neighbours = min(30, (len(features) - 1) // 3)
-    print("\nt-SNE 要算几秒到半分钟 …", flush=True)
+    print("t-SNE 要算几秒到半分钟 …", flush=True)
     spread = TSNE(2, perplexity=neighbours, init="pca", random_state=0).fit_transform(features)
     figure, panels = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     for axes, points, title in (
@@ -131,16 +147,12 @@ def draw_map(features: np.ndarray, labels: np.ndarray, names: list[str], path: P
             axes.scatter(x, y, s=9, alpha=0.6, color=colour, label=name)
         axes.set(title=title, xticks=[], yticks=[])
     panels[0].legend(title="真标签")
-    save(
-        figure,
-        path,
-        "特征地图",
-        [
-            "一个点是一条测试评论。不同的颜色越分得开，一层 Linear 就越容易把它们切开",
-            "t-SNE 只看谁挨着谁：团的大小、团与团的距离都不说明什么（Wattenberg et al. 2016）",
-            "两张图都把几百维压成了两维，图上混在一起的，在原来的维数里也许分得开",
-        ],
-    )
+    notes = [
+        "一个点是一条测试评论。不同的颜色越分得开，一层 Linear 就越容易把它们切开",
+        "t-SNE 只看谁挨着谁：团的大小、团与团的距离都不说明什么（Wattenberg et al. 2016）",
+        "两张图都把几百维压成了两维，图上混在一起的，在原来的维数里也许分得开",
+    ]
+    save(figure, path, "特征地图", notes)
 
 
 def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
@@ -171,43 +183,47 @@ def draw_attention(classifier: SentimentClassifier, sentence: str, path: Path):
         axes.tick_params(length=0)
         for label, token in zip(axes.get_xticklabels(), tokens, strict=True):
             label.set_rotation(90 if len(token) > 1 else 0)
-    save(
-        figure,
-        path,
-        "注意力",
-        [
-            f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
-            "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
-            "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
-            "哪个词推动了结果，看 09_serve.py 的网页",
-        ],
-    )
+    notes = [
+        f"「{sentence}」：第 i 行是第 i 个 token 在看谁，一行里越深看得越多，行与行不比",
+        "竖着的深条是 [CLS]、[SEP] 和标点：没有要紧的可看时就看它们（Clark et al. 2019）",
+        "分类用的是 [CLS]，所以先看第一行。注意力说的是信息从哪里流过来，不等于结果的原因；",
+        "哪个词推动了结果，看 09_serve.py 的网页",
+    ]
+    save(figure, path, "注意力", notes)
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    add_weights_arguments(parser)
-    add_data_arguments(parser, "默认用训练时的那份")
-    parser.add_argument("--sentence", default=EXAMPLE, help="注意力图画哪句话")
-    args = parser.parse_args()
+def main(args) -> None:
     folder = args.weights.parent / "pictures"
-    font = chinese_font()
+    plt.rcParams["font.family"] = [chinese_font(), "DejaVu Sans"]  # 不设，汉字就是一个个方框
+    plt.rcParams["axes.unicode_minus"] = False
 
-    # 1. 测试集的特征和概率，和 07_evaluate.py 用的相同，算过就直接读
+    step("1. 考一次测试集")
+    #    和 07_evaluate.py 用的特征相同，算过就直接读
     classifier = SentimentClassifier(args.weights, args.labels)
     exam = classifier.exam("test", args.data)
     labels, names = exam.labels, classifier.labels
+    print(f"测试集 {len(labels)} 条，特征 {exam.features.shape}，概率 {exam.probabilities.shape}")
 
-    # 2. 四张图
-    with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
-        draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
-        draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")
-        draw_map(exam.features, labels, names, folder / "map.png")
-        draw_attention(classifier, args.sentence, folder / "attention.png")
+    step("2. 混淆矩阵：错在哪一类")
+    draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
+
+    step("3. 校准：它说九成把握，真对九成吗")
+    draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")
+
+    step("4. 特征地图：两类分得开吗")
+    #    几百维的特征画不出来，压成二维就能看；压扁了总要丢东西，所以用两种办法
+    draw_map(exam.features, labels, names, folder / "map.png")
+
+    step("5. 注意力：每个 token 在看谁")
+    draw_attention(classifier, args.sentence, folder / "attention.png")
+
+    step("6. 训练曲线")
     curve = args.weights.parent / "curve.png"
     if curve.is_file():
-        print(f"\n训练曲线  {curve}")
+        print(f"训练曲线  {curve}")
         print("    train.py 画的：训练精度还在涨、验证精度不再涨，就到头了")
+    else:
+        print(f"没有 {curve.name}：这份权重不是在这里训练的")
 
     # 小结：混淆矩阵看错在哪一类，校准图看能不能信它的概率，地图看特征够不够好
     # 练习：用 --sentence 画一句有否定的话，看「不」被谁看着
@@ -215,4 +231,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    then = "demo02_sentiment/11_export.py --weights --labels"
+    run(main, "weights", "labels", "data", sentence=EXAMPLE, then=then)

@@ -12,14 +12,23 @@
           python demo02_sentiment/12_label_curve.py --data 你的.csv
 
 会看到：
+    ── 1. 数据：从多少条到多少条
+    训练集 9600 条，验证集 1200 条；标签 20、50、100、200、500、1000、2000、5000、9600 条各考一遍
+    ── 2. 两个 BERT 的特征，各算一遍
+    特征：train (9600, 256)，…
+    ── 3. 每种做法、每个条数，学一个分类头，考一次
     标签    TF-IDF          随机的 BERT        冻结的 BERT        冻结 - TF-IDF
     20      61.2 ± 3.6          57.0 ± 6.1          67.4 ± 2.9          +6.2
     …
     200     74.2 ± 1.0          67.6 ± 2.4          80.9 ± 0.5          +6.7
     …
     9600    86.3                77.8                85.7                -0.7
-
+    ── 4. 各类的条数一样多吗
+    最多的一类是最少的 1.0 倍：精度说得清，不用看 macro-F1
+    ── 5. 画成一张图
     画好 …label_curve.png
+
+    下一步：python demo02_sentiment/extra_finetune.py
 
 看什么：左边差得最多，右边挤在一起。预训练省的是标签：横着看，TF-IDF 要多标几倍才追得上。
 老实说一句：随仓库的小 BERT 预训练时读过这 9,600 条评论的文字（没有看标签）。同样的曲线在它没读过
@@ -27,125 +36,92 @@
 换成你自己的数据，看到的才是你的曲线。
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from backstage.checkpoint import data_sha256
-from backstage.curves import MIN_STEPS, cells, draw, finetuned, read_notes
-from backstage.probe import C, frozen_features, linear_head, random_model, subset
-from course import baseline
-from course.cli import Parser, at_least, run
-from course.columns import add_data_arguments
-from course.files import atomic_write, check_writable
+from backstage.curves import Scores, finetuned
+from backstage.probe import frozen_features, subset
+from course.baseline import tfidf_baseline
+from course.cli import run, step
 from course.models import find_model
-from course.paths import PARAMS
 from my_dataset import MyDataset
-from net import MODEL
 
+MODEL = "bert-base-chinese"
 SIZES = [20, 50, 100, 200, 500, 1000, 2000, 5000, 9600]  # 标签的条数，超过训练集的不画
 SUBSETS = 5  # 每个条数抽几次
-WAYS = ["TF-IDF", "随机的 BERT", "冻结的 BERT"]
 TUNED = "微调的 BERT"  # --finetune 才有
 TUNED_SIZES = [200, 1000]  # 微调一次要几分钟，只量这几个条数，每个抽 TUNED_SUBSETS 次
 TUNED_SUBSETS = 2
 LOPSIDED = 1.5  # 最多的一类是最少的几倍以上，就算不均匀
+# 正则：不许权重太大，免得把碰巧的几条标签背下来。C 是正则强度，越小管得越紧，越不信少数几条标签
+# 0.01 是交叉验证挑的：训练集分成几份，轮流留一份当考卷，看哪个 C 的平均分高，一眼也没看验证集
+C = 0.01
 
 
-def print_head(ways: list[str]) -> None:
-    tuned = f"    {TUNED}" if TUNED in ways else ""
-    print(f"\n{'标签':6}" + "".join(f"{way:16}" for way in WAYS) + "冻结 - TF-IDF" + tuned)
-
-
-def print_row(scores: dict[str, dict[int, list]], size: int, column: int) -> None:
-    """表的一行，平均 ± 标准差；column 0 是精度，1 是 macro-F1"""
-    shown = cells(scores, size, column)
-    means = {way: 100 * np.mean([pair[column] for pair in scores[way][size]]) for way in WAYS}
-    lead = f"{means['冻结的 BERT'] - means['TF-IDF']:+.1f}"
-    row = f"{size:<8}" + "".join(f"{shown[way]:20}" for way in WAYS) + f"{lead:17}"
-    print((row + shown.get(TUNED, "")).rstrip(), flush=True)
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add_data_arguments(parser)
-    parser.add_argument("--params", type=Path, default=PARAMS, help="图存到哪里，默认 params/")
-    parser.add_argument(
-        "--subsets", type=at_least(1), default=SUBSETS, help=f"抽几次，默认 {SUBSETS}"
-    )
-    parser.add_argument("--finetune", action="store_true", help="加上全量微调，几十分钟")
-    args = parser.parse_args()
-    check_writable(args.params)
+def main(args) -> None:
+    step("1. 数据：从多少条到多少条")
     train, validation = MyDataset("train", args.data), MyDataset("validation", args.data)
     labels, answers = np.array(train.labels), np.array(validation.labels)
     sizes = [size for size in SIZES if size < len(train)] + [len(train)]
+    print(
+        f"训练集 {len(train)} 条，验证集 {len(validation)} 条；"
+        f"标签 {'、'.join(map(str, sizes))} 条各考一遍"
+    )
 
-    # 1. 两个 BERT 的特征，各算一遍，冻结的不会变；随机的那个和它结构、字典都一样，只是没有预训练
+    step("2. 两个 BERT 的特征，各算一遍")
+    #    冻结的不会变，所以抽几次、抽多少条，都用这一遍；随机的那个和它结构、字典都一样，没有预训练
     folder = find_model(args.model)
-    features = {
-        "随机的 BERT": frozen_features(random_model(folder, 0), train, validation),
-        "冻结的 BERT": frozen_features(folder, train, validation),
-    }
+    random = frozen_features(folder, train, validation, pretrained=False)
+    frozen = frozen_features(folder, train, validation)
 
-    # 2. 每种做法、每个条数、每次抽样：只用抽到的标签学一个分类头，在整个验证集上考
-    #    分类头是逻辑回归：和 fc + 交叉熵是同一件事，一次解到头，不用验证集挑轮次，所以最右边的数和
-    #    train.py 的略有出入
-    def predict(way: str, rows: np.ndarray, seed: int) -> np.ndarray:
-        if way == "TF-IDF":
-            words = baseline.tfidf_baseline([train.texts[i] for i in rows], labels[rows])
-            return words.predict(validation.texts)
-        if way == TUNED:
-            return finetuned(folder, train, rows, validation.texts, seed)
-        learned, asked, _ = features[way]
-        return linear_head().fit(learned[rows], labels[rows]).predict(asked)
-
-    # 3. 算过的记在文件里，中断了再运行接着算；数据、BERT 变了，记录就不算数
-    notes = args.params / "label_curve.json"
-    done = read_notes(notes)
-
-    def scores_of(way: str, size: int) -> list[list[float]]:
-        """每次抽样的 [精度, macro-F1]；全部都用时没有什么可抽的，一次就够"""
-        subsets = TUNED_SUBSETS if way == TUNED else args.subsets
-        bert = "" if way == "TF-IDF" else features.get(way, features["冻结的 BERT"])[2]
-        settings = {TUNED: f"steps={MIN_STEPS}", "TF-IDF": f"C={baseline.C}"}
-        setting = settings.get(way, f"C={C}")
-        found = []
-        for seed in range(subsets if size < len(train) else 1):
-            key = f"{data_sha256(train.source)[:16]} {bert[:16]} {way} {size} {seed} {setting}"
-            if key not in done:
-                guess = predict(way, subset(labels, size, seed), seed)
-                macro = f1_score(answers, guess, average="macro")
-                done[key] = [float((guess == answers).mean()), float(macro)]
-                with atomic_write(notes) as path:
-                    path.write_text(json.dumps(done, ensure_ascii=False), encoding="utf-8")
-            found.append(done[key])
-        return found
-
-    ways = [*WAYS, TUNED] if args.finetune else WAYS
-    scores: dict[str, dict[int, list]] = {way: {} for way in ways}
-    print_head(ways)
+    step("3. 每种做法、每个条数，学一个分类头，考一次")
+    #    只用抽到的标签学，在整个验证集上考。分类头是逻辑回归：和 fc + 交叉熵是同一件事，一次解到
+    #    头，不用验证集挑轮次，所以最右边的数和 train.py 的略有出入
+    #    标准化（StandardScaler）：每一列特征减平均、除以标准差，大小相近了，正则才管得一样紧
+    #    算过的记在 label_curve.json 里，中断了再运行接着算；数据、BERT 变了，记录就不算数
+    ways = ["TF-IDF", "随机的 BERT", "冻结的 BERT"] + [TUNED] * args.finetune
+    scores = Scores(args.params, train, f"{frozen[2]} {C}")
+    scores.print_head(ways)
     for size in sizes:
         for way in ways:
-            if way != TUNED or size in TUNED_SIZES:
-                scores[way][size] = scores_of(way, size)
-        print_row(scores, size, 0)
+            if way == TUNED and size not in TUNED_SIZES:
+                continue
+            draws = TUNED_SUBSETS if way == TUNED else args.subsets
+            for seed in range(draws if size < len(train) else 1):  # 全部都用，没有什么可抽的
+                if scores.known(way, size, seed):
+                    continue
+                rows = subset(labels, size, seed)  # 抽到的编号，各类的比例和全部的一样
+                if way == "TF-IDF":
+                    words = tfidf_baseline([train.texts[i] for i in rows], labels[rows])
+                    guess = words.predict(validation.texts)
+                elif way == TUNED:
+                    guess = finetuned(folder, train, rows, validation.texts, seed)
+                else:
+                    learned, asked, _ = random if way == "随机的 BERT" else frozen
+                    head = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000))
+                    guess = head.fit(learned[rows], labels[rows]).predict(asked)
+                macro = f1_score(answers, guess, average="macro")
+                scores.add(way, size, seed, float((guess == answers).mean()), float(macro))
+        scores.print_row(size)
 
-    # 4. 各类的条数差得多时，精度会骗人：全猜最多的那一类也不低。macro-F1 把各类看得一样重
+    step("4. 各类的条数一样多吗")
+    #    差得多时，精度会骗人：全猜最多的那一类也不低。macro-F1 把各类看得一样重
     counts = np.bincount(labels)
-    if counts.max() > LOPSIDED * counts.min():
+    times = counts.max() / counts.min()
+    if times > LOPSIDED:
         names = "，".join(map("{} {} 条".format, train.label_names, counts))
-        print(f"\n各类不一样多（{names}），再看 macro-F1：")
-        print_head(ways)
+        print(f"最多的一类是最少的 {times:.1f} 倍（{names}），再看 macro-F1：")
+        scores.print_head(ways)
         for size in sizes:
-            print_row(scores, size, 1)
+            scores.print_row(size, column=1)
+    else:
+        print(f"最多的一类是最少的 {times:.1f} 倍：精度说得清，不用看 macro-F1")
 
-    # 5. 画成一张图
-    path = args.params / "label_curve.png"
-    draw(scores, path)
-    print(f"\n画好 {path}")
+    step("5. 画成一张图")
+    print(f"画好 {scores.draw()}")
 
     # 小结：标签少，用冻结的 BERT；标签多到几千，先试 TF-IDF，几秒钟的事；再往上才轮到微调
     # 练习：找到"冻结的 BERT 用 200 条"的分数，TF-IDF 要多少条才追得上？差的那些条，标一遍要几小时？
@@ -153,4 +129,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    then = "demo02_sentiment/extra_finetune.py --model --data"
+    run(main, "data", "params", model=MODEL, subsets=SUBSETS, finetune=False, then=then)

@@ -524,7 +524,7 @@ def test_the_whole_file_is_the_exam_and_leaks_are_those_of_the_training_data(
     assert "测试集 90 条" in done.stdout
     with_train = load_own(DataSource(train))["train"]["text"][:]
     assert f"其中 {len(set(with_train) & some.keys())} 条" in done.stdout
-    assert f"--weights {params / 'best.pth'} --data {exam}" in done.stdout.splitlines()[-1]
+    assert f"08_predict.py --weights {params / 'best.pth'}" in done.stdout.splitlines()[-1]
     # the training data is gone: said, and the score is still told
     train.unlink()
     done = run_script(repo, "demo02_sentiment/07_evaluate.py", *weights)

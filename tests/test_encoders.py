@@ -210,7 +210,7 @@ def test_train_one_epoch_then_predict_is_the_padded_forward(
     # lesson 8 walks the road by itself, one step after the other
     predict = runpy.run_path(str(ROOT / "demo02_sentiment" / "08_predict.py"))
     predict["walk_the_road"](classifier, TEXTS[3])
-    walked = capsys.readouterr().err
+    walked = capsys.readouterr().out
     assert ("平均 特征" in walked) == (pooling == "mean") and "给的概率和上面一样：True" in walked
 
     if (kind, pooling) != ("bert", "cls"):  # what the standard class cannot express
@@ -229,15 +229,16 @@ def test_lessons_4_and_6_with_another_encoder(folders, rows, cache, monkeypatch,
         and "last_hidden_state  (2, " in text
         and "logits             (2, 2)" in text
     )
-    for kind, ways in (("distilbert", "两"), ("roberta", "三")):
+    for kind, way in (("distilbert", "长短排好、补齐"), ("roberta", "首尾相接")):
         code, text = run_here(
             *(monkeypatch, capsys, "demo02_sentiment/06_features.py"),
             *("--model", folders[kind], "--data", rows),
         )
         assert code in (0, None), text
-        difference = re.search(rf"{ways}种算法的特征最大相差 (\S+)", text)[1]
+        difference = re.search(r"三种算法的特征最大相差 (\S+)", text)[1]
         assert float(difference) < 2e-5
-        assert ("首尾相接的写法只认 BERT 的结构" in text) == (kind == "distilbert")
+        assert f"── 4. 课程用的算法：{way}\n" in text
+        assert ("一个也不白算" in text) == (way == "首尾相接")
 
 
 def edit_config(folder: Path, **changes) -> None:

@@ -8,18 +8,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import change_record, rows_of, run_here, run_script
+from conftest import change_record, lesson, rows_of, run_here, run_script
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from transformers import BertModel
 
-from backstage.class_tables import is_uneven, print_confusion, print_pair, print_report
+from backstage.class_tables import print_confusion, print_report
 from backstage.classifier import SentimentClassifier
 from course.columns import LABEL_NAMES
 from course.models import load_tokenizer
 from course.reviews import to_dataset
 
 EVALUATE = "demo02_sentiment/07_evaluate.py"
+evaluate = lesson("07_evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +83,19 @@ def test_the_pair_is_compared_on_the_questions_that_only_one_answers(report, cap
     assert ours - theirs == other - one and one + other <= 100
     rng = np.random.default_rng(0)
     ours, theirs = rng.random(500) < 0.8, rng.random(500) < 0.77
-    print_pair(ours, theirs)
+    evaluate.print_pair(ours, theirs)
     one, other = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
     tosses = one + other  # of a coin: as far from the middle as this, to either side
     exact = 2 * sum(math.comb(tosses, k) for k in range(min(one, other) + 1)) / 2**tosses
     assert 0.01 < exact < 0.9
     said = capsys.readouterr().out
     assert f"TF-IDF 答对的 {one} 条，只有 BERT 答对的 {other} 条" in said
-    assert f"有 {exact:.0%} 的机会" in said
-    print_pair(ours, ours)
-    assert "有 100% 的机会" in capsys.readouterr().out
-    print_pair(ours, np.zeros(500, dtype=bool))
-    assert "只有不到 1% 的机会" in capsys.readouterr().out
+    assert f"p 值 {exact:.0%}：" in said and said.endswith("不小于 5%：分不出高下\n")
+    evaluate.print_pair(ours, ours)
+    assert "p 值 100%" in capsys.readouterr().out
+    evaluate.print_pair(ours, np.zeros(500, dtype=bool))
+    said = capsys.readouterr().out
+    assert "p 值 不到 1%" in said and said.endswith("\n小于 5%：多半是 BERT 真的好\n")
 
 
 def test_ten_most_confident_mistakes_of_validation_are_mistakes_in_order(
@@ -161,9 +163,11 @@ def test_with_twenty_classes_only_the_commonest_mistakes_are_listed(capsys):
     assert "混淆矩阵" not in out and out.count("说成") == 10
 
 
-def test_when_macro_f1_is_shown():
-    assert not is_uneven(np.repeat([0, 1], [50, 60]), 2)
-    assert is_uneven(np.repeat([0, 1], [50, 90]), 2) and is_uneven(np.repeat([0, 1, 2], 9), 3)
+def test_when_macro_f1_is_shown(monkeypatch, capsys, topics, report):
+    """Of three classes, not of two that are equal"""
+    assert "macro-F1" not in report
+    flags = ("--weights", topics / "best.pth")
+    assert "macro-F1  方法" in run_here(monkeypatch, capsys, EVALUATE, *flags)[1]
 
 
 class Evil:

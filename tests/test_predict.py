@@ -11,16 +11,17 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
-from conftest import environment, rows_of, run_script
+from conftest import environment, lesson, rows_of, run_script
 from pyarrow import parquet
 
-from backstage.classifier import EXAMPLE, SentimentClassifier
+from backstage.classifier import SentimentClassifier
 from backstage.predict_file import predict_file
 from course.errors import CourseError
 from course.files import only_one
 from course.tables import ROWS, read_path
 
 PREDICT = "demo02_sentiment/08_predict.py"
+EXAMPLE = lesson("08_predict").EXAMPLE
 TRICKY = ['带"引号"，\n和换行的,评论', "", "  ", "null", "长" * 600, "=1+1", "emoji 😀 很好"]
 ADDED = ["predicted_label", "p_负向", "p_正向", "note"]
 
@@ -88,19 +89,10 @@ def test_sentences_on_the_command_line(repo, weights, classifier):
     assert "只看了前 500 个 token" in lines[2] and "只看了" not in lines[0]
 
 
-def test_the_road_then_a_dialogue_through_a_pipe_to_the_empty_line(repo, weights, classifier):
-    done = subprocess.run(
-        [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
-        input="很好\n太差了\n\n不再看\n".encode() + b"\xff\n",
-        env=environment(repo),
-        capture_output=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    lines = done.stdout.decode().splitlines()
-    assert len(lines) == 2 and lines[0].endswith("很好") and lines[1].endswith("太差了")
-    # the road goes to stderr: what a pipe takes away are the two results
-    road = done.stderr.decode()
+def test_the_road_then_a_dialogue(repo, weights, classifier):
+    done = run_script(repo, PREDICT, "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    road = done.stdout
     assert (
         "input_ids (1, 17)" in road and "last_hidden_state (1, 17, 32) → [CLS] 特征 (1, 32)" in road
     )
@@ -108,6 +100,24 @@ def test_the_road_then_a_dialogue_through_a_pipe_to_the_empty_line(repo, weights
     for label, z, p in zip(classifier.labels, logits[0], logits[0].softmax(0), strict=True):
         assert f"{label} {z:.2f}" in road and f"{label} {p:.1%}" in road
     assert "概率和上面一样：True" in road and "空行结束" in road
+    assert f"09_serve.py --weights {weights}" in road.splitlines()[-1]
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+def test_a_pipe_takes_away_the_results_alone(repo, weights, hosted):
+    """To the empty line; where PyCharm sits at the other end, a learner does, and sees the road"""
+    done = subprocess.run(
+        [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
+        input="很好\n太差了\n\n不再看\n".encode() + b"\xff\n",
+        env=environment(repo) | ({"PYCHARM_HOSTED": "1"} if hosted else {}),
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    lines = done.stdout.decode().splitlines()
+    results = [line for line in lines if line.endswith(("很好", "太差了"))]
+    assert len(results) == 2 and (lines == results) == (not hosted)
+    assert ("input_ids (1, 17)" in lines) == hosted
 
 
 @pytest.mark.parametrize(

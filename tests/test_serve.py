@@ -135,7 +135,7 @@ def test_requests_that_wait_are_answered_in_one_batch(classifier, url, reviews, 
 
 
 def test_the_onnx_engine_says_what_predict_says(exported, reviews, expected):
-    model = BatchingClassifier(exported / "best.pth", onnx=exported / EXPORTED)
+    model = BatchingClassifier(exported / "best.pth", onnx=True)
     assert model.onnx
     with serving(make_sentiment_app(model, exported / "best.pth")) as url:
         for start in range(0, 200, 50):

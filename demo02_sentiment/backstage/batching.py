@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.classifier import TOLERANCE, SentimentClassifier, readable
+from backstage.classifier import EXPORTED, TOLERANCE, SentimentClassifier, readable
 from backstage.onnx_model import FILE, OnnxModel
 from course.errors import CourseError, InputError
 from course.paths import command
@@ -31,14 +31,14 @@ class BatchingClassifier(SentimentClassifier):
     一批也不能太大：新来的短句至少要等正在算的那一批。
     提问的人走了（网页关了、又问了下一句），他还排着的就不算了，免得后面的人白等。
 
-    onnx 是导出的文件夹：改由 ONNX Runtime 算里面的 onnx/model.onnx。没有、坏了、是另一份权重的，
+    onnx：改由 ONNX Runtime 算权重旁边导出的文件夹里的 onnx/model.onnx。没有、坏了、是另一份权重的，
     抛 CourseError。
     """
 
-    def __init__(self, weights: Path, labels: list[str] | None = None, *, onnx: Path | None = None):
-        super().__init__(weights, labels, exact=onnx is not None)
+    def __init__(self, weights: Path, labels: list[str] | None = None, *, onnx: bool = False):
+        super().__init__(weights, labels, exact=onnx)
         again = command("demo02_sentiment/11_export.py", "--onnx", "--weights", weights)
-        self.onnx = onnx and self.open_onnx(onnx, again)
+        self.onnx = self.open_onnx(weights.parent / EXPORTED, again) if onnx else None
         # （号码，第几个放进来的，评论，答案，人走了没有）；号码一样时比第二项，先来的先算
         self.waiting: queue.PriorityQueue[tuple[int, int, str, Future, threading.Event]]
         self.waiting = queue.PriorityQueue()

@@ -1,20 +1,12 @@
-"""不是一课  07_evaluate.py 打印的成绩（每一类的、混淆矩阵、两个模型谁好），10_pictures.py 的校准"""
+"""不是一课  07_evaluate.py 打印的每一类的成绩、混淆矩阵，10_pictures.py 的校准"""
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-UNEVEN = 1.5  # 最多的一类是最少的几倍，就算条数悬殊
 WHOLE = 12  # 几类以内打印整个混淆矩阵；再多，只打印最常见的错
 WORST = 10  # 最常见的错打印几种
 BINS = 10  # 校准图把概率分成几档
-
-
-def is_uneven(labels: np.ndarray, classes: int) -> bool:
-    """要不要看 macro-F1：多于两类，或者最多的一类比最少的多一半以上；labels (N,)"""
-    counts = np.bincount(labels, minlength=classes)
-    return classes > 2 or counts.max() > UNEVEN * counts.min()
 
 
 def print_table(table: pd.DataFrame, **how) -> None:
@@ -47,20 +39,6 @@ def print_confusion(labels: np.ndarray, predicted: np.ndarray, names: list[str])
         for (true, said), count in wrong[wrong > 0].nlargest(WORST).items():
             share = count / counts[names.index(true)].sum()
             print(f"  {count:>5} 条（{share:.0%}）  真 {true}，说成 {said}")
-
-
-def print_pair(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """两种做法考同样的题，各题答对没有 (N,)：只有一边答对的各几条，差得这么多是不是碰巧
-
-    McNemar 检验（1947），精确的：不分高下时，只有一边答对的题，两边该各占一半，像抛硬币。
-    """
-    one, other = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
-    chance = binomtest(one, one + other).pvalue if one + other else 1.0
-    often = f"也有 {chance:.0%}" if chance >= 0.01 else "只有不到 1%"
-    print(
-        f"  同样的题，只有 TF-IDF 答对的 {one} 条，只有 BERT 答对的 {other} 条："
-        f"本来不分高下时，{often} 的机会差得这么多"
-    )
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[tuple], float]:

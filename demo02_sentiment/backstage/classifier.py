@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backstage.checkpoint import WEIGHTS, data_sha256, load_trained, retrain
+from backstage.checkpoint import data_sha256, load_trained, retrain
 from course.cli import FLAGS
 from course.columns import DataSource
 from course.encoder import SentenceEncoder, opening
@@ -25,7 +25,6 @@ from net import DEVICE
 
 EXPORTED = "review-sentiment-zh"  # 导出的文件夹叫什么，默认在权重旁边
 TOLERANCE = 1e-5  # 同一份权重换一个引擎算，概率最多差多少
-EXAMPLE = "房间很干净，服务也好，下次还来"  # 08、10 拿它走一遍
 NOTES = ("", "截断", "空")  # 一条评论的 note：正常，太长只看了开头，空的没有预测
 
 
@@ -33,13 +32,6 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     """给一个脚本加上 --weights 和 --labels"""
     for name in ("weights", "labels"):
         parser.add_argument(f"--{name}", **FLAGS[name])
-
-
-def same_flags(args: argparse.Namespace) -> list[str]:
-    """这一次命令里的 --weights、--data、--labels，给下一步的命令接着用；没有写的不写"""
-    flags = [] if args.weights == WEIGHTS else ["--weights", str(args.weights)]
-    flags += args.data.flags() if args.data else []
-    return flags + (["--labels", *args.labels] if args.labels else [])
 
 
 def readable(text: str) -> str:
@@ -57,9 +49,7 @@ def same_data(weights: Path, record: dict, split: str) -> MyDataset:
     """训练时那份数据的一份；不在了、变了、没有记，都抛 CourseError，免得考错了卷子"""
     again = retrain(weights, record)
     if "data_sha256" not in record:
-        raise CourseError(
-            "这份权重没有记是用哪份数据训练的", f"{again} 重新训练，或者用 --data 指明考哪一份"
-        )
+        raise CourseError("这份权重没有记是用哪份数据训练的", f"{again} 重新训练")
     try:
         source = find_reviews(recorded_data(record))
     except CourseError:
@@ -146,6 +136,14 @@ class SentimentClassifier:
         """训练时那份数据的一份，见 same_data"""
         return same_data(self.weights, self.record, split)
 
+    def training_set(self) -> MyDataset | None:
+        """权重学过的训练集；不在手边、改过了，说一声，返回 None"""
+        try:
+            return self.learned("train")
+        except CourseError as error:
+            print(f"注意：{error.problem}；没有基线，查不了漏题，也没有错题")
+            return None
+
     def exam(self, split: str = "test", data: DataSource | None = None) -> Exam:
         """在一份评论上考一次；特征算过的直接读
 
@@ -153,6 +151,11 @@ class SentimentClassifier:
         文件，整个都是考卷（见 load_exam）。
         """
         source = find_reviews(data) if data else None
+        if source is None and "data_sha256" not in self.record:
+            raise CourseError(
+                "这份权重没有记是用哪份数据训练的",
+                f"{retrain(self.weights)} 重新训练，或者用 --data 指明考哪一份",
+            )
         if source in (None, recorded_data(self.record)):
             dataset = self.learned(split)
             texts, labels, names = dataset.texts, dataset.labels, dataset.label_names

@@ -1,5 +1,6 @@
 """不是一课  12_label_curve.py 的少几条标签的微调、算过的分数、表、图"""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ from backstage.tuning import (
     TunableModel,
     encoder_lr,
 )
+from course import baseline
 from course.encoder import SentenceEncoder, has_bf16
-from course.files import atomic_write
+from course.files import atomic_write, check_writable
 from course.fonts import chinese_font
 from course.models import load_tokenizer
 from my_dataset import MAX_LENGTH, MyDataset, collate_fn
@@ -32,8 +34,6 @@ from net import DEVICE
 
 COLORS = ["#6b7280", "#c2571a", "#0f766e", "#7c3aed"]  # 每种做法一种颜色
 MIN_STEPS = 100  # 微调至少更新这么多步：200 条一轮才 6 批，两轮什么也学不到
-
-Scores = dict[str, dict[int, list[list[float]]]]  # {做法: {条数: 每次抽样的 [精度, macro-F1]}}
 
 
 def finetuned(
@@ -94,18 +94,63 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
 
 
-def cells(scores: Scores, size: int, column: int) -> dict[str, str]:
-    """一个条数上每种做法的 {做法: "平均 ± 标准差"}，单位是百分点；column 0 是精度，1 是 macro-F1"""
-    values = {
-        way: 100 * np.array(by_size[size])[:, column]
-        for way, by_size in scores.items()
-        if size in by_size
-    }
-    return {way: mean_and_spread(one) for way, one in values.items()}
+class Scores:
+    """每种做法、每个条数、每次抽样的 [精度, macro-F1]，算一个就记一个，都在 label_curve.json 里
+
+    folder 是放在哪里；data 是训练集，about 说是哪个 BERT、什么设置：变了，从前的记录就不算数。
+    """
+
+    def __init__(self, folder: Path, data: MyDataset, about: str):
+        check_writable(folder)
+        self.path = folder / "label_curve.json"
+        self.about = f"{data_sha256(data.source)} {about} {baseline.C} {MIN_STEPS}"
+        self.notes = read_notes(self.path)
+        self.table: dict[str, dict[int, list]] = {}
+
+    def key(self, way: str, size: int, seed: int) -> str:
+        return f"{hashlib.sha256(self.about.encode()).hexdigest()[:16]} {way} {size} {seed}"
+
+    def known(self, way: str, size: int, seed: int) -> bool:
+        """从前算过没有；算过的就进了表"""
+        pair = self.notes.get(self.key(way, size, seed))
+        if pair:
+            self.table.setdefault(way, {}).setdefault(size, []).append(pair)
+        return pair is not None
+
+    def add(self, way: str, size: int, seed: int, accuracy: float, macro: float) -> None:
+        self.notes[self.key(way, size, seed)] = [accuracy, macro]
+        with atomic_write(self.path) as path:
+            path.write_text(json.dumps(self.notes, ensure_ascii=False), encoding="utf-8")
+        self.known(way, size, seed)
+
+    def print_head(self, ways: list[str]) -> None:
+        lead = f"冻结 - TF-IDF{'    ' if ways[3:] else ''}"
+        print(f"{'标签':6}" + "".join(f"{way:16}" for way in ways[:3]) + lead + "".join(ways[3:]))
+
+    def print_row(self, size: int, column: int = 0) -> None:
+        """表的一行，平均 ± 标准差，单位是百分点；column 0 是精度，1 是 macro-F1"""
+        values = {
+            way: 100 * np.array(sizes[size])[:, column]
+            for way, sizes in self.table.items()
+            if size in sizes
+        }
+        shown = [mean_and_spread(one) for one in values.values()]
+        lead = f"{values['冻结的 BERT'].mean() - values['TF-IDF'].mean():+.1f}"
+        row = f"{size:<8}" + "".join(f"{cell:20}" for cell in shown[:3]) + f"{lead:17}"
+        print((row + "".join(shown[3:])).rstrip(), flush=True)
+
+    def draw(self) -> Path:
+        """画成 label_curve.png，返回它在哪里
+
+        横轴是标签条数（对数），纵轴是验证精度；线是平均，带子是最低到最高。
+        """
+        path = self.path.with_suffix(".png")
+        draw(self.table, path)
+        return path
 
 
-def draw(scores: Scores, path: Path) -> None:
-    """横轴是标签条数（对数），纵轴是验证精度；线是平均，带子是最低到最高"""
+def draw(scores: dict[str, dict[int, list]], path: Path) -> None:
+    """见 Scores.draw"""
     matplotlib.use("Agg")  # 只存文件，不开窗口
     from matplotlib import pyplot as plt
 

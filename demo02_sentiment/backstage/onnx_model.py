@@ -15,7 +15,6 @@ from transformers import BertForSequenceClassification, BertTokenizer
 FILE = Path("onnx") / "model.onnx"  # 在模型文件夹里的位置
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
-PACKAGES = ("onnxruntime", "onnxscript")  # 读的，写的
 
 
 def write_onnx(model: BertForSequenceClassification, tokenizer: BertTokenizer, path: Path) -> None:
@@ -37,7 +36,7 @@ def write_onnx(model: BertForSequenceClassification, tokenizer: BertTokenizer, p
     try:
         with warnings.catch_warnings(action="ignore"):
             torch.onnx.export(
-                model.cpu(),
+                model.cpu().eval(),
                 kwargs={name: batch[name] for name in INPUTS},
                 f=path,
                 dynamo=True,

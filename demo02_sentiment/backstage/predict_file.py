@@ -1,10 +1,13 @@
-"""不是一课  08_predict.py --file 的后厨，给一个文件的每一行加上预测
+"""不是一课  08_predict.py 的后厨，主要是 --file，给一个文件的每一行加上预测
 
 一段一段地算，多大的文件内存都够；算过的特征存在 data/features/，断电、Ctrl-C 之后只算剩下的。
 """
 
 import json
+import os
 import re
+import stat
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -27,6 +30,15 @@ if TYPE_CHECKING:
 FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # 一格以它开头，Excel 可能当公式算
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 Judged = tuple["DataFrame", list[dict]]  # 原来的一块，和每一行要加的几列
+
+
+def piped() -> bool:
+    """句子是不是别的程序用管道、用 < 文件送进来的；PyCharm 的运行窗口也是管道，可是有人坐着"""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # pythonw、Jupyter：没有真的输入
+        return False
+    return (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)) and "PYCHARM_HOSTED" not in os.environ
 
 
 def row_of(labels: list[str], shares: torch.Tensor, note: str) -> dict:

@@ -1,4 +1,4 @@
-"""不是一课  冻结的特征上学一个分类头，12_label_curve 和几课选学用"""
+"""不是一课  冻结的特征上学一个分类头，12_label_curve（分类头写在那里）和几课选学用"""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
 
 ABLATION = PARAMS / "ablation"  # extra_ablation 的每一次训练，和随机权重的 BERT
-C = 0.01  # 逻辑回归的正则强度：越小越不信少数几条标签。和 TF-IDF 的一样，在训练集上交叉验证挑的
+C = 0.01  # 逻辑回归的正则强度，12_label_curve.py 里讲，那里的也是这个数
 
 
 def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -38,12 +38,18 @@ def linear_head() -> Pipeline:
 
 
 def frozen_features(
-    folder: Path, train: MyDataset, other: MyDataset, name: str = "validation"
+    folder: Path,
+    train: MyDataset,
+    other: MyDataset,
+    name: str = "validation",
+    pretrained: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """冻结的 BERT 在训练集和另一份（叫 name）上的 [CLS] 特征 (N, hidden)，和它的 SHA-256
 
-    算过的直接读。
+    算过的直接读。pretrained 是 False：结构、字典一样，权重随机的那个。
     """
+    if not pretrained:
+        folder = random_model(folder, 0)
     encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
     sentences = SentenceEncoder(encoder, tokenizer)
     learned = cached_features(sentences, train.texts, "train").numpy()
