@@ -69,6 +69,7 @@ LOCAL_TOKEN = "hf_only_for_this_lesson"  # 本机 API 要的 token，这一课�
 # 换成「你好，Hugging Face」试试：这个模型读的全是中文，不认得大写的英文单词（为什么，第二个 demo
 # 的第 1 课讲），小模型常常一个字也接不下去，回答就只剩你的原话
 INPUTS = "今天天气很好，"
+NEXT = "demo01_hf_basics/02_api_token.py --endpoint"  # 学完运行哪一个
 
 
 def main(args) -> None:
@@ -129,10 +130,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        "endpoint",
-        model=MODEL,
-        timeout=30,
-        then="demo01_hf_basics/02_api_token.py --endpoint",
-    )
+    run(main, "endpoint", model=MODEL, timeout=30, then=NEXT)

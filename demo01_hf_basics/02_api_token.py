@@ -67,6 +67,7 @@ PROMPT = "你好，我是一款语言模型，"
 PARAMETERS = {"max_new_tokens": 30, "temperature": 0.7, "top_k": 50, "top_p": 0.9}
 MESSAGES = [{"role": "user", "content": PROMPT}]
 MAX_TOKENS = 30
+NEXT = "demo01_hf_basics/03_download_gpt2.py"  # 学完运行哪一个
 
 
 # 从下面的 main 读起：第 1 步在那里，2 到 5 步在这个函数里
@@ -148,11 +149,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        "endpoint",
-        model=MODEL,
-        chat_model=CHAT_MODEL,
-        timeout=30,
-        then="demo01_hf_basics/03_download_gpt2.py",
-    )
+    run(main, "endpoint", model=MODEL, chat_model=CHAT_MODEL, timeout=30, then=NEXT)
