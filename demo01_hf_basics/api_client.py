@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -240,13 +240,18 @@ def read_secret(variable: str | None) -> str | None:
 
 
 def serve_full(
-    args: argparse.Namespace, gpt: Path, bert: Path, names: list[str], announce
+    args: argparse.Namespace,
+    gpt: Path,
+    bert: Path,
+    names: Sequence[str],
+    announce: Callable[[str, bool, str], None],
 ) -> NoReturn:
     """07 --full：真的要给人用的那一个（course/api.py），一直服务到 Ctrl-C
 
-    names 是三个模型名：续写的，分类的两个；开始服务时调用 announce(地址, 要不要 token)。
+    names 是三个名字：续写的，分类的两个；开始服务时调用 announce(地址, 要不要 token, 外面的地址)。
     """
-    token, classifier = read_secret(args.token_env), Classifier(bert)
-    models = {names[0]: Generator(gpt), names[1]: classifier, names[2]: classifier}
-    app = make_app(models, token, args.public_url)
-    serve_until_stopped(app, args.port, lambda url: announce(url, bool(token)))
+    token, generator, classifier = read_secret(args.token_env), Generator(gpt), Classifier(bert)
+    models = dict(zip(names, (generator, classifier, classifier), strict=True))
+    public = args.public_url or ""
+    app = make_app(models, token, public)
+    serve_until_stopped(app, args.port, lambda url: announce(url, bool(token), public))
