@@ -23,7 +23,7 @@ from huggingface_hub.file_download import are_symlinks_supported, http_get, repo
 from tqdm import tqdm
 
 from course import models
-from course.cli import Parser, above, require
+from course.cli import require
 from course.errors import CourseError, is_disk_full
 from course.files import file_sha256, only_one, remove
 from course.network import OFFLINE, bypass_proxy_for_loopback, ignore_netrc, unreachable, within
@@ -52,14 +52,6 @@ class Source(NamedTuple):
     endpoint: str
     patience: float
     advice: str
-
-
-def add_arguments(parser: Parser, repo: str) -> None:
-    """下载脚本共同的参数"""
-    parser.add_argument("--repo", default=repo, help=f"仓库的名字，默认 {repo}")
-    parser.add_argument("--source", default="hf", choices=list(SOURCES), help="默认 hf")
-    parser.add_argument("--endpoint", default=None, help="直接给地址，比如别的镜像站")
-    parser.add_argument("--patience", type=above(0.0), default=PATIENCE, help="几秒没数据算断线")
 
 
 def make_source(
@@ -222,29 +214,24 @@ def download_model(repo: str, source: Source) -> Path:
     return folder
 
 
-class Obtained(NamedTuple):
-    """from_pretrained 该写的名字（或路径）、装着 config.json 的文件夹、没下载成的原因"""
-
-    name: str
-    folder: Path
-    failure: CourseError | None = None
-
-
-def obtain_model(args: Namespace, lesson_repo: str) -> Obtained:
-    """下载过就用下载好的，不然下载；没下载成就退回 lesson_repo 的替身，随仓库的小模型"""
+def fetch(args: Namespace) -> CourseError | None:
+    """下载 args.repo，下载过的就不下；返回 None，没下载成就返回原因（也打印出来）"""
     scope = getattr(models.real_model(args.repo), "on_modelscope", True)
-    source = make_source(args.source, args.endpoint, args.patience, scope)
+    source = make_source(args.source, args.endpoint, args.timeout, scope)
     for folder in filter(models.has_weights, models.downloaded(args.repo)):
         if not (bad := models.damaged(folder)):
             print(f"已经下载好了：{folder}（想重新下载，先删掉它）")
-            return Obtained(models.name_for_cache_dir(folder), folder)
+            return None
         print(f"{folder} 里的 {bad[0].name} 缺了或坏了，重新下载")
-        for path in bad if folder.parent.name == "snapshots" else ():
-            remove(path.resolve())
+        if folder.parent.name == "snapshots":
+            for path in bad:
+                remove(path.resolve())
+            # 重新下载成功之前，谁也别把它当成好的：没有 config.json，也没有分支指着它
+            for path in (folder / "config.json", folder.parent.parent / "refs" / "main"):
+                path.unlink(missing_ok=True)
     try:
-        folder = download_model(args.repo, source)
-        return Obtained(models.name_for_cache_dir(folder), folder)
+        download_model(args.repo, source)
     except CourseError as error:
-        print(f"\n没有下载成：{error}\n\n先用随仓库的小模型看一遍，里面的东西是一样的：")
-        folder = models.check_folder(MODELS / models.real_model(lesson_repo).stand_in)
-        return Obtained(str(folder), folder, error)
+        print(f"\n没有下载成：{error}")
+        return error
+    return None

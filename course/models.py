@@ -203,18 +203,6 @@ def damaged(folder: Path) -> list[Path]:
     return bad
 
 
-def name_for_cache_dir(folder: Path) -> str:
-    """folder 在 from_pretrained(…, cache_dir=MODELS) 里该怎么写
-
-    cache_dir 的结构里，refs/main 指着的那个版本可以写名字；别的文件夹要写路径。
-    """
-    main = folder.parent.parent / "refs" / "main"
-    cached = folder.parent.name == "snapshots" and main.is_file()
-    if cached and main.read_text(encoding="utf-8").strip() == folder.name:
-        return model_name(folder)
-    return str(folder)
-
-
 # 2. 读分词器和权重
 
 # 这些的位置编号从 padding 的 id + 1 数起（RoBERTa 的 514 个位置只够 512 个 token），别的从 0 数起

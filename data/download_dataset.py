@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 from datasets import load_from_disk
 
-from course.cli import Parser, run
+from course.cli import run
 from course.columns import LABEL_NAMES
 from course.errors import CourseError
 from course.files import remove
-from course.hub import Source, add_arguments, ask, download, downloading, make_source
+from course.hub import PATIENCE, Source, ask, download, downloading, make_source
 from course.own_data import check_folder
 from course.paths import DATA
 from course.reviews import CHNSENTICORP, SPLITS, save, to_dataset
@@ -44,12 +44,9 @@ def download_reviews(repo: str, source: Source) -> Path:
     return CHNSENTICORP
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    add_arguments(parser, REPO)
-    args = parser.parse_args()
+def main(args) -> None:
     on_modelscope = args.repo != REPO
-    source = make_source(args.source, args.endpoint, args.patience, on_modelscope)
+    source = make_source(args.source, args.endpoint, args.timeout, on_modelscope)
 
     if (CHNSENTICORP / "dataset_dict.json").is_file():
         print(f"已经下载好了：{CHNSENTICORP}（想重新下载，先删掉它）")
@@ -68,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "endpoint", repo=REPO, source="hf", timeout=PATIENCE)

@@ -26,159 +26,127 @@ Authorization: Bearer …。它等于密码：不写进代码，不打印，不�
           python demo01_hf_basics/02_api_token.py --endpoint http://127.0.0.1:8000
 
 会看到：没有 token 或连不上 Hub 时，同样的请求发给本机上自己的 API：
-    token：没有找到
+    ── 1. 取 token
+    token：没有找到…
     …
     —— 本机 API：http://127.0.0.1:…（要 token，和 Hub 一样）
+    ── 2. 旧的格式，手写
     POST http://127.0.0.1:…/models/uer/gpt2-chinese-cluecorpussmall
          Authorization: Bearer ***
          {"inputs": "你好，我是一款语言模型，", "parameters": {"max_new_tokens": 30, …}}
     状态码  200
-    类型    application/json
     内容    [{"generated_text":"你好，我是一款语言模型，…
-    InferenceClient(model=url, token=token).text_generation(…)
+    ── 3. 旧的格式，官方的客户端
     结果    你好，我是一款语言模型，…
+    ── 4. 今天的主路，手写
     POST http://127.0.0.1:…/v1/chat/completions
          Authorization: Bearer ***
          {"model": "uer/gpt2-chinese-cluecorpussmall", "messages": [{"role": "user", …
     状态码  200
-    类型    application/json
     内容    {"id":"chatcmpl-…
-    InferenceClient(base_url=base_url, token=token).chat_completion(…)
+    ── 5. 今天的主路，官方的客户端
     结果    …
+    下一步：python …03_download_gpt2.py
 """
 
 import json
-import secrets
 
 import requests
-from huggingface_hub import InferenceClient
+from huggingface_hub import InferenceClient, get_token
 
-from api_client import (
-    NETWORK_ERRORS,
-    NotServed,
-    add_arguments,
-    clip,
-    explain_error,
-    explain_failure,
-    local_apis,
-    read_token,
-    show,
-    where,
-)
-from course.cli import Parser, run
-from course.errors import CourseError
+from api_client import explain, one_line, servers
+from course.cli import run, step
 
 HUB = "https://router.huggingface.co/hf-inference"
 HUB_CHAT = "https://router.huggingface.co/v1"
+MODEL = "uer/gpt2-chinese-cluecorpussmall"
 CHAT_MODEL = "Qwen/Qwen2.5-7B-Instruct"  # 有哪些：https://router.huggingface.co/v1/models
+MADE_UP = "hf_only_for_this_lesson"  # 没有 token 时，带着它去问本机的 API
 
 PROMPT = "你好，我是一款语言模型，"
 PARAMETERS = {"max_new_tokens": 30, "temperature": 0.7, "top_k": 50, "top_p": 0.9}
 MESSAGES = [{"role": "user", "content": PROMPT}]
 MAX_TOKENS = 30
+NEXT = "demo01_hf_basics/03_download_gpt2.py"  # 学完运行哪一个
 
 
-# 从下面的 main 读起：第 1 步在那里，2 到 5 步在这几个函数里
-
-
-def post(url: str, token: str | None, payload: dict, timeout: float) -> None:
-    """手写的请求：打印发了什么、得到什么；失败了就抛它的意思"""
-    print(f"\nPOST {url}\n     Authorization: {'Bearer ***' if token else '（没有）'}")
-    print(f"     {json.dumps(payload, ensure_ascii=False)}")
-    # 比 01 多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    response = requests.post(
-        url, headers=headers, json=payload, timeout=timeout, allow_redirects=False
-    )
-    show(response, token)
-    problem = explain_failure(response, token)
-    if problem:
-        raise problem
-
-
-def continue_text(endpoint: str, model: str, token: str | None, timeout: float) -> None:
-    # 2. 旧的格式：模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（04 细讲）
-    #    状态码  200
-    #    内容    [{"generated_text":"你好，我是一款语言模型，…"}]
+# 从下面的 main 读起：第 1 步在那里，2 到 5 步在这个函数里
+def ask(endpoint: str, token: str, args) -> None:
+    step("2. 旧的格式，手写")
+    #    模型名在地址里，提示语在 inputs 里，怎么写在 parameters 里（04 细讲）
     #    GPT-2 是续写模型：它不回答问题，只顺着你的话往下写，所以提示语要写成一句话的开头
-    url = f"{endpoint}/models/{model}"
-    post(url, token, {"inputs": PROMPT, "parameters": PARAMETERS}, timeout)
+    #    比 01 多一样：请求头。headers= 的名字不能省，省了 token 就会被当成内容发出去
+    url = f"{endpoint}/models/{args.model}"
+    headers = {"Authorization": f"Bearer {token}"}
+    payload = {"inputs": PROMPT, "parameters": PARAMETERS}
+    print(f"POST {url}\n     Authorization: Bearer ***")  # token 不打印
+    print(f"     {json.dumps(payload, ensure_ascii=False)}")
+    response = requests.post(url, headers=headers, json=payload, timeout=args.timeout)
+    print(f"状态码  {response.status_code}")
+    print(f"内容    {one_line(response.text, token)}")  # 服务器把 token 抄在回答里的话，遮住它
+    #    问 Hub 时这一步不成：它自己的推理服务 hf-inference 今天只有文本分类
+    #    （text-classification）、完形填空（fill-mask）、句子变向量（feature-extraction）等，没有
+    #    续写（text-generation）；GPT-2 只能下载下来自己跑（03、04、07）
+    problem = explain(response, url, token)
 
-    # 3. 官方的客户端：发的是同一个请求，请求头、JSON、取结果都替你写好了
-    #    结果    你好，我是一款语言模型，…
-    client = InferenceClient(model=url, token=token, timeout=timeout)
-    text = client.text_generation(PROMPT, **PARAMETERS)
-    print("\nInferenceClient(model=url, token=token).text_generation(…)")
-    print(f"结果    {clip(str(text), token)}")
+    step("3. 旧的格式，官方的客户端")
+    #    发的是同一个请求，请求头、JSON、取结果都替你写好了
+    if problem:
+        print(f"意思    {problem}\n同一个请求，换成客户端也不会成，跳过")
+    else:
+        client = InferenceClient(model=url, token=token, timeout=args.timeout)
+        text = client.text_generation(PROMPT, **PARAMETERS)
+        print(f"结果    {one_line(str(text), token)}")
 
-
-def chat(base_url: str, model: str, token: str | None, timeout: float) -> None:
-    # 4. 今天的主路，OpenAI 的格式：地址固定，模型名在 JSON 里，文字是一问一答的 messages
-    #    POST https://router.huggingface.co/v1/chat/completions
-    #    内容    {"id":"chatcmpl-…        很长，这里只打印前 200 个字
+    step("4. 今天的主路，手写")
+    #    OpenAI 的格式：地址固定，模型名在 JSON 里，文字是一问一答的 messages
     #    本机这边只有 GPT-2，没学过一问一答：几句 messages 连成一段，接着往下写。Hub 那边是真的
     #    对话模型，会回答
+    base_url, model = f"{endpoint}/v1", args.model
+    if endpoint == HUB:
+        base_url, model = HUB_CHAT, args.chat_model
+    url = f"{base_url}/chat/completions"
     payload = {"model": model, "messages": MESSAGES, "max_tokens": MAX_TOKENS}
-    post(f"{base_url}/chat/completions", token, payload, timeout)
+    print(f"POST {url}\n     Authorization: Bearer ***")
+    print(f"     {json.dumps(payload, ensure_ascii=False)}")
+    response = requests.post(url, headers=headers, json=payload, timeout=args.timeout)
+    print(f"状态码  {response.status_code}")
+    print(f"内容    {one_line(response.text, token)}")
+    if problem := explain(response, url, token):
+        raise problem
 
-    # 5. 同一个请求，用官方客户端；结果在 choices[0].message.content
-    #    结果    …
-    client = InferenceClient(base_url=base_url, token=token, timeout=timeout)
+    step("5. 今天的主路，官方的客户端")
+    #    同一个请求；结果在 choices[0].message.content
+    client = InferenceClient(base_url=base_url, token=token, timeout=args.timeout)
     answer = client.chat_completion(MESSAGES, model=model, max_tokens=MAX_TOKENS)
-    print("\nInferenceClient(base_url=base_url, token=token).chat_completion(…)")
-    print(f"结果    {clip(str(answer.choices[0].message.content), token)}")
+    print(f"结果    {one_line(str(answer.choices[0].message.content), token)}")
 
 
-def lesson(endpoint: str, token: str | None, args) -> None:
-    try:
-        continue_text(endpoint, args.model, token, args.timeout)
-    except NotServed as problem:
-        # 问 Hub 时会走到这里：它自己的推理服务 hf-inference 今天只有文本分类
-        # （text-classification）、完形填空（fill-mask）、句子变向量（feature-extraction）等，
-        # 没有续写（text-generation）；GPT-2 只能下载下来自己跑（03、04、07）
-        print(f"意思    {problem}")
-    at_hub = endpoint == HUB
-    base_url = HUB_CHAT if at_hub else f"{endpoint}/v1"
-    chat(base_url, args.chat_model if at_hub else args.model, token, args.timeout)
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    add_arguments(parser, HUB)
-    parser.add_argument(
-        "--chat-model", default=CHAT_MODEL, help=f"问 Hub 时的对话模型，默认 {CHAT_MODEL}"
-    )
-    args = parser.parse_args()
-
-    # 1. 取 token：环境变量 HF_TOKEN，没有就用 hf auth login 存下的
-    #    token：找到了，共 37 个字符        （只说长度，不显示）
-    token = read_token(for_hub=args.endpoint is None)
-    print(f"token：{f'找到了，共 {len(token)} 个字符' if token else '没有找到'}")
-    if not token and not args.endpoint:
-        print("没有 token，Hub 不受理，怎么申请见本文件开头。改用本机的 API，请求一个字不变")
-    hub = where(args, HUB if token else None)
-    if not hub:  # 你的 token 只交给 Hub（或 --endpoint）；本机的 API 用现造的一个，用完就扔
-        token = f"hf_{secrets.token_hex(16)}"
-    try:
-        for endpoint in [hub] if hub else local_apis(token):
-            lesson(endpoint, token, args)
-    except NETWORK_ERRORS as error:  # 没有回答，或官方的客户端收到了拒绝
-        raise explain_error(error, endpoint, token) from None
-    except (LookupError, TypeError, ValueError) as error:  # 答的不是它要的样子，或不认得你写的参数
-        why = clip(f"{type(error).__name__}：{error}", token)
-        raise CourseError(
-            f"官方的客户端读不懂这个回答（{why}）", "换 --endpoint 或 --model"
-        ) from None
+def main(args) -> None:
+    step("1. 取 token")
+    #    get_token：环境变量 HF_TOKEN，没有就用 hf auth login 存下的。只说长度，不显示
+    token = get_token()
+    if token:
+        print(f"token：找到了，共 {len(token)} 个字符")
+        hub = HUB
+    else:
+        print("token：没有找到，怎么申请见本文件开头。先用一个编的，问不了 Hub，问本机的 API")
+        token, hub = MADE_UP, None
+    for endpoint in servers(args, hub, token):
+        try:
+            ask(endpoint, token, args)
+        except Exception as error:  # requests 和客户端的异常没有共同的类型，explain 变成一句话
+            raise explain(error, endpoint, token) from None
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
     #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见 07
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么
     #         （用 --endpoint 问 07 的话，07 要带 --full，练习 2 也是）
-    # 练习 2：在 chat 里给 chat_completion 加上 stream=True，再 for chunk in answer
+    # 练习 2：给 chat_completion 加上 stream=True，再 for chunk in answer
     #         逐块打印 chunk.choices[0].delta.content，看它一个字一个字地来
     # 动手：python exercises/check.py demo01/02
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "endpoint", model=MODEL, chat_model=CHAT_MODEL, timeout=30, then=NEXT)

@@ -1,58 +1,115 @@
-"""不是一课  01、02、07 一起用的：读回答，请求出的每一种错都是一句中文和下一步，不打印 token"""
+"""不是一课  01、02、07 一起用的：向谁提问，出错时的一句中文和下一步，不打印 token；第一遍不用读"""
 
 import argparse
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import requests
-from huggingface_hub import constants, get_token
+from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
-from course.api import make_app, serving
-from course.cli import Parser, above
+from course.api import make_app, serve_until_stopped, serving
 from course.errors import CourseError
 from course.models import find_model
 from course.network import OFFLINE, PROXY_HINT, bypass_proxy_for_loopback, ignore_netrc, unreachable
 from course.paths import command
-from course.text_models import Generator
+from course.text_models import Classifier, Generator
 
-MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 没有指定 --model 时问它；本机的 API 只有它
+MODEL = "uer/gpt2-chinese-cluecorpussmall"  # 本机的 API 只有它
 PROBE_SECONDS = 5  # 探路最多等几秒；国内直连 Hub 常常一直没有回音
-TIMEOUT = 30  # 多少秒没有动静就不等了
 LOCAL_API = command("demo01_hf_basics/07_local_api.py")  # 报错时告诉学员的下一步
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 HOW_TO_SET = "cmd：set 变量=…    PowerShell：$env:变量='…'    macOS、Linux：export 变量=…"
 
-# requests 和官方的客户端（它用 httpx2）会抛的：连不上，等不到，回答的状态码不是 200
-NETWORK_ERRORS = (
-    *(requests.RequestException, httpx2.HTTPError, HfHubHTTPError),
-    *(InferenceTimeoutError, OfflineModeIsEnabled),
-)
+
+# 1. 向谁提问
+
+
+def servers(args: argparse.Namespace, hub: str | None, *tokens: str | None) -> Iterator[str]:
+    """给了 --endpoint 就是它；没有就是 hub，先探路 5 秒；连不上（或 hub 是 None）就是本机的 API
+
+    本机的 API 在这个进程里，一个 token 一个，None 是不要 token；for 走到下一个，这一个就停下。
+    """
+    bypass_proxy_for_loopback()
+    ignore_netrc()  # 请求头里只有你写的那些
+    for token in filter(None, tokens):
+        check_token(token, for_hub=hub and not args.endpoint)
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # 不然官方的客户端问谁都先去问一次 huggingface.co
+    if args.endpoint:
+        check_address(args.endpoint)
+        yield args.endpoint.rstrip("/")
+        return
+    if hub:
+        print(f"先探一下 {hub}，最多 {PROBE_SECONDS} 秒 …")
+        reason = unreachable(hub, PROBE_SECONDS)
+        if not reason:
+            yield hub
+            return
+        print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
+    model = Generator(find_model(MODEL))
+    for token in tokens:
+        with serving(make_app({MODEL: model}, token)) as endpoint:
+            needs = "要 token，和 Hub 一样" if token else "不要 token"
+            print(f"\n—— 本机 API：{endpoint}（{needs}）")
+            yield endpoint
+
+
+def check_address(endpoint: str) -> None:
+    if "@" in endpoint:  # 不能说出它是什么，也不能用：requests 会拿它盖掉 token
+        said = "--endpoint 里不要写密码（…@）：会留在历史记录里，还会盖掉 token"
+        raise CourseError(said, "去掉 @ 和它前面的")
+    if not re.match(r"https?://[\w.]", endpoint):
+        said = "--endpoint 要以 http:// 或 https:// 开头"
+        raise CourseError(said, f"--endpoint http://{endpoint}")
+
+
+# 2. 出了错
 
 
 class NotServed(CourseError):
     """请求没有错，只是这个服务不提供这个模型"""
 
 
-# 1. 读回答
+def explain(
+    thing: requests.Response | Exception, address: str, token: str | None = None
+) -> Exception | None:
+    """回答或异常，哪里不对：一句中文和下一步；是 200 和好的 JSON 就是 None，不认得的异常原样返回
+
+    address 是问的地址；token 是带去的那一个，服务器把它写在回答里时要遮住。
+    """
+    if isinstance(thing, requests.Response):
+        return explain_failure(thing, token)
+    if isinstance(thing, OfflineModeIsEnabled):
+        return CourseError(*OFFLINE)
+    response = getattr(thing, "response", None)
+    unreadable = CourseError("官方的客户端读不懂这个回答", "换 --endpoint 或 --model")
+    if response is not None:  # 官方的客户端收到了拒绝
+        return explain_failure(response, token) or unreadable
+    if isinstance(thing, requests.Timeout | httpx2.TimeoutException | InferenceTimeoutError):
+        return CourseError(f"等不到 {address} 的回答", "过一会儿再试，或用 --timeout 多等一会儿")
+    elsewhere = f"检查网络和 --endpoint；想在本机试：{LOCAL_API}"
+    if isinstance(thing, requests.exceptions.ProxyError | httpx2.ProxyError):
+        return CourseError(f"连不上 {address}：代理连不上{PROXY_HINT}", elsewhere)
+    if isinstance(thing, requests.RequestException | httpx2.HTTPError | HfHubHTTPError):
+        # 异常的全文里可能带着请求头，只说种类
+        return CourseError(f"连不上 {address}（{type(thing).__name__}）", elsewhere)
+    if isinstance(thing, LookupError | TypeError | ValueError):  # 答的不是它要的样子
+        why = one_line(f"{type(thing).__name__}：{thing}", token)
+        said = f"官方的客户端读不懂这个回答，或不认得你写的参数（{why}）"
+        return CourseError(said, unreadable.next_step)
+    return thing
 
 
-def clip(text: str, secret: str | None) -> str:
+def one_line(text: str, token: str | None) -> str:
     """服务器给的话，能放心打印的样子：一行、不超过 200 字、没有控制字符，也没有 token"""
-    if secret:
-        text = text.replace(secret, "***")
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= 200 else text[:200] + "…"
-
-
-def show(response: requests.Response, token: str | None) -> None:
-    """打印读回答的头几步：状态码、内容类型、内容，先看它们，再谈 .json()"""
-    print(f"状态码  {response.status_code}")
-    print(f"类型    {clip(response.headers.get('Content-Type', '（没说）'), token)}")
-    print(f"内容    {clip(response.text, token) or '（空）'}")
+    if token:
+        text = text.replace(token, "***")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
 
 
 # 状态码 → (哪里不对, 下一步)
@@ -104,7 +161,7 @@ def explain_failure(
     except ValueError:
         answer = None
     complained = complaint(answer)
-    said = f"，服务器说：{clip(complained, token)}" if complained else ""
+    said = f"，服务器说：{one_line(complained, token)}" if complained else ""
     if status == 401:
         if token:
             problem = "401：token 不对或已经作废"
@@ -123,7 +180,7 @@ def explain_failure(
         problem, next_step = PROBLEMS[status]
         retry_after = response.headers.get("Retry-After")
         if status == 429 and retry_after:
-            next_step = f"等 {clip(retry_after, token)}（Retry-After，单位秒）再试"
+            next_step = f"等 {one_line(retry_after, token)}（Retry-After，单位秒）再试"
         kind = NotServed if status in (404, 410) else CourseError
         return kind(f"{status}：{problem}{said}", next_step)
     if status >= 500:
@@ -141,7 +198,7 @@ def explain_failure(
         page = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith("<")
         return CourseError(
             f"{status}，但回答是{'一张网页' if page else '一段文字'}，不是 JSON："
-            f"{clip(body, token)[:80]}",
+            f"{one_line(body, token)[:80]}",
             "多半被代理、校园网登录页或镜像站拦下了：用浏览器打开 --endpoint 看看是什么",
         )
     if said:
@@ -149,85 +206,11 @@ def explain_failure(
     return None
 
 
-# 2. 没有回答
+# 3. token
 
 
-def explain_error(error: Exception, address: str, token: str | None) -> CourseError:
-    """NETWORK_ERRORS 之一 → 一句中文 + 下一步；address 是问的地址，token 是带去的那一个"""
-    if isinstance(error, OfflineModeIsEnabled):
-        return CourseError(*OFFLINE)
-    response = getattr(error, "response", None)
-    if response is not None:
-        return explain_failure(response, token) or CourseError(
-            "客户端读不懂这个回答", "换 --endpoint 或 --model"
-        )
-    if isinstance(error, requests.Timeout | httpx2.TimeoutException | InferenceTimeoutError):
-        return CourseError(f"等不到 {address} 的回答", "过一会儿再试，或用 --timeout 多等一会儿")
-    if isinstance(error, requests.exceptions.ProxyError | httpx2.ProxyError):
-        problem = f"连不上 {address}：代理连不上{PROXY_HINT}"
-    else:  # 异常的全文里可能带着请求头，只说种类
-        problem = f"连不上 {address}（{type(error).__name__}）"
-    return CourseError(problem, f"检查网络和 --endpoint；想在本机试：{LOCAL_API}")
-
-
-# 3. 向谁提问
-
-
-def address(text: str) -> str:
-    """argparse 的 type：http:// 开头、里面没有密码的地址"""
-    if "@" in text:  # 不能说出它是什么，也不能用：requests 会拿它盖掉 token
-        raise argparse.ArgumentTypeError("里不要写密码（…@）：会留在历史记录里，还会盖掉 token")
-    if not re.match(r"https?://[\w.]", text):
-        raise argparse.ArgumentTypeError("要以 http:// 或 https:// 开头")
-    return text
-
-
-def add_arguments(parser: Parser, hub: str) -> None:
-    """01、02 共同的参数"""
-    parser.add_argument("--endpoint", type=address, help=f"只用这个地址，默认 {hub}")
-    parser.add_argument("--model", default=MODEL, help=f"完整的 组织/名字，默认 {MODEL}")
-    positive = above(0.0)
-    parser.add_argument("--timeout", type=positive, default=TIMEOUT, help=f"秒，默认 {TIMEOUT}")
-
-
-def where(args: argparse.Namespace, hub: str | None) -> str | None:
-    """--endpoint 指定的地址；没有就是 hub，先探一下。连不上（或 hub 是 None）返回 None"""
-    bypass_proxy_for_loopback()
-    ignore_netrc()  # 请求头里只有你写的那些
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # 不然官方的客户端问谁都先去问一次 huggingface.co
-    if args.endpoint or not hub:
-        return args.endpoint and args.endpoint.rstrip("/")
-    print(f"先探一下 {hub}，最多 {PROBE_SECONDS} 秒 …")
-    reason = unreachable(hub, PROBE_SECONDS)
-    if reason:
-        print(f"Hub 连不上：{reason}。改用本机的 API，请求一个字不变")
-    return None if reason else hub
-
-
-def local_apis(*tokens: str | None) -> Iterator[str]:
-    """本进程里自己的推理 API（同 07 --full）的地址，一个 token 一个，None 是不要 token
-
-    用法：`for endpoint in local_apis(token): …`，一轮结束就停下。
-    """
-    model = Generator(find_model(MODEL))
-    for token in tokens:
-        with serving(make_app({MODEL: model}, token)) as endpoint:
-            needs = "要 token，和 Hub 一样" if token else "不要 token"
-            print(f"\n—— 本机 API：{endpoint}（{needs}）")
-            yield endpoint
-
-
-# 4. token
-
-
-def read_token(for_hub: bool) -> str | None:
-    """HF_TOKEN，或 `hf auth login` 存下的 token；没有就返回 None，样子不对就抛 CourseError
-
-    报错只说哪里不对，绝不把 token 打印出来。
-    """
-    token = (os.environ.get("HF_TOKEN") or get_token() or "").strip()
-    if not token:
-        return None
+def check_token(token: str, for_hub: bool) -> None:
+    """token 的样子不对就抛 CourseError；只说哪里不对，绝不把它打印出来"""
     fix = "重新复制一遍（只有 hf_ 开头的那一串），再设 HF_TOKEN 或运行 hf auth login"
     if not token.isascii():
         raise CourseError("token 里有中文或全角字符（比如全角逗号、空格）", fix)
@@ -238,7 +221,6 @@ def read_token(for_hub: bool) -> str | None:
     # 网页上建的是 hf_ 加字母数字；浏览器登录得来的是 hf_oauth_ 加一长串，里面有点和横线
     if for_hub and not re.fullmatch(r"hf_[\w.-]{8,}", token):
         raise CourseError("token 不是 hf_ 开头的一串字母和数字", fix)
-    return token
 
 
 def read_secret(variable: str | None) -> str | None:
@@ -255,3 +237,21 @@ def read_secret(variable: str | None) -> str | None:
             HOW_TO_SET.replace("变量", variable),
         )
     return token
+
+
+def serve_full(
+    args: argparse.Namespace,
+    gpt: Path,
+    bert: Path,
+    names: Sequence[str],
+    announce: Callable[[str, bool, str], None],
+) -> NoReturn:
+    """07 --full：真的要给人用的那一个（course/api.py），一直服务到 Ctrl-C
+
+    names 是三个名字：续写的，分类的两个；开始服务时调用 announce(地址, 要不要 token, 外面的地址)。
+    """
+    token, generator, classifier = read_secret(args.token_env), Generator(gpt), Classifier(bert)
+    models = dict(zip(names, (generator, classifier, classifier), strict=True))
+    public = args.public_url or ""
+    app = make_app(models, token, public)
+    serve_until_stopped(app, args.port, lambda url: announce(url, bool(token), public))

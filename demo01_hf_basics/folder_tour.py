@@ -1,4 +1,4 @@
-"""不是一课  03 和 05 用它带着看一个模型文件夹：每个文件是做什么的，config.json 里的数字什么意思"""
+"""不是一课  03 和 05 用它带着看一个模型文件夹；运行时打印的就是讲解，第一遍不用读"""
 
 import json
 import re
@@ -57,10 +57,10 @@ def print_cache_tree(root: str, cache: str, refs: str, blobs: str, revision: str
     print(f"            {revision}/   ← 模型文件夹：装着 config.json 的那个")
 
 
-def tour(folder: Path) -> None:
-    """打印文件夹的树和讲解；folder 是装着 config.json 的那个"""
+def tour(place: str | Path) -> None:
+    """打印文件夹的树和讲解；place 是装着 config.json 的那个"""
+    folder = Path(place)
     # 1. 树。cache_dir 下载的，外面还套着几层
-    print()
     if folder.parent.name == "snapshots":
         cache = folder.parent.parent
         refs = [
@@ -105,4 +105,5 @@ def tour(folder: Path) -> None:
         symbol = getattr(tokenizer, name)
         print(f"    {symbol:7} id {tokenizer.convert_tokens_to_ids(symbol):>3}  {use}")
     limit = tokenizer.model_max_length
-    print(f"    一次最多 {limit} 个 token（tokenizer_config.json 的 model_max_length）")
+    print(f"    一次最多 {limit} 个 token（tokenizer_config.json 的 model_max_length）；", end="")
+    print("真的 GPT-2 是 1,024 个，BERT 是 512 个")

@@ -372,6 +372,7 @@ def start(repo, *options):
     line = [sys.executable, repo / "demo01_hf_basics/07_local_api.py", "--port", "0", *options]
     server = subprocess.Popen(
         list(map(str, line)),
+        cwd=repo,
         env=loopback_environment(repo),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
