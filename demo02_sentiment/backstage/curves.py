@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import get_linear_schedule_with_warmup
 
+from backstage.checkpoint import data_sha256
 from backstage.tuning import (
     BATCH_SIZE,
     EPOCH,
