@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from course.errors import CourseError, is_disk_full, is_out_of_memory, look_up
-from course.paths import PARAMS, command
+from course.paths import PARAMS, command, portable
 
 # 可选的包，import 的名字：哪一课要用，见 pyproject.toml
 OPTIONAL = {"accelerate", "gradio", "modelscope", "onnxruntime", "onnxscript", "peft", "ray"}
@@ -135,10 +135,16 @@ def weights_file(text: str) -> Path:
     return path / "best.pth" if path.is_dir() else path
 
 
+def layers(text: str) -> int | str:
+    """--unfreeze 的写法：不小于 1 的整数，或 all"""
+    return "all" if text == "all" else at_least(1)(text)
+
+
+POSITIONAL = {"texts", "rows"}  # 不用写名字的参数
 # 全课程的参数：同一个名字，在哪一课都是同一个意思、同一个范围
 FLAGS: dict[str, dict] = {
     "model": {"help": "模型名或文件夹"},
-    "params": {"type": Path, "default": PARAMS, "help": "存到哪个文件夹，默认 params/"},
+    "params": {"type": Path, "default": PARAMS, "help": "存到哪个文件夹"},
     # 训练
     "epochs": {"type": at_least(1), "help": "最多几轮"},
     "batch_size": {"type": at_least(1), "help": "一批几条"},
@@ -150,12 +156,22 @@ FLAGS: dict[str, dict] = {
     "class_weight": {"choices": ("none", "balanced"), "help": "各类条数悬殊时用 balanced"},
     "int8": {"help": "特征用 int8 算：快，但是近似的"},
     "subsets": {"type": at_least(1), "help": "每个条数抽几次"},
+    "seeds": {"type": at_least(1), "help": "几个随机种子"},
+    "rows": {"nargs": "*", "metavar": "行", "help": "只跑这几行，不写就是全部"},
+    "test": {"help": "再加一列测试集"},
+    "split": {"choices": ("train", "validation", "test"), "help": "查哪一份"},
+    "top": {"help": "看最可疑的，不随机抽"},
+    # 微调
+    "accumulate": {"type": at_least(1), "help": "一批分几份算，省内存，结果不变"},
+    "unfreeze": {"type": layers, "help": "放开最后几层，all 是全部放开"},
+    "encoder_lr": {"type": above(0.0), "help": "BERT 的学习率，不写就按宽度定"},
+    "resume": {"help": "接着停在半路的训练，设置要和那次一样，--epochs 可以改大"},
     "finetune": {"help": "加上全量微调，几十分钟"},
     # 用训练好的
     "weights": {
         "type": weights_file,
         "default": PARAMS / "best.pth",
-        "help": "默认 params/best.pth；给文件夹就是里面的 best.pth",
+        "help": "训练好的权重，给文件夹就是里面的 best.pth",
     },
     "labels": {
         "nargs": "+",
@@ -196,14 +212,15 @@ def parse_flags(names: tuple[str, ...], defaults: dict[str, object]) -> argparse
             trained = ["默认用训练时的那份"] if "weights" in names else []
             add_data_arguments(parser, *trained)
             continue
-        options = dict(FLAGS[name])
-        if name in defaults:
-            options["default"] = default = defaults[name]
-            if default is False:
-                options["action"] = "store_true"
-            elif default not in (None, ""):
-                options["help"] += f"，默认 {default}"
-        parser.add_argument(name if name == "texts" else f"--{name.replace('_', '-')}", **options)
+        options = FLAGS[name] | ({"default": defaults[name]} if name in defaults else {})
+        default = options.get("default")
+        if default is False:
+            options["action"] = "store_true"
+        elif default not in (None, ""):
+            shown = portable(default) if isinstance(default, Path) else default
+            options["help"] += f"，默认 {shown}"
+        flag = name if name in POSITIONAL else f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, **options)
     return parser.parse_args()
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from backstage.classifier import SentimentClassifier
 from backstage.probe import ABLATION, random_model
 from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
-from course.columns import DataSource, add_data_arguments
+from course.cli import run
+from course.columns import DataSource
 from course.errors import CourseError
 from course.models import find_model, fingerprint, load_encoder, load_tokenizer
 from my_dataset import MyDataset
@@ -79,14 +79,7 @@ def percent(scores: list[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ± {100 * statistics.stdev(scores):.2f}"
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("rows", nargs="*", metavar="行", help=f"默认全部：{' '.join(ROWS)}")
-    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add_data_arguments(parser)
-    parser.add_argument("--seeds", type=at_least(1), default=SEEDS, help=f"默认 {SEEDS}")
-    parser.add_argument("--test", action="store_true", help="再加一列测试集")
-    args = parser.parse_args()
+def main(args) -> None:
     if unknown := set(args.rows) - set(ROWS):
         raise CourseError(f"没有叫 {'、'.join(sorted(unknown))} 的行", " ".join(ROWS))
 
@@ -128,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "rows", "data", model=MODEL, seeds=SEEDS, test=False)

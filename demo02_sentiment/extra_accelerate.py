@@ -32,11 +32,14 @@ from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
 from backstage.checkpoint import describe
-from backstage.extras import finetune_parser, together
+from backstage.extras import together
 from backstage.training import TrainingLog, fit_batch
 from backstage.tuning import (
+    BATCH_SIZE,
+    EPOCH,
     LEARNING_RATE,
     MAX_NORM,
+    SEED,
     WARMUP,
     LengthBatches,
     TunableModel,
@@ -47,12 +50,11 @@ from course.errors import CourseError
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
-from my_dataset import MyDataset, collate_fn
-from net import DEVICE
+from my_dataset import MAX_LENGTH, MyDataset, collate_fn
+from net import DEVICE, MODEL
 
 
-def main() -> None:
-    args = finetune_parser(__doc__, PARAMS / "accelerate").parse_args()
+def main(args) -> None:
     require("accelerate")
     from accelerate import Accelerator, DataLoaderConfiguration  # 新：可选的包，装了才有
 
@@ -155,4 +157,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(
+        main, "data", params=PARAMS / "accelerate", model=MODEL, epochs=EPOCH,
+        batch_size=BATCH_SIZE, max_length=MAX_LENGTH, seed=SEED,
+    )  # fmt: skip

@@ -43,7 +43,6 @@ from backstage.training import (
     accuracy,
     class_weights,
     fit_batch,
-    make_parser,
 )
 from backstage.tuning import (
     BATCH_SIZE,
@@ -60,31 +59,17 @@ from backstage.tuning import (
     save_progress,
 )
 from course.accumulation import Accumulation
-from course.cli import above, at_least, run, step
+from course.cli import run, step
 from course.encoder import SentenceEncoder, has_bf16
 from course.features import FeatureDataset
 from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
-from my_dataset import MyDataset, collate_fn
-from net import DEVICE
+from my_dataset import MAX_LENGTH, MyDataset, collate_fn
+from net import DEVICE, MODEL
 
 
-def layers_to_learn(text: str) -> int | str:
-    """--unfreeze 的写法：不小于 1 的整数，或 all"""
-    return "all" if text == "all" else at_least(1)(text)
-
-
-def main() -> None:
-    defaults = (EPOCH, BATCH_SIZE, LEARNING_RATE, PATIENCE, SEED)
-    parser = make_parser(__doc__, PARAMS / "finetune", *defaults)
-    add = parser.add_argument
-    add("--accumulate", type=at_least(1), default=1, help="一批分几份算，省内存，结果不变")
-    add("--unfreeze", type=layers_to_learn, default="all", help="放开最后几层，默认 all")
-    add("--encoder-lr", type=above(0.0), default=None, help="BERT 的学习率，默认按宽度定")
-    about = "接着停在半路的训练，设置要和那次一样，--epochs 可以改大"
-    add("--resume", action="store_true", help=about)
-    args = parser.parse_args()
+def main(args) -> None:
     hint = "；同样的命令加上 --resume 就接着训练"
     log = TrainingLog(args.params, args.patience, args.epochs, hint)
 
@@ -187,4 +172,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(
+        main, "data", params=PARAMS / "finetune", model=MODEL, epochs=EPOCH, batch_size=BATCH_SIZE,
+        max_length=MAX_LENGTH, lr=LEARNING_RATE, patience=PATIENCE, seed=SEED, pooling="cls",
+        class_weight="none", accumulate=1, unfreeze="all", encoder_lr=None, resume=False,
+    )  # fmt: skip

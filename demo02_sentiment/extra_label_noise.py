@@ -38,7 +38,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from backstage.probe import frozen_features, linear_head
-from course.cli import Parser, run, step
+from course.cli import run, step
 from course.errors import CourseError
 from course.models import find_model
 from my_dataset import MyDataset
@@ -98,14 +98,7 @@ def most_suspicious_first(
     return rows[np.argsort(-margin, kind="stable")]
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或文件，默认自带的评论")
-    splits = ["train", "validation", "test"]
-    parser.add_argument("--split", choices=splits, default="train", help="查哪一份，默认 train")
-    parser.add_argument("--top", action="store_true", help="看最可疑的，不随机抽")
-    args = parser.parse_args()
+def main(args) -> None:
     train, dataset = MyDataset("train", args.data), MyDataset(args.split, args.data)
     labels, names = np.array(dataset.labels), dataset.label_names
     if min(np.bincount(labels, minlength=len(names))) < FOLDS:
@@ -176,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "data", model=MODEL, split="train", top=False)

@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from backstage.curves import mean_and_spread
 from backstage.probe import frozen_features, linear_head, subset
 from course.baseline import tfidf_baseline
-from course.cli import Parser, at_least, run
+from course.cli import run
 from course.errors import CourseError
 from course.models import find_model
 from my_dataset import MyDataset
@@ -75,12 +75,7 @@ def stack(
     return guesses, strength[lessons[0].shape[1] :].sum() / strength.sum()
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    parser.add_argument("--data", default=None, help="文件夹或文件，默认自带的评论")
-    parser.add_argument("--seeds", type=at_least(1), default=SEEDS, help=f"默认 {SEEDS}")
-    args = parser.parse_args()
+def main(args) -> None:
     train, validation = MyDataset("train", args.data), MyDataset("validation", args.data)
     labels, answers = np.array(train.labels), np.array(validation.labels)
     if min(np.bincount(labels)) < FOLDS:
@@ -115,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "data", model=MODEL, seeds=SEEDS)

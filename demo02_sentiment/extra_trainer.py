@@ -40,11 +40,14 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
 from backstage.checkpoint import describe
-from backstage.extras import finetune_parser, save_best
+from backstage.extras import save_best
 from backstage.training import check_params, fit_batch
 from backstage.tuning import (
+    BATCH_SIZE,
+    EPOCH,
     LEARNING_RATE,
     MAX_NORM,
+    SEED,
     WARMUP,
     LengthBatches,
     TunableModel,
@@ -54,8 +57,8 @@ from course.cli import require, run
 from course.encoder import has_bf16
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
-from my_dataset import MyDataset
-from net import DEVICE
+from my_dataset import MAX_LENGTH, MyDataset
+from net import DEVICE, MODEL
 
 
 class LossModel(TunableModel):
@@ -101,8 +104,7 @@ def accuracy(answers: EvalPrediction) -> dict[str, float]:
     return {"accuracy": float((answers.predictions.argmax(1) == answers.label_ids).mean())}
 
 
-def main() -> None:
-    args = finetune_parser(__doc__, PARAMS / "trainer").parse_args()
+def main(args) -> None:
     require("accelerate")  # Trainer 的底下是它，见 extra_accelerate.py
     check_params(args.params)
 
@@ -178,4 +180,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(
+        main, "data", params=PARAMS / "trainer", model=MODEL, epochs=EPOCH,
+        batch_size=BATCH_SIZE, max_length=MAX_LENGTH, seed=SEED,
+    )  # fmt: skip

@@ -13,17 +13,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from backstage.checkpoint import WEIGHTS, describe, old_record
-from course.cli import Parser, above, at_least
-from course.columns import add_data_arguments
-from course.encoder import POOLINGS, SentenceEncoder
+from course.encoder import SentenceEncoder
 from course.errors import CourseError
 from course.features import FeatureDataset, cached_features
 from course.files import atomic_write, check_writable, only_one, remove
 from course.fonts import chinese_font
 from course.models import load_tokenizer
-from course.paths import command, portable
-from my_dataset import MAX_LENGTH, MyDataset
-from net import DEVICE, MODEL, Model
+from course.paths import command
+from my_dataset import MyDataset
+from net import DEVICE, Model
 
 PRINT_SECONDS = 0.5  # 一轮只要几十毫秒时，隔半秒打印一行，不刷屏
 NUMBERED = re.compile(r"(0|[1-9]\d*)bert\.pth")  # 每轮的权重
@@ -253,31 +251,3 @@ def class_weights(labels: list[int], classes: int, how: str) -> torch.Tensor | N
     if how == "none":
         return None
     return len(labels) / (classes * torch.bincount(torch.tensor(labels), minlength=classes))
-
-
-def make_parser(
-    description: str,
-    params: Path,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    patience: int,
-    seed: int,
-) -> Parser:
-    """train.py 和 extra_finetune.py 共同的参数，各有各的默认值；params 是默认存到哪个文件夹"""
-    parser = Parser(description)
-    add = parser.add_argument
-    add("--model", default=MODEL, help=f"模型名或文件夹，默认 {MODEL}")
-    add_data_arguments(parser)
-    add("--params", type=Path, default=params, help=f"默认存到 {portable(params)}/")
-    add("--epochs", type=at_least(1), default=epochs, help=f"最多几轮，默认 {epochs}")
-    add("--batch-size", type=at_least(1), default=batch_size, help=f"默认 {batch_size}")
-    add("--pooling", choices=POOLINGS, default="cls", help="一句话用 [CLS] 还是平均，默认 cls")
-    add("--max-length", type=at_least(3), default=MAX_LENGTH, help=f"默认 {MAX_LENGTH}")
-    rate = above(0.0)
-    add("--lr", type=rate, default=learning_rate, help=f"fc 的学习率，默认 {learning_rate}")
-    add("--patience", type=at_least(0), default=patience, help="几轮没进步就停，0 = 永不")
-    ways = ("none", "balanced")
-    add("--class-weight", choices=ways, default="none", help="各类条数悬殊时用 balanced")
-    add("--seed", type=at_least(0), default=seed, help=f"随机种子，默认 {seed}")
-    return parser
