@@ -84,7 +84,7 @@ def report(checks: dict) -> int:
         waiting = {title: pool.submit(findings, check) for title, check in checks.items()}
         for number, (title, future) in enumerate(waiting.items(), 1):
             print(f"\n── {number}. {title}", flush=True)
-            if pause:
+            if pause and sys.stdin:
                 sys.stdin.readline()
             for fix, group in groupby(future.result(), key=lambda finding: finding.fix):
                 for finding in group:  # 同样的命令连着几条都要，只写一次

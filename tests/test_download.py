@@ -94,7 +94,8 @@ def download_elsewhere(hub, folders, url: str = "", **variables: str) -> subproc
 from pathlib import Path
 from course import cli, hub, models
 hub.MODELS = models.MODELS = Path({str(folders / "models")!r})
-cli.run(lambda: hub.download_model({GPT!r}, hub.make_source("hf", {url or hub.url!r}, 5.0)))
+source = hub.make_source("hf", {url or hub.url!r}, 5.0)
+cli.run(lambda: print(hub.download_model({GPT!r}, source)))
 """
     env = loopback_environment(ROOT, **variables)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -222,7 +222,6 @@ def pins(name: str) -> dict[str, str]:
 
 def test_requirements_are_pinned_and_complete():
     distribution = {"sklearn": "scikit-learn", "fastapi_offline": "fastapi-offline"}
-    distribution["socks"] = "pysocks"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [Requirement(x) for xs in project["optional-dependencies"].values() for x in xs]
     optional = {requirement.name for requirement in extras}
@@ -241,8 +240,8 @@ def test_requirements_are_pinned_and_complete():
                     if top not in sys.stdlib_module_names and owner(name) is None:
                         used.add(distribution.get(top, top))
     assert used <= pinned.keys() | optional
-    # of zhplot only the font; pandas asks for openpyxl itself, httpx2 for socksio
-    assert pinned.keys() - {"zhplot", "openpyxl", "socksio"} <= used
+    # of zhplot only the font; pandas, requests and httpx2 ask for the others themselves
+    assert pinned.keys() - {"zhplot", "openpyxl", "pysocks", "socksio"} <= used
 
 
 def test_an_old_python_stops_before_anything_is_downloaded():
