@@ -228,15 +228,20 @@ def step(title: str) -> None:
     """打印一步的标题，例如 step("4. 优化器和损失")；--pause 或 COURSE_PAUSE=1 时先等一个回车"""
     print(f"\n── {title}", flush=True)
     if os.environ.get("COURSE_PAUSE", "0") not in ("", "0"):
+        print("（按回车）", flush=True)
         with suppress(EOFError, RuntimeError):  # 输入已经到头了、没有地方输入：不等，往下走
             input()
 
 
 def say_next(then: str, args: argparse.Namespace, defaults: dict[str, object]) -> None:
-    """then 是 "脚本 --weights --data"：下一步运行哪个，这一次写了的参数里哪几个要带过去"""
-    script, *carried = then.split()
+    """then 是 "页.md 脚本 --weights --data"：下一步先读哪一页、再运行哪个、带上这次的哪几个参数"""
+    pages = re.findall(r"\S+\.md", then)
+    script, *carried = [word for word in then.split() if word not in pages]
     words: list[object] = []
     for flag in carried:
+        if not flag.startswith("--"):  # 脚本自己的参数，原样
+            words.append(flag)
+            continue
         name = flag.strip("-").replace("-", "_")
         value = getattr(args, name)
         if value in (None, defaults.get(name, FLAGS.get(name, {}).get("default"))):
@@ -245,7 +250,8 @@ def say_next(then: str, args: argparse.Namespace, defaults: dict[str, object]) -
             words += value.flags()
         else:
             words += [flag, *(value if isinstance(value, list) else [value])]
-    print(f"\n下一步：{command(script, *words)}")
+    first = "".join(f"先读 {page}，再 " for page in pages)
+    print(f"\n下一步：{first}{command(script, *words)}")
 
 
 def run(
@@ -254,7 +260,7 @@ def run(
     """运行一课的 main(args)：读命令行的参数，出错时只打印一句话，退出码 1；Ctrl-C 退出码 130
 
     names、defaults 是这一课有哪些参数（见 FLAGS），后者带着默认值；都没有，就是 main()，自己读。
-    then 是下一步运行哪个脚本，见 say_next。main 返回的整数是退出码。
+    then 是下一步读哪一页、运行哪个脚本，见 say_next。main 返回的整数是退出码。
     学员能改好的（CourseError、磁盘满、没有权限、缺可选的包……）不甩 traceback；别的错误照常抛出，
     docs/errors.md 里有的，再在下面打印那一行。
     """

@@ -41,6 +41,7 @@
     —— 本机 API：http://127.0.0.1:…（不要 token）
     ── 2. 请求：地址 + JSON
     POST http://127.0.0.1:…/models/uer/gpt2-chinese-cluecorpussmall
+    …
     ── 3. 回答：状态码、类型、内容
     状态码  200
     类型    application/json
@@ -102,6 +103,7 @@ def main(args) -> None:
         #    内容是好的 JSON，.json() 就把它变成 Python 的列表和字典：你的原话 + 接着写的
         #    你的结果和这里不一样是正常的：下一个字是按概率抽的，每次运行都不同（怎么抽见 04）
         #    不是 200 就别碰 .json()：explain 把状态码和服务器的话变成一句中文和下一步
+        #    这句"下一步"是对这个请求说的，课还没完
         problem = explain(response, url)
         print(f"意思    {problem}" if problem else f"结果    {response.json()}")
 
@@ -124,8 +126,8 @@ def main(args) -> None:
 
     # 小结：请求 = 地址 + JSON；回答 = 状态码 + 类型 + 内容，按这个顺序读
     #       匿名请求得到 401：从前可以匿名，现在 API 要知道你是谁，下一课带上 token
-    # 练习 1：--model 换成一个不存在的名字，状态码变成多少？--timeout 0.001 呢？
-    # 练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？
+    # 练习 1：--model 换成一个不存在的名字，第二遍的状态码变成多少？--timeout 0.001 呢，还有没有状态
+    # 码？练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？
     # 动手：python exercises/check.py demo01/01
 
 

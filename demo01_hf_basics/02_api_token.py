@@ -44,6 +44,7 @@ Authorization: Bearer …。它等于密码：不写进代码，不打印，不�
          {"model": "uer/gpt2-chinese-cluecorpussmall", "messages": [{"role": "user", …
     状态码  200
     内容    {"id":"chatcmpl-…
+    结果    …
     ── 5. 今天的主路，官方的客户端
     结果    …
     下一步：python …03_download_gpt2.py
@@ -114,9 +115,11 @@ def ask(endpoint: str, token: str, args) -> None:
     print(f"内容    {one_line(response.text, token)}")
     if problem := explain(response, url, token):
         raise problem
+    said = response.json()["choices"][0]["message"]["content"]  # 上面只打印了前 200 个字
+    print(f"结果    {one_line(said, token)}")
 
     step("5. 今天的主路，官方的客户端")
-    #    同一个请求；结果在 choices[0].message.content
+    #    同一个请求，同样从 choices[0].message.content 里取结果
     client = InferenceClient(base_url=base_url, token=token, timeout=args.timeout)
     answer = client.chat_completion(MESSAGES, model=model, max_tokens=MAX_TOKENS)
     print(f"结果    {one_line(str(answer.choices[0].message.content), token)}")
@@ -139,6 +142,7 @@ def main(args) -> None:
             raise explain(error, endpoint, token) from None
 
     # 小结：Authorization: Bearer token；token 等于密码；手写的和 InferenceClient 发的是同一个请求
+    #       得到 400 Model not supported by provider：没有服务商接这个模型，不是格式错
     #       Hub 的推理 API 现在按量收费，每月送的额度很少，用完是 402；忙的时候又慢又不稳，
     #       换个时间、换个模型再试。它只适合尝一尝，真要用就把模型部署在自己的机器上，见 07
     # 练习 1：把 PARAMETERS 的 temperature 改成 0，读一读 422 说了什么

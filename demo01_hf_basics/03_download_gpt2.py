@@ -40,7 +40,7 @@ pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才
     git clone https://huggingface.co/uer/gpt2-chinese-cluecorpussmall models/…
     …
     没下载成不影响往下学（退出码 1 只表示没有下载成）
-    下一步：python …04_generate_text.py
+    下一步：先读 docs/05-transformer.md，再 python …04_generate_text.py
 """
 
 from pathlib import Path
@@ -66,12 +66,12 @@ REPO = "uer/gpt2-chinese-cluecorpussmall"
 # 两个平台怎么选：Hugging Face 最全，但在国内慢，常常连不上；魔搭 ModelScope 在国内快，模型少一些，
 # 以后下几 GB、几十 GB 的大模型，先去魔搭找。这个小模型在魔搭上没有查到；hf-mirror 是别人办的镜像，
 # 有时只把请求转回 Hugging Face，那就和官方一样连不上。哪里都下不了，请下载好的人把整个文件夹拷给你
-NEXT = "demo01_hf_basics/04_generate_text.py"  # 学完运行哪一个
+NEXT = "docs/05-transformer.md demo01_hf_basics/04_generate_text.py"  # 学完运行哪一个
 
 
 def main(args) -> int | None:
     step("1. 下载")
-    #    课上是一行：snapshot_download(名字, cache_dir="models")，或者第 3 步的 from_pretrained
+    #    平时是一行：snapshot_download(名字, cache_dir="models")，或者第 3 步的 from_pretrained
     #    fetch 里调用的也是它，只多三样：先探路 5 秒（官方的客户端遇到不答话的服务器，几分钟也不
     #    放弃）；权重断了接着下（官方的从头再来）；下完核对 SHA（内容的指纹），不对就删掉
     #    下成了，或者早就下过，返回 None；没下成，返回原因。名字、来源在命令行上换，见开头
@@ -113,6 +113,7 @@ def main(args) -> int | None:
     #    分词器是 BertTokenizer：中文 GPT-2 借用了 BERT 的字典，一字一项，所以也用它的分词器
 
     step("4. 文件夹里每个文件是做什么的")
+    #    注意力头、位置向量是下一页（Transformer）的词，先放着
     #    讲解就在打印出来的每一行里；先看三样：config.json、权重、vocab.txt，少一样都读不起来
     tour(path)
 

@@ -7,8 +7,11 @@ r"""第 4 课  本地离线续写：同一句话，不同的参数
           python demo01_hf_basics/04_generate_text.py --prompt 今天天气 --device cuda
           python demo01_hf_basics/04_generate_text.py --model models/tiny-gpt2-chinese
 
-会看到：
+先读 docs/05-transformer.md：token、字典、logits、softmax，那一页从头讲。
+
+会看到（用随仓库的小模型；下载了真的，字和数不同）：
     ── 1. 找到模型
+    …
     模型文件夹：…tiny-gpt2-chinese
     不写 r：models	iny-gpt2-chinese    写 r：models\tiny-gpt2-chinese
     ── 2. 读模型和分词器
@@ -39,6 +42,7 @@ r"""第 4 课  本地离线续写：同一句话，不同的参数
       温度 1，前 10 个一共占 29%
           7.4% 我	████
           4.8% 但	██
+    …
       top_p 0.5 留下 36 个候选，top_p 0.9 留下 435 个
     …
     下一步：python …05_download_bert.py
@@ -121,9 +125,9 @@ def main(args) -> None:
     writer = pipeline("text-generation", model=model, tokenizer=tokenizer, device=device)
 
     step("3. 最简单的调用")
-    #    num_return_sequences：同一句话写几个版本（贪心只有一种写法，要 2 个会报错）
-    #    max_new_tokens：新写多少个 token。旧教程写的是 max_length=50，它把提示语和特殊符号
-    #    [CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
+    #    num_return_sequences：同一句话写几个版本（贪心，也就是每次取最可能的，第 5 步，只有一种写
+    #    法，要 2 个会报错）max_new_tokens：新写多少个 token。旧教程写的是 max_length=50，它把提示语
+    #    和特殊符号[CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
     set_seed(SEED)
     plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=2)
     print(plain)
@@ -134,7 +138,7 @@ def main(args) -> None:
     #    写得不好：模型小（真模型 1 亿个参数，随仓库的 900 万）；第二个版本忽然成了一篇新闻，是因为
     #    下面这个陷阱
     #    没写参数，不等于没有：pipeline 里面调用的是 model.generate（第 5 步），续写的 pipeline 自己
-    #    定了 do_sample=True、temperature=0.7，generate 的默认是 top_k=50
+    #    定了 do_sample=True（按概率抽，第 6 步）、temperature=0.7，generate 的默认是 top_k=50
 
     step("4. 陷阱：末尾的 [SEP]")
     #    分词器默认在末尾加 [SEP]（id 102），意思是"话说完了"，模型就另起一篇。看每一行的最后：
@@ -145,6 +149,7 @@ def main(args) -> None:
         print(f"{title} …{ids[-3:]}\t{rows[0]['generated_text'].replace(' ', '')}")
 
     step("5. 自己写生成的循环")
+    #    张量（tensor）：多维的数字表，模型收的、给的都是它，(1, 12) 是 1 行 12 列
     #    模型每次只做一件事：给下一个 token 打分。打分、挑一个、接上、再来，就是生成，大模型也是这样
     #    model(ids).logits  形状 (1, 长度, 21128)：每个位置上，字典里每一项一个分数
     #    [0, -1]            第 0 句、最后一个位置：下一个字的 21,128 个分数

@@ -1,9 +1,11 @@
 """第 5 课  把 bert-base-chinese 下载到自己的机器上
 
 教什么：和第一个 demo 的第 3 课一样的下载，换一个模型；两个文件夹的字典相同，结构不同。
-BertTokenizer 的陷阱：它读不到字典也不报错。下载好之后，第二个 demo 的训练不用改一个字，
-就从随仓库的小 BERT 换成它：慢二十七倍，没有显卡时第一次要几十分钟到几小时，看到的数也和讲义里的
-不同。想先用小 BERT 学，命令后面加 --model models/tiny-bert-chinese。
+BertTokenizer 的陷阱：它读不到字典也不报错。
+
+要知道：下载好之后，第二个 demo 的训练不用改一个字，就从随仓库的小 BERT 换成它：慢二十七倍，没有显卡
+时第一次要几十分钟到几小时，看到的数也和讲义里的不同。想先用小 BERT 学，命令后面加 --model
+models/tiny-bert-chinese。
 
 怎么运行：python demo01_hf_basics/05_download_bert.py                       从官方 Hub（约 410 MB）
           python demo01_hf_basics/05_download_bert.py --source modelscope   从魔搭 ModelScope，

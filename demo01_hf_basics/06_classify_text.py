@@ -8,8 +8,9 @@
 
 怎么运行：python demo01_hf_basics/06_classify_text.py
 
-会看到：
+会看到（用随仓库的小模型；下载了真的，字和数不同）：
     ── 1. 没有训练过的分类头
+    …
     种子 0  房间很干净，服务也好，下次还来  → LABEL_0 0.495   LABEL_1 0.505
     种子 0  又脏又吵，服务太差，再也不来了  → LABEL_0 0.485   LABEL_1 0.515
     种子 1  房间很干净，服务也好，下次还来  → LABEL_0 0.488   LABEL_1 0.512
@@ -38,7 +39,7 @@
     编码器 4 层 × 每层 789,760 = 3,159,040
     分类头 256 × 2 + 2 = 514
     hidden_size = 256 = 4 个注意力头 × 每个头 64 维
-    bert-base-chinese 是 12 × 64 = 768，这就是 768 的来历
+    bert-base-chinese 是 12 个头 × 每个头 64 维 = 768
     ── 4. 跟着一句话走一遍
     input_ids…(1, 17)          [CLS] + 15 个 token + [SEP]
     字向量…(1, 17, 256)     每个 id 到 21,128 行的表里取一行
@@ -79,8 +80,8 @@ def count(module: torch.nn.Module) -> int:
 
 def main(args) -> None:
     step("1. 没有训练过的分类头")
-    #    没训练过的头：好评差评分不开，换一个种子答案就变，所以它什么也没说。真模型也一样，比如它给
-    #    LABEL_0 0.67 和 0.75：不是"有 67% 的把握"，换一次随机数又是别的数
+    #    没训练过的头：好评差评分不开，换一个种子答案就变，所以它什么也没说。真模型也一样，有一次它
+    #    给两句话的 LABEL_0 是 0.67 和 0.75：不是"有 67% 的把握"，换一次随机数又是别的数
     #    set_verbosity_error：不打印 LOAD REPORT。那张表里 MISSING classifier.* 是说文件里没有
     #    分类头，随机造了一个；UNEXPECTED cls.* 是说文件里的完形填空层（预训练用的）用不到：都是
     #    应该的，不是出错
@@ -108,7 +109,7 @@ def main(args) -> None:
     step("2. 打印模型")
     #    从上往下读，三大块 embeddings → encoder → pooler，最后是 classifier。先只看"会看到"里的那
     #    几行，缩进是谁装着谁：encoder 里是几层 BertLayer，每层先 attention，后 intermediate、output
-    #    query、key、value 是三层 Linear，吃的是同一个字的同一个向量，各乘出一个新的向量：
+    #    query、key、value 是并排的三个 Linear，吃的是同一个字的同一个向量，各乘出一个新的向量：
     #      query  这个字想找什么。每个字拿它去和所有字的 key 一一相乘，得到一排分数，softmax 成比例
     #      key    这个字能被怎样找到。query 和它越像，分数越高
     #      value  这个字要给出去的内容。按上面的比例把所有字的 value 加起来，就是这个字的新向量：
@@ -124,6 +125,7 @@ def main(args) -> None:
     print(model)
 
     step("3. 参数都在哪里")
+    #    一层 Linear(256, 2) 有 256 × 2 个权重，再加每一类一个偏置，所以分类头是 256 × 2 + 2
     config = model.config
     hidden, layers = config.hidden_size, config.num_hidden_layers
     for name, use in PARTS.items():
@@ -138,7 +140,7 @@ def main(args) -> None:
     print(f"分类头 {head} = {count(model.classifier)}")
     heads = config.num_attention_heads
     print(f"hidden_size = {hidden} = {heads} 个注意力头 × 每个头 {hidden // heads} 维")
-    print("bert-base-chinese 是 12 × 64 = 768，这就是 768 的来历")
+    print("bert-base-chinese 是 12 个头 × 每个头 64 维 = 768")
     # 一个字为什么要几百个数：一个数只能排一条线，近义、反义、褒贬、词性各要一个方向才放得下；
     # 维数越多，能记的差别越多，也越慢。768 是做 BERT 的人试出来的折中，没有公式
 

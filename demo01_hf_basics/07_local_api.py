@@ -30,7 +30,10 @@
         POST http://127.0.0.1:8000/v1/chat/completions   OpenAI 的格式，模型名写在 JSON 里
         浏览器打开 http://127.0.0.1:8000/docs   可以直接点着试的文档，不用联网
     …
-    下一步：python …01_tokenizer.py
+    下一步：先读 demo02_sentiment/README.md，再 python …00_one_file.py
+
+下一步要按了 Ctrl-C 才打印。启动时先有四行英文的 INFO，不是错误。--full、--token-env 的只打印第 1 步
+的标题，后面直接是"推理 API：…"。
 
 另开一个终端，用前两课来问它（一行一条）：
     python demo01_hf_basics/01_api_anonymous.py --endpoint http://127.0.0.1:8000
@@ -55,7 +58,7 @@ PORT = 8000
 GPT = "uer/gpt2-chinese-cluecorpussmall"
 BERT = "bert-base-chinese"
 NAMES = (GPT, BERT, f"google-bert/{BERT}")  # 客户在地址里写的名字；bert-base-chinese 有两个
-NEXT = "demo02_sentiment/01_tokenizer.py"  # 学完运行哪一个
+NEXT = "demo02_sentiment/README.md demo02_sentiment/00_one_file.py"  # 学完运行哪一个
 
 
 # 请求里有什么：FastAPI 照着检查，少一个字段、类型不对，都替你答 422，说是哪里不对；
@@ -81,8 +84,8 @@ def main(args) -> None:
     #      访问 token  谁都能用，还是要带它（--token-env）
     #      边写边给    "stream": true，一个字一个字地送；对方走了，就不再往下写
     #      限制        一个请求最多多大、写多长，同时最多几个；参数写错了，用中文说是哪个
-    #      轮流        两个人同时来，一个写完再写另一个，种子才不会混在一起
-    #      Host        别的网站会借你的浏览器来访问本机，看 Host 就认得出
+    #      轮流        随机种子是整个进程共用的，两个请求一起写会互相打乱
+    #      Host        请求头里的 Host 不是本机的地址，就是别的网页在借你的浏览器，拒绝它
     if args.full or args.token_env or args.public_url:
         serve_full(args, gpt, bert, NAMES, announce)
     logging.set_verbosity_error()  # BERT 没有训练过的分类头，是随机的（见 06），要警告一声
@@ -126,7 +129,7 @@ def main(args) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port)
 
     # 小结：装载一次，一个地址配一个函数，用大家都认的协议回答；协议相同，客户端就不用改
-    #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表，每一行都试过
+    #       哪些客户端的哪些问法能用，见 docs/08-api.md 的表
     # 练习 1：设好 MY_TOKEN，用 --token-env MY_TOKEN 启动（就是 --full），用 01 --endpoint 问，看它
     #         怎么拒绝；再把 HF_TOKEN 设成一样的，用 02 --endpoint 访问
     # 练习 2：照着 infer 加一个地址 GET /health，答 {"status": "ok"}；浏览器打开它看看

@@ -42,6 +42,7 @@ def servers(args: argparse.Namespace, hub: str | None, *tokens: str | None) -> I
     constants.HF_HUB_DISABLE_TELEMETRY = True  # 不然官方的客户端问谁都先去问一次 huggingface.co
     if args.endpoint:
         check_address(args.endpoint)
+        print(f"就问它：{args.endpoint}")
         yield args.endpoint.rstrip("/")
         return
     if hub:

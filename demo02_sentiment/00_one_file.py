@@ -22,11 +22,11 @@ from transformers import BertModel, BertTokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "tiny-bert-chinese"  # 拷走的，这两行改成你的：BERT 的文件夹
-DATA = ROOT / "data" / "reviews" / "train.csv"  # 和一个 CSV，两列叫 text、label
+DATA = ROOT / "data" / "reviews" / "train.csv"  # 和一个 CSV，两列叫 text、label（0 和 1）
 OUT = Path(__file__).resolve().parent / "one_file"  # 权重存在哪里
 ROWS = 900  # 只用头 900 条；改成 None 就是全部 9600 条，一轮要十几分钟
 EPOCH = 1  # 把数据看几遍
-BATCH_SIZE = 30  # 一批几条
+BATCH_SIZE = 30  # 一批几条；你的 CSV 不到 30 条就改小，不然一批也凑不满，什么也没学
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 tokenizer = BertTokenizer.from_pretrained(MODEL)
 

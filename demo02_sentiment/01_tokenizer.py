@@ -10,6 +10,7 @@
 
 会看到：
     ── 1. 加载：一个装着 vocab.txt 的文件夹
+    …
     字典里有 21128 个 token，来自 …
     ── 2. 文件夹里没有字典，它也不报错
     只有 5 个 token： ['[UNK]', '[UNK]', '[UNK]', '[UNK]', '[UNK]', '[UNK]']
@@ -52,10 +53,16 @@
     ── 13. 字典里没有的字
     店名叫龘龘，菜很好吃 → ['店', '名', '叫', '[UNK]', '[UNK]', '，', '菜', '很', '好', '吃']
     ── 14. 英文和数字：切成碎片
+    i love bert → ['i', 'love', 'be', '##rt']
     unbelievable → ['u', '##n', '##bel', '##ie', '##va', '##ble']
+    iphone15很好用 → ['iphone', '##15', '很', '好', '用']
     I love BERT → ['[UNK]', 'love', '[UNK]']
+    还原： i love bert
     ── 15. 汉字也各有带 ## 的一份
     单个汉字 7321 个，每个都有带 ## 的一份： True
+    白 → 4635，##白 → 17692
+    不逐字切： ['白', '##日', …  平时： ['白', '日', …
+    下一步：先读 docs/06-project.md，再 python …02_load_dataset.py
 """
 
 from pathlib import Path
@@ -174,6 +181,7 @@ def main(args) -> None:
             print("  还原：", tokenizer.decode(row))
 
     step("11. 要什么类型的结果：return_tensors")
+    #    张量（tensor）：多维的数字表，像 NumPy 数组，多了能上显卡、能算梯度
     #    模型要的是 "pt"；每行不一样长就叠不成矩阵，不写 padding 会报 ValueError
     #    讲 TensorFlow 的旧教程用 "tf"，transformers 5 已经去掉，写了也是 ValueError
     for kind in ("pt", "np"):  # PyTorch 张量，NumPy 数组
@@ -226,4 +234,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(main, model=MODEL, then="demo02_sentiment/02_load_dataset.py")
+    run(main, model=MODEL, then="docs/06-project.md demo02_sentiment/02_load_dataset.py")

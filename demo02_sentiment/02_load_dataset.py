@@ -18,21 +18,34 @@ load_dataset("csv", …)、load_from_disk、load_dataset(名字)；存成 Excel 
     …
     ── 3. 三份，各有各的用处
     train 9600 条，validation 1200 条，test 1200 条
+    列： {'text': Value('large_string'), 'label': ClassLabel(names=['负向', '正向'])}
     标签的名字： {0: '负向', 1: '正向'}
     ── 4. 取一行、取一列、遍历
     第 0 行： {'text': '你们买的质量好吗？真是不可思议…', 'label': 0}
     前 5 个标签： [0, 1, 0, 1, 0]
+      负向  你们买的质量好吗？…
+    …
+    train      负向 4800 条，正向 4800 条
+    …
     ── 5. 数据不是天生的：清洗、标注、查漏题
     清洗 4 条剩 1 条： [('很好用!', 1)]
     测试集里有 0 条也在训练集里
     ── 6. 存成 CSV，Excel 打得开的
     存成 …csv 里的三个 CSV，开头三个字节 b'\xef\xbb\xbf'
     ── 7. 从自己存的 CSV 读回来
+    不写 split： DatasetDict({
+    …
+    split='train'： Dataset({
+    …
+    转成的 Arrow 缓存在 …
     读回来和原来一字不差： True
     ── 8. 联网读：load_dataset(名字)，这里只讲不跑
     load_dataset("lansinuote/ChnSentiCorp")                 → DatasetDict，三份都在
+    …
     ── 9. 别的格式也能来回转
     列表： [{'text': '很好', 'label': 1}, {'text': '太差', 'label': 0}]
+    pandas：
+    …
     ── 10. 由长度决定 MAX_LENGTH
     长度：一半不超过 60，95 % 不超过 196，99 % 不超过 370，最长 2878
     MAX_LENGTH = 500：截断 48 条（0.5%）

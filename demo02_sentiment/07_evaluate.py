@@ -41,7 +41,7 @@
       真 负向，模型说正向（99.3%）
     …
 
-    下一步：python demo02_sentiment/08_predict.py …
+    下一步：先读 docs/results.md，再 python demo02_sentiment/08_predict.py …
 
 看什么：只超过"全猜一类"不算本事，超过 TF-IDF 才算。谁更好看 p 值，不看两个区间重不重叠：
 区间不重叠，差别多半是真的，重叠却不等于没有差别。
@@ -96,6 +96,9 @@ def print_mistakes(exam, names: list[str]) -> None:
     predicted, labels = exam.predicted, exam.labels
     wrong = np.flatnonzero(predicted != labels)
     confidence = exam.probabilities[wrong, predicted[wrong]]
+    if not len(wrong):
+        print("验证集上一条也没答错")
+        return
     print(f"验证集上答错 {len(wrong)} 条，最自信的 {min(MISTAKES, len(wrong))} 条：")
     for i in wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]:
         sure = exam.probabilities[i, predicted[i]]
@@ -115,6 +118,8 @@ def main(args) -> None:
     print(f"考了 {len(labels)} 条，每条 {len(names)} 个概率，第 0 条：{'，'.join(row)}")
 
     step("2. 两个基线，考同样的考卷")
+    #    TF-IDF：数每个字、每两个连着的字，到处都有的不值钱；逻辑回归：一层 Linear 加 softmax。它完
+    #    全不懂意思，所以赢了它才算本事
     #    用权重学过的那份训练集来学；数据不在手边了，就没有基线，也查不了漏题
     train_set, guesses = classifier.training_set(), {}
     if train_set:
@@ -141,6 +146,8 @@ def main(args) -> None:
         print_row(name, guess, labels, macro)
 
     step("4. 差的这几条，是不是碰巧")
+    #    两边都答对、都答错的题分不出高下，只数只有一边答对的。p 值是什么、多小才算数，在
+    #    print_pair 里
     if train_set:
         print_pair(predicted == labels, guesses["TF-IDF + 逻辑回归"] == labels)
 
@@ -181,5 +188,5 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    then = "demo02_sentiment/08_predict.py --weights --labels"
+    then = "docs/results.md demo02_sentiment/08_predict.py --weights --labels"
     run(main, "weights", "labels", "data", then=then)

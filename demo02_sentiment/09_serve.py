@@ -6,7 +6,7 @@
 怎么运行：先训练（train.py），再
     python demo02_sentiment/09_serve.py            浏览器打开它打印的网址
     python demo02_sentiment/09_serve.py --port 0   端口被占了，自动挑一个
-    python demo02_sentiment/09_serve.py --onnx     用导出的 ONNX 算（先 11_export.py --onnx）
+    python demo02_sentiment/09_serve.py --onnx     用导出的 ONNX 算，学完第 11 课再试
 按 Ctrl-C 停止（PyCharm 里点红色方块）。
 
 会看到：
@@ -30,9 +30,9 @@
 看什么：网页的例子里也有这几句，点一句，再点几个词看它们各推动了多少；「一批评论」里选一个文件试试。
 从别的程序里用，两行：
     from huggingface_hub import InferenceClient
-    InferenceClient(model="http://127.0.0.1:8000/models/sentiment").text_classification("很好")
-curl、PowerShell、C# 和别的语言怎么写，见 docs/08-api.md：POST {"inputs": "很好"}，
-回 [[{"label": "正向", "score": 0.9}, …]]，分数高的在前。
+    InferenceClient(model="http://127.0.0.1:8000/models/sentiment").text_classification("房间很干净，服务也好，下次还来")
+curl、PowerShell、C# 和别的语言怎么写，见 docs/08-api.md：POST {"inputs": "…"}，
+回 [[{"label": "正向", "score": 0.975}, …]]，分数高的在前。
 
 网页是 page/ 里的三个文件（HTML、CSS、JavaScript），一个外面的请求都没有，断网也能用，读完就懂。
 """

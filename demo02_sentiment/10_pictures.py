@@ -205,9 +205,11 @@ def main(args) -> None:
     print(f"测试集 {len(labels)} 条，特征 {exam.features.shape}，概率 {exam.probabilities.shape}")
 
     step("2. 混淆矩阵：错在哪一类")
+    #    行是真标签，列是模型说的，深浅是占这一行的多少；对角线以外的都是错的
     draw_confusion(labels, exam.predicted, names, folder / "confusion.png")
 
     step("3. 校准：它说九成把握，真对九成吗")
+    #    把评论按模型的把握分档，看每一档真对了多少；怎么算的在 draw_calibration 里
     draw_calibration(exam.probabilities, labels, names, folder / "calibration.png")
 
     step("4. 特征地图：两类分得开吗")
@@ -215,9 +217,11 @@ def main(args) -> None:
     draw_map(exam.features, labels, names, folder / "map.png")
 
     step("5. 注意力：每个 token 在看谁")
+    #    一层一张图，一行是一个 token 把多少注意力分给了谁；各个头取了平均
     draw_attention(classifier, args.sentence, folder / "attention.png")
 
     step("6. 训练曲线")
+    #    train.py 画的，这里只说它在哪里
     curve = args.weights.parent / "curve.png"
     if curve.is_file():
         print(f"训练曲线  {curve}")

@@ -47,7 +47,6 @@ from backstage.tuning import (
 )
 from course.cli import require, run
 from course.errors import CourseError
-from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset, collate_fn
@@ -146,8 +145,7 @@ def main(args) -> None:
             if main_process:  # 新：只有 0 号存
                 score = correct / len(validation_set)
                 model.record |= {"epoch": epoch, "validation_accuracy": score}
-                with atomic_write(args.params / f"{epoch}bert.pth") as path:
-                    torch.save(model.state_dict(), path)
+                torch.save(model.state_dict(), log.new)
                 log.add(loss_sum / batches, train_correct / (batches * args.batch_size), score)
                 log.done()
     accelerator.end_training()  # 新：和别的进程道别

@@ -62,7 +62,6 @@ from course.accumulation import Accumulation
 from course.cli import run, step
 from course.encoder import SentenceEncoder, has_bf16
 from course.features import FeatureDataset
-from course.files import atomic_write
 from course.models import find_model, load_tokenizer
 from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset, collate_fn
@@ -157,8 +156,7 @@ def main(args) -> None:
             )
             score = accuracy(model.head, validation_loader)
             model.record |= {"epoch": epoch, "validation_accuracy": score}
-            with atomic_write(args.params / f"{epoch}bert.pth") as path:
-                torch.save(model.state_dict(), path)
+            torch.save(model.state_dict(), log.new)
             train_accuracy = correct / (batches * args.batch_size)
             log.add(loss_sum / batches, train_accuracy, score)
             save_progress(args.params, log, model, parts)  # 新

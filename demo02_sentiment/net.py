@@ -9,6 +9,7 @@
           python demo02_sentiment/net.py --model 文件夹    换成 RoBERTa、ALBERT、英文的 BERT……
 
 会看到：
+    …
     ── 1. 搭模型，打印出来看
     设备 …
     FrozenBert(
@@ -169,6 +170,8 @@ def main(args) -> None:
 
     step("1. 搭模型，打印出来看")
     #    从上往下读：embeddings（字变向量）→ encoder（提特征，一层一个 BertLayer）→ fc（分类）
+    #    外层的 encoder 是我们起的名字，装着整个 BERT；里层的 encoder 才是那几层。pooler 也在里面
+    #    （参数算在内），我们不用它，直接取 [CLS]
     #    词向量（word_embeddings）是预训练时读了大量文字学来的，跟着 BERT 一起到手，自己这点数据
     #    学不出来；位置向量（position_embeddings）最多 512 行，所以 BERT 最多读 512 个 token
     #    .to(DEVICE)：参数搬到显卡上。数据也要搬，只搬一边就会报
@@ -206,6 +209,7 @@ def main(args) -> None:
     print("fc 还没训练，初值是随机的，所以概率没有意义，再运行一次就变了")
 
     step("4. 课程用的 Model：多了五样，算的一样")
+    #    _extra_state 就是第五样：训练记录
     head = {n: t for n, t in model.state_dict().items() if not n.startswith("encoder.")}
     ours.load_state_dict(head, strict=False)  # 换上同一个 fc
     print(f"logits 和上面一样：{torch.allclose(ours(**batch), logits)}")

@@ -15,8 +15,8 @@
     ── 2. 模型
     设备 cpu；要学的只有 fc，514 个数
     ── 3. BERT 冻结，每一轮算出来都一样：先算一遍
-    特征：train (9600, 256)，首尾相接算的，新算 9600 条，在 data/features/…
-    特征：validation (1200, 256)，首尾相接算的，新算 1200 条，在 data/features/…
+    特征：train (9600, 256)，…（第一次是新算 9600 条，以后都是存好的）
+    特征：validation (1200, 256)，…
     ── 4. 优化器和损失，先看一批
     一批：特征 (90, 256)，标签 (90,) → logits (90, 2)
     还没学的损失 0.6676；全靠瞎猜是 ln 2 = 0.6931
@@ -69,7 +69,11 @@ def main(args) -> None:
         args.batch_size = max(2, rows // 10)
     # 一轮几批 = 条数 ÷ 批次大小，9,600 ÷ 90 = 106；前几批用了几秒，就估得出一轮要多久
     batches = rows // args.batch_size
-    print(f"训练 {rows} 条，验证 {len(validation_set)} 条；", end="")
+    if (asked := len(validation_set)) < 100:
+        print(
+            f"注意：验证集只有 {asked} 条，错一条就差 {100 / asked:.0f} 个点，最好的一轮多半靠碰巧"
+        )
+    print(f"训练 {rows} 条，验证 {asked} 条；", end="")
     print(f"一批 {args.batch_size} 条，每轮 {batches} 批")
 
     step("2. 模型")
@@ -141,10 +145,11 @@ def main(args) -> None:
                     right += (model.head(features).argmax(dim=1) == labels).sum().item()
             score = right / len(validation_set)
 
-            # state_dict 里是要训练的那部分和训练记录（见 net.py）；params/ 已经建好，torch.save
-            # 自己不会建文件夹
+            # state_dict 里是要训练的那部分和训练记录（见 net.py）。torch.save 自己不会建文件夹，写
+            # 到一半断电还留下半个文件：所以先写成 params/new.pth，log.add 再改名成 0bert.pth、
+            # 1bert.pth…
             model.record |= {"epoch": epoch, "validation_accuracy": score}
-            torch.save(model.state_dict(), args.params / f"{epoch}bert.pth")
+            torch.save(model.state_dict(), log.new)
             log.add(loss_sum / batches, correct / (batches * args.batch_size), score)
             if log.done():  # 连续 PATIENCE 轮没有进步
                 break

@@ -113,7 +113,7 @@ def test_ctrl_c_stops_cleanly_with_the_last_epoch_saved(repo, mini_bert, mini_da
         encoding="utf-8",
     )
     deadline = time.monotonic() + 300
-    while not (tmp_path / "20bert.pth").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "21bert.pth").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)

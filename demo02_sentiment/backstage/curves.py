@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import matplotlib
 import numpy as np
@@ -95,6 +96,11 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
 
 
+def pad(text: str, width: int) -> str:
+    """右边补空格到 width 列；一个汉字占两列"""
+    return text + " " * (width - sum(1 + (east_asian_width(c) in "WF") for c in text))
+
+
 class Scores:
     """每种做法、每个条数、每次抽样的 [精度, macro-F1]，算一个就记一个，都在 label_curve.json 里
 
@@ -125,8 +131,12 @@ class Scores:
         self.known(way, size, seed)
 
     def print_head(self, ways: list[str]) -> None:
-        lead = f"冻结 - TF-IDF{'    ' if ways[3:] else ''}"
-        print(f"{'标签':6}" + "".join(f"{way:16}" for way in ways[:3]) + lead + "".join(ways[3:]))
+        cells = [pad(way, 20) for way in ways[:3]]
+        print(
+            (
+                pad("标签", 8) + "".join(cells) + pad("冻结 - TF-IDF", 17) + "".join(ways[3:])
+            ).rstrip()
+        )
 
     def print_row(self, size: int, column: int = 0) -> None:
         """表的一行，平均 ± 标准差，单位是百分点；column 0 是精度，1 是 macro-F1"""

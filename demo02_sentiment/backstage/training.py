@@ -16,7 +16,7 @@ from backstage.checkpoint import WEIGHTS, describe, old_record
 from course.encoder import SentenceEncoder
 from course.errors import CourseError
 from course.features import FeatureDataset, cached_features
-from course.files import atomic_write, check_writable, only_one, remove
+from course.files import atomic_write, check_writable, only_one, remove, rename
 from course.fonts import chinese_font
 from course.models import load_tokenizer
 from course.paths import command
@@ -76,8 +76,9 @@ class TrainingLog:
         …                                        # 数据、模型、特征
         with log:
             for epoch in range(最多几轮):
-                …                                # 存好 {epoch}bert.pth
-                log.add(loss, 训练精度, 验证精度)
+                …
+                torch.save(model.state_dict(), log.new)
+                log.add(loss, 训练精度, 验证精度)  # 改名成 {epoch}bert.pth，记一行
                 if log.done():
                     break
 
@@ -88,6 +89,7 @@ class TrainingLog:
 
     def __init__(self, folder: Path, patience: int, epochs: int, hint: str = ""):
         self.folder, self.patience, self.epochs, self.hint = folder, patience, epochs, hint
+        self.new = folder / "new.pth"  # 正在写的；写完才改名，强行结束也不会有半个 .pth
         self.rows: list[dict] = []
         self.best = {"epoch": -1, "validation_accuracy": -1.0}  # 几轮一样高，是头一个
         check_params(folder)
@@ -114,9 +116,10 @@ class TrainingLog:
         return range(len(self.rows), 0 if self.out_of_patience else self.epochs)
 
     def add(self, loss: float, train_accuracy: float, validation_accuracy: float) -> None:
-        """一轮结束，它的权重存好了：记一行，最好的拷成 best.pth"""
+        """一轮结束，它的权重在 new.pth 里：改成正式的名字，记一行，最好的拷成 best.pth"""
         now = time.perf_counter()
         epoch = len(self.rows)
+        rename(self.new, self.folder / f"{epoch}bert.pth")
         values = (epoch, loss, train_accuracy, validation_accuracy, now - self.started)
         row = dict(zip(COLUMNS.split(","), values, strict=True))
         self.rows.append(row)
@@ -161,7 +164,8 @@ class TrainingLog:
             if stopped:
                 hint = self.hint if (self.folder / RESUME).is_file() else ""
                 print(f"\n收到 Ctrl-C，停在轮次 {self.rows[-1]['epoch']}，它的权重已存好{hint}")
-                remove(self.folder / f"{len(self.rows)}bert.pth")  # 存了、成绩还没有记的一轮
+                for name in ("new.pth", f"{len(self.rows)}bert.pth"):  # 成绩还没有记的一轮
+                    remove(self.folder / name)
                 self.keep_best()  # 也许正拷到一半
             self.finish()
         return True
