@@ -2,13 +2,12 @@
 
 量什么：分类头 fc 的一轮（9,600 × 768 个特征，批次 90），几种写法轮流跑，取中位数：
     plain loop    DataLoader(TensorDataset) + AdamW，没有优化过的写法
-    sliced        FeatureDataset 一次切好一批，其余和课上一样，权重一位不差
-    our train.py  同上，优化器是 AdamW(fused=True)：本课的循环
+    our train.py  FeatureDataset 一次切好一批，其余和课上一样，权重一位不差：本课的循环
     by hand       梯度用手写的公式，numpy 写进预先备好的数组，没有自动求导
-四种写法打乱的顺序相同，所以权重也应该相同，表里给出和 plain loop 最大差多少。
+三种写法打乱的顺序相同，所以权重也应该相同，表里给出和 plain loop 最大差多少。
 然后：课上的一轮（每条补到 500 个 token，完整大小的 BERT 重算一遍）；by hand 真的跑完 --run 轮；
 1,000 … 1,000,000 条特征放在硬盘上，内存映射着训练。
-课程的循环停在第三种：好读，也够快。by hand 说明还剩多少余地。
+课程的循环停在第二种：好读，也够快。by hand 说明还剩多少余地。
 
 怎么运行：
     python benchmarks/bench_train.py --rounds 2 --epochs 2 --run 0 --rows 1000 10000   约 1 分钟
@@ -61,10 +60,10 @@ def flat(fc: nn.Linear) -> np.ndarray:
     return torch.cat([fc.weight.flatten(), fc.bias]).detach().numpy().copy()
 
 
-def loop(dataset, epochs: int, collate_fn=None, fused: bool = False) -> np.ndarray:
+def loop(dataset, epochs: int, collate_fn=None) -> np.ndarray:
     """课上的循环，训练 epochs 轮，返回权重"""
     fc, loss_fn = make_head(), nn.CrossEntropyLoss()
-    optimizer = AdamW(fc.parameters(), lr=LEARNING_RATE, fused=fused)
+    optimizer = AdamW(fc.parameters(), lr=LEARNING_RATE)
     loader = DataLoader(
         dataset,
         batch_size=BATCH_SIZE,
@@ -175,13 +174,12 @@ def timed(function, *arguments) -> tuple[float, float, object]:
 
 
 def compare_loops(rows: int, rounds: int, epochs: int, lecture: float) -> None:
-    """第一张表：四种写法一轮几毫秒，30,000 轮多久，权重差多少"""
+    """第一张表：三种写法一轮几毫秒，30,000 轮多久，权重差多少"""
     features, labels = make_data(rows)
     plain, sliced = TensorDataset(features, labels), FeatureDataset(features, labels)
     ways = {
         "plain loop": lambda: loop(plain, epochs),
-        "sliced": lambda: loop(sliced, epochs, tuple),
-        "our train.py": lambda: loop(sliced, epochs, tuple, fused=True),
+        "our train.py": lambda: loop(sliced, epochs, tuple),
         "by hand": lambda: by_hand(features.numpy(), labels.numpy(), loader_orders(rows, epochs)),
     }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

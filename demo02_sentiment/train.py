@@ -61,20 +61,16 @@ def main(args) -> None:
 
     step("1. 数据")
     train_set, validation_set = MyDataset("train", args.data), MyDataset("validation", args.data)
-    classes, rows = len(train_set.label_names), len(train_set)
+    classes, rows, asked = len(train_set.label_names), len(train_set), len(validation_set)
     if rows < args.batch_size:  # 自己的几十条数据，一批都凑不满
-        print(
-            f"注意：训练集只有 {rows} 条，一批从 {args.batch_size} 条改成 {max(2, rows // 10)} 条"
-        )
-        args.batch_size = max(2, rows // 10)
+        fewer = max(2, rows // 10)
+        print(f"注意：训练集只有 {rows} 条，一批从 {args.batch_size} 条改成 {fewer} 条")
+        args.batch_size = fewer
+    if asked < 100:
+        print(f"注意：验证集只有 {asked} 条，错一条差 {100 / asked:.0f} 个点，最好的一轮靠碰巧")
     # 一轮几批 = 条数 ÷ 批次大小，9,600 ÷ 90 = 106；前几批用了几秒，就估得出一轮要多久
     batches = rows // args.batch_size
-    if (asked := len(validation_set)) < 100:
-        print(
-            f"注意：验证集只有 {asked} 条，错一条就差 {100 / asked:.0f} 个点，最好的一轮多半靠碰巧"
-        )
-    print(f"训练 {rows} 条，验证 {asked} 条；", end="")
-    print(f"一批 {args.batch_size} 条，每轮 {batches} 批")
+    print(f"训练 {rows} 条，验证 {asked} 条；一批 {args.batch_size} 条，每轮 {batches} 批")
 
     step("2. 模型")
     torch.manual_seed(args.seed)  # fc 的初值从这里来
@@ -109,13 +105,13 @@ def main(args) -> None:
         weight = len(train_set) / (classes * counts)
     loss_fn = nn.CrossEntropyLoss(weight)
     #    动手训练之前先看一批：形状对不对，损失是不是在 ln(类别数) 上下。高出好几倍，多半是标签
-    #    编错了，或者 forward 里多写了一次 softmax
+    #    编错了，或者特征的数太大
     features, labels = next(iter(train_loader))
     logits = model.head(features)  # head：分类头，就是 fc
-    print(f"一批：特征 {tuple(features.shape)}，标签 {tuple(labels.shape)}", end="")
-    print(f" → logits {tuple(logits.shape)}")
-    print(f"还没学的损失 {loss_fn(logits, labels).item():.4f}；", end="")
-    print(f"全靠瞎猜是 ln {classes} = {math.log(classes):.4f}")
+    shapes = [tuple(x.shape) for x in (features, labels, logits)]
+    print("一批：特征 {}，标签 {} → logits {}".format(*shapes))
+    loss = loss_fn(logits, labels).item()
+    print(f"还没学的损失 {loss:.4f}；全靠瞎猜是 ln {classes} = {math.log(classes):.4f}")
     order.manual_seed(args.seed)  # 看过的这一批放回去，从头打乱
 
     step("5. 训练循环")
