@@ -126,8 +126,8 @@ def main(args) -> None:
 
     # 小结：请求 = 地址 + JSON；回答 = 状态码 + 类型 + 内容，按这个顺序读
     #       匿名请求得到 401：从前可以匿名，现在 API 要知道你是谁，下一课带上 token
-    # 练习 1：--model 换成一个不存在的名字，第二遍的状态码变成多少？--timeout 0.001 呢，还有没有状态
-    # 码？练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？
+    # 练习 1：--model 换成一个不存在的名字，第二遍的状态码变成多少？--timeout 0.001 呢，还有吗？
+    # 练习 2：INPUTS 换成「你好，Hugging Face」和「酒店的房间」，各跑三次，哪个接得下去？
     # 动手：python exercises/check.py demo01/01
 
 

@@ -126,8 +126,9 @@ def main(args) -> None:
 
     step("3. 最简单的调用")
     #    num_return_sequences：同一句话写几个版本（贪心，也就是每次取最可能的，第 5 步，只有一种写
-    #    法，要 2 个会报错）max_new_tokens：新写多少个 token。旧教程写的是 max_length=50，它把提示语
-    #    和特殊符号[CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
+    #    法，要 2 个会报错）
+    #    max_new_tokens：新写多少个 token。旧教程写的是 max_length=50，它把提示语和特殊符号
+    #    [CLS]、[SEP] 也算在内，提示语一长就没有地方写了，所以现在不用它
     set_seed(SEED)
     plain = writer(prompt, max_new_tokens=args.length, num_return_sequences=2)
     print(plain)

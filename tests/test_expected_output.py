@@ -138,6 +138,8 @@ def shown(block: list[str]) -> dict[str, list[str]]:
     for other in BLOCKS:
         lines = [line.strip() for line in other.text.splitlines()]
         lines = [line for line in lines if line not in ("", "…")]
+        while lines and lines[0].startswith("── "):  # several lessons have a step "1. 数据"
+            del lines[0]
         output = lines and not other.is_shell and other.language in ("", "text")
         if output and plain(lines[0], True) in promises:
             found[other.where] = lines
