@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,7 @@ def test_no_console_at_all():
     """Under pythonw stdin, stdout and stderr are None"""
     code = """
 import sys
+import threading
 sys.stdin = sys.stdout = sys.stderr = None
 from tqdm import tqdm
 from course.cli import run
@@ -282,3 +284,40 @@ def test_an_old_python_is_refused_in_a_sentence():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "要 Python 3.11 以上" in done.stderr
     assert "下一步：" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["--pause", "COURSE_PAUSE"])
+def test_a_step_waits_for_enter_after_its_heading_and_goes_on_at_the_end_of_input(tmp_path, how):
+    script = tmp_path / "lesson.py"
+    script.write_text(
+        "from course.cli import run, step\n"
+        "def main(args):\n"
+        "    for i in (1, 2):\n"
+        "        step(f'{i}. 一步')\n"
+        "        print('算出来的', i, flush=True)\n"
+        "run(main, seed=0, then='demo02_sentiment/train.py --seed')\n",
+        encoding="utf-8",
+    )
+    words = ["--pause"] if how == "--pause" else []
+    env = environment(ROOT) | ({} if words else {"COURSE_PAUSE": "1"})
+    running = subprocess.Popen(
+        [sys.executable, str(script), *words, "--seed", "3"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    lines = [running.stdout.readline().strip() for _ in range(3)]
+    assert lines == ["", "── 1. 一步", "（按回车）"]
+    result: list[str] = []
+    reader = threading.Thread(target=lambda: result.append(running.stdout.readline()))
+    reader.start()
+    reader.join(0.5)
+    assert not result  # it waits
+    running.stdin.write("\n")
+    running.stdin.flush()
+    reader.join(60)
+    assert result == ["算出来的 1\n"]
+    rest = running.communicate(timeout=60)[0]  # closes its input
+    assert "── 2. 一步" in rest and "算出来的 2" in rest
+    assert rest.splitlines()[-1].endswith("train.py --seed 3") and running.returncode == 0
