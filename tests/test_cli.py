@@ -268,7 +268,6 @@ def test_no_console_at_all():
     """Under pythonw stdin, stdout and stderr are None"""
     code = """
 import sys
-import threading
 sys.stdin = sys.stdout = sys.stderr = None
 from tqdm import tqdm
 from course.cli import run
@@ -318,6 +317,8 @@ def test_a_step_waits_for_enter_after_its_heading_and_goes_on_at_the_end_of_inpu
     running.stdin.flush()
     reader.join(60)
     assert result == ["算出来的 1\n"]
-    rest = running.communicate(timeout=60)[0]  # closes its input
+    running.stdin.close()
+    rest = running.stdout.read()
+    running.wait(60)
     assert "── 2. 一步" in rest and "算出来的 2" in rest
     assert rest.splitlines()[-1].endswith("train.py --seed 3") and running.returncode == 0
