@@ -28,6 +28,7 @@ from course.paths import PARAMS, command, portable
 
 # 可选的包，import 的名字：哪一课要用，见 pyproject.toml
 OPTIONAL = {"accelerate", "gradio", "modelscope", "onnxruntime", "onnxscript", "peft", "ray"}
+NO = ("", "0", "no", "false", "off")  # COURSE_PAUSE 写成这样，就是不等
 MOST = 2**32 - 1  # 整数的参数最大多少：随机种子只有 32 位
 # argparse 自带的英文报错里学员最常碰到的几句，换成中文
 TRANSLATIONS = [
@@ -56,14 +57,20 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, *args, **options) -> argparse.Namespace:
         """默认值也照 type 检查：学员改的多半是脚本开头的 EPOCH = 0，不是命令行"""
         for action in self._actions:
+            name = "/".join(action.option_strings) or action.dest
             if callable(action.type) and isinstance(action.default, int | float):
                 try:
                     action.type(str(action.default))
                 except argparse.ArgumentTypeError as error:
-                    self.error(f"argument {action.option_strings[0]}: {error}")
+                    self.error(f"argument {name}: {error}")
+            choices = action.choices or [action.default]
+            if isinstance(action.default, str) and action.default not in choices:
+                listed = ", ".join(map(repr, choices))
+                self.error(
+                    f"argument {name}: invalid choice: {action.default!r} (choose from {listed})"
+                )
         parsed = super().parse_args(*args, **options)
-        if parsed.pause:
-            os.environ["COURSE_PAUSE"] = "1"  # step 看它；不带参数运行的（PyCharm），也可以自己设
+        step.pause = parsed.pause or os.environ.get("COURSE_PAUSE", "").lower() not in NO
         return parsed
 
     def error(self, message: str) -> NoReturn:
@@ -148,7 +155,10 @@ FLAGS: dict[str, dict] = {
     # 训练
     "epochs": {"type": at_least(1), "help": "最多几轮"},
     "batch_size": {"type": at_least(1), "help": "一批几条"},
-    "lr": {"type": above(0.0), "help": "fc 的学习率"},
+    "lr": {
+        "type": bounded(float, "大于 0、小于 1000", lambda rate: 0 < rate < 1000),
+        "help": "fc 的学习率",
+    },
     "patience": {"type": at_least(0), "help": "几轮没有进步就停，0 = 永不"},
     "seed": {"type": at_least(0), "help": "随机种子"},
     "max_length": {"type": at_least(3), "help": "一条评论最多多少个 token"},
@@ -227,10 +237,13 @@ def parse_flags(names: tuple[str, ...], defaults: dict[str, object]) -> argparse
 def step(title: str) -> None:
     """打印一步的标题，例如 step("4. 优化器和损失")；--pause 或 COURSE_PAUSE=1 时先等一个回车"""
     print(f"\n── {title}", flush=True)
-    if os.environ.get("COURSE_PAUSE", "0") not in ("", "0"):
+    if step.pause:
         print("（按回车）", flush=True)
         with suppress(EOFError, RuntimeError):  # 输入已经到头了、没有地方输入：不等，往下走
             input()
+
+
+step.pause = False  # 读参数时定：同一个 Python 里接着运行别的脚本（Jupyter、IDLE），各是各的
 
 
 def say_next(then: str, args: argparse.Namespace, defaults: dict[str, object]) -> None:
@@ -267,8 +280,10 @@ def run(
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # pythonw 没有控制台，可是进度条总要有个地方写
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):  # 输入不算：认不得的字换成问号，就答错了
         forgive_missing_characters(stream)
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()  # train.py 会改成 1
     # Python 退出前要把几十万个对象查一遍，看哪些该回收：反正都要还了，省一两秒
     atexit.register(gc.freeze)
     try:
@@ -293,6 +308,9 @@ def run(
             raise
         traceback.print_exc()
         sys.exit(f"\n{row}")
+    finally:
+        if threads:
+            torch.set_num_threads(threads)
     if code:
         sys.exit(code)
 
@@ -307,7 +325,10 @@ def in_a_sentence(error: Exception) -> str | None:
     denied = (errno.EACCES, errno.EPERM, errno.EROFS)
     if isinstance(error, OSError) and error.errno in denied and error.filename:
         said = f"打不开 {error.filename}：{error.strerror}"
+        if error.errno == errno.EROFS:
+            return f"{said}\n下一步：这个文件夹只能读，把整个仓库拷到写得了的地方{again}"
         return f"{said}\n下一步：关掉正用着它的程序（比如 Excel），看看有没有写权限{again}"
     if isinstance(error, ModuleNotFoundError) and error.name in OPTIONAL:
-        return str(missing([error.name], [error.name]))
+        both = ["onnxruntime", "onnxscript"]
+        return str(missing([error.name], both if error.name in both else [error.name]))
     return None

@@ -31,8 +31,12 @@ def look_up(error: BaseException) -> str | None:
     自己的异常里（raise … from），所以沿着原因找下去。
     """
     page = ROOT / "docs" / "errors.md"
-    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    try:
+        lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # 没有、读不了：就只有错误本身
+        lines = []
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    rows = [row for row in rows if len(row) == 3]
     found: list[tuple[int, list[str]]] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -64,7 +68,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """是不是磁盘满了：库会把它包在自己的异常里，所以沿着原因找下去"""
+    """是不是磁盘满了：库会包在自己的异常里，沿着原因找下去；torch.save 抛的是 RuntimeError"""
+    if isinstance(error, RuntimeError) and re.search("iostream error|inline_container", str(error)):
+        return True
     while error is not None and getattr(error, "errno", None) != errno.ENOSPC:
         error = error.__cause__ or error.__context__
     return error is not None

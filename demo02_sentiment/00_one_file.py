@@ -26,7 +26,7 @@ DATA = ROOT / "data" / "reviews" / "train.csv"  # 和一个 CSV，两列叫 text
 OUT = Path(__file__).resolve().parent / "one_file"  # 权重存在哪里
 ROWS = 900  # 只用头 900 条；改成 None 就是全部 9600 条，一轮要十几分钟
 EPOCH = 1  # 把数据看几遍
-BATCH_SIZE = 30  # 一批几条；你的 CSV 不到 30 条就改小，不然一批也凑不满，什么也没学
+BATCH_SIZE = 30  # 一批几条
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 tokenizer = BertTokenizer.from_pretrained(MODEL)
 
@@ -64,7 +64,7 @@ def collate_fn(batch):  # 一批文字 → 一个矩阵，每条都补齐到 500
 def main():
     torch.manual_seed(0)  # 固定随机数：每次运行结果一样
     dataset, model = MyDataset(), Model().to(DEVICE)
-    loader = DataLoader(dataset, BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=collate_fn)
+    loader = DataLoader(dataset, BATCH_SIZE, shuffle=True, collate_fn=collate_fn)
     optimizer = AdamW(model.parameters(), lr=1e-3)  # 冻结的没有梯度，它自动跳过
     loss_fn = nn.CrossEntropyLoss()
     print(f"设备 {DEVICE}，评论 {len(dataset)} 条，每轮 {len(loader)} 批")

@@ -70,6 +70,7 @@ from pathlib import Path
 from transformers import BertTokenizer
 
 from course.cli import run, step
+from course.errors import CourseError
 from course.models import find_model, load_tokenizer
 
 MODEL = "bert-base-chinese"  # 没下载也没关系：随仓库的小模型用的是同一本字典
@@ -120,6 +121,8 @@ def main(args) -> None:
     #    计算机存文字靠编码表，"白"在 Unicode 表里是 30333 号；模型的字典是同一个想法，只是表换了：
     #    vocab.txt 第 4636 行是"白"，编辑器从 1 数、Python 从 0 数，所以是 4635
     vocabulary = tokenizer.get_vocab()  # {"白": 4635, …}
+    if not set(SENTENCE) <= set(vocabulary):
+        raise CourseError(f"{folder} 的字典里没有这几个汉字", "--model 换一个中文的，或去掉它")
     by_hand = [vocabulary[character] for character in SENTENCE]
     print("自己查：", "  ".join(f"{c} → {vocabulary[c]}" for c in SENTENCE))
     print("Unicode 编码表里：", "  ".join(f"{c} → {ord(c)}" for c in SENTENCE))

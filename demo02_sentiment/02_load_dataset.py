@@ -87,7 +87,8 @@ def show_lengths(texts: list[str]) -> None:
     print(f"平均只有 {average:.0f}：要是每条都补齐到 {MAX_LENGTH}，", end="")
     print(f"{1 - average / MAX_LENGTH:.0%} 的计算都花在补齐上")
     print("长度分布（每个 █ 约占 1 %）：")
-    edges = [0, 50, 100, 150, 200, 300, MAX_LENGTH, max(lengths[-1], MAX_LENGTH + 1)]
+    edges = [edge for edge in (0, 50, 100, 150, 200, 300) if edge < MAX_LENGTH]
+    edges += [MAX_LENGTH, max(lengths[-1], MAX_LENGTH + 1)]
     for low, high in pairwise(edges):
         share = sum(low < length <= high for length in lengths) / len(lengths)
         print(f"  {low + 1:>4} – {high:<4} {'█' * round(share * 100)} {share:.1%}")

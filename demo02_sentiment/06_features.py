@@ -83,7 +83,7 @@ def cls_features(encoder, tokenizer, texts: list[str], padding) -> tuple[torch.T
 def main(args) -> None:
     step(f"1. 找到模型，取 {COMPARED} 条评论")
     folder = find_model(args.model)
-    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    tokenizer = load_tokenizer(folder, args.max_length)
     # load_encoder 给的已经在评估模式：没有 dropout 随机丢数，同一句话的特征才每次都相同
     encoder = load_encoder(folder).to(DEVICE)
     dataset = MyDataset("validation", args.data)
@@ -95,7 +95,7 @@ def main(args) -> None:
         f"最短的一条 {min(lengths)} 个，最长的 {max(lengths)} 个"
     )
 
-    step(f"2. 全部补齐：每条都补到 {MAX_LENGTH} 个 token")
+    step(f"2. 全部补齐：每条都补到 {args.max_length} 个 token")
     #    一批要拼成一个长方形的张量，短的后面补 [PAD]。补的位置也要从第一层算到最后一层，算完扔掉
     started = time.perf_counter()
     padded, shapes = cls_features(encoder, tokenizer, few, padding="max_length")
@@ -159,4 +159,11 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "data", model=MODEL, int8=False, then="demo02_sentiment/07_evaluate.py")
+    run(
+        main,
+        "data",
+        model=MODEL,
+        max_length=MAX_LENGTH,
+        int8=False,
+        then="demo02_sentiment/07_evaluate.py",
+    )

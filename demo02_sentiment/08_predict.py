@@ -115,6 +115,9 @@ def ask_and_answer(classifier: SentimentClassifier) -> None:
     while True:
         try:
             line = input().strip()
+        except UnicodeDecodeError:
+            said = "送进来的文字不是这个窗口的编码，认错了就答错"
+            raise CourseError(said, "存成 .txt，一行一句，用 --file：它自己认编码") from None
         except (EOFError, RuntimeError):  # 读完了；pythonw、有的 Jupyter 没有地方输入
             return
         if not line:

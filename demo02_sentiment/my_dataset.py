@@ -143,6 +143,9 @@ def main(args) -> None:
         print(f"{name:16} {tuple(tensor.shape)}")
     print(f"每条补了几个     {(inputs[1] == 0).sum(dim=1).tolist()}")
 
+    if args.data:
+        print(f"训练的时候也要写上：{' '.join(args.data.flags())}")
+
     # 小结：Dataset 只回答"有几条""第 i 条是什么"；怎么凑批次是 DataLoader 的事
     #       为什么要自己写一遍：以后的训练框架只要填配置，数据读错了它照样训练；知道里面是什么，
     #       才看得出是哪一步错了

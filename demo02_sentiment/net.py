@@ -197,7 +197,10 @@ def main(args) -> None:
     tokenizer = load_tokenizer(folder)  # BertTokenizer.from_pretrained，再核对字典，见第 1 课
     batch = tokenizer(["房间很干净", "服务太差了，失望"], padding=True, return_tensors="pt")
     batch = batch.to(DEVICE)
+    model.train(False)
+    ours.train(False)
     hidden_state = model.encoder(**batch).last_hidden_state
+    #    train(False) 就是 eval()：分类头里要是有 Dropout，这时不随机丢
     #    ** 是按名字给：batch 里的三样各归各位
     #    不写名字就要按 forward 的顺序；后两样写反了不报错，attention_mask 却全是 0
     logits = model(**batch)

@@ -98,7 +98,7 @@ def test_numbers_are_validated(check, good, bad):
 )
 def test_wrong_flags_are_a_chinese_sentence(flags, message):
     parser = Parser("x")
-    parser.add_argument("--source", choices=["hf", "modelscope"])
+    parser.add_argument("--source", choices=["hf", "modelscope"], default="hf")
     parser.add_argument("--lr", type=above(0.0))
     parser.add_argument("--fast", action="store_true")
     with pytest.raises(CourseError, match=message):
@@ -151,6 +151,10 @@ def test_a_setting_edited_in_the_file_is_checked_like_a_flag():
     parser = Parser("lesson")
     parser.add_argument("--epochs", type=at_least(1), default=0)  # somebody wrote EPOCH = 0
     with pytest.raises(CourseError, match="--epochs 要是不小于 1 的整数，不能是 0"):
+        parser.parse_args([])
+    parser = Parser("lesson")
+    parser.add_argument("--pooling", choices=("cls", "mean"), default="max")
+    with pytest.raises(CourseError, match="--pooling 不能是 'max'，可选 'cls', 'mean'"):
         parser.parse_args([])
     parser = Parser("lesson")
     parser.add_argument("--seed", type=at_least(0), default=0)

@@ -29,6 +29,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from course import errors
 from course.errors import look_up
 from course.paths import ROOT
 
@@ -267,3 +268,12 @@ def test_a_course_without_a_checkout_says_so_and_finds_the_one_of_the_folder(tmp
     (tmp_path / "我的课程" / "demo02_sentiment" / "params").mkdir(parents=True)
     inside = start(tmp_path / "我的课程" / "demo02_sentiment")
     assert inside.stdout == f"{tmp_path / '我的课程' / 'data'}\n", inside.stderr
+
+
+@pytest.mark.parametrize("page", [b"\xff\xfe\x00", "| `KeyError: 'x'` | 少一栏 |\n".encode(), None])
+def test_a_damaged_page_never_takes_the_place_of_the_error(monkeypatch, tmp_path, page):
+    (tmp_path / "docs").mkdir()
+    if page is not None:
+        (tmp_path / "docs" / "errors.md").write_bytes(page)
+    monkeypatch.setattr(errors, "ROOT", tmp_path)
+    assert errors.look_up(KeyError("x")) is None

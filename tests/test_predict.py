@@ -108,7 +108,7 @@ def test_a_pipe_takes_away_the_results_alone(repo, weights, hosted):
     """To the empty line; where PyCharm sits at the other end, a learner does, and sees the road"""
     done = subprocess.run(
         [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
-        input="很好\n太差了\n\n不再看\n".encode() + b"\xff\n",
+        input="很好\n太差了\n\n不再看\n".encode(),
         env=environment(repo) | ({"PYCHARM_HOSTED": "1"} if hosted else {}),
         capture_output=True,
         timeout=600,
@@ -118,6 +118,19 @@ def test_a_pipe_takes_away_the_results_alone(repo, weights, hosted):
     results = [line for line in lines if line.endswith(("很好", "太差了"))]
     assert len(results) == 2 and (lines == results) == (not hosted)
     assert ("input_ids (1, 17)" in lines) == hosted
+
+
+def test_a_pipe_of_another_encoding_is_refused_not_guessed(repo, weights):
+    done = subprocess.run(
+        [sys.executable, str(repo / PREDICT), "--weights", str(weights)],
+        input="房间很干净\n".encode("gbk"),
+        env=environment(repo),
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 1 and done.stdout == b""
+    said = done.stderr.decode()
+    assert "不是这个窗口的编码" in said and "--file" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(

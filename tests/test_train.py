@@ -181,6 +181,14 @@ def test_one_training_per_folder(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_loss_that_is_nan_ends_the_training_and_leaves_nothing(tmp_path):
+    log = TrainingLog(tmp_path, 0, 5)
+    with pytest.raises(CourseError, match=r"的 loss 成了 nan.*\n下一步：--lr 改小"), log:
+        torch.save({}, log.new)
+        log.add(math.nan, 0.5, 0.5)
+    assert not list(tmp_path.iterdir())
+
+
 def read_only_folder(tmp_path: Path) -> Path:
     if os.geteuid() == 0:  # root may write anywhere but into the kernel's own file system
         return Path("/sys/params")

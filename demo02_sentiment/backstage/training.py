@@ -1,6 +1,7 @@
 """不是一课  train 和几课微调共用的：params/ 里的文件、每轮的成绩，精度、批数和命令行参数"""
 
 import argparse
+import math
 import re
 import shutil
 import time
@@ -119,6 +120,10 @@ class TrainingLog:
         """一轮结束，它的权重在 new.pth 里：改成正式的名字，记一行，最好的拷成 best.pth"""
         now = time.perf_counter()
         epoch = len(self.rows)
+        if not math.isfinite(loss):
+            raise CourseError(
+                f"轮次 {epoch} 的 loss 成了 {loss}：步子太大", "--lr 改小，再训练一次"
+            )
         rename(self.new, self.folder / f"{epoch}bert.pth")
         values = (epoch, loss, train_accuracy, validation_accuracy, now - self.started)
         row = dict(zip(COLUMNS.split(","), values, strict=True))
@@ -160,6 +165,7 @@ class TrainingLog:
         with self.alone:  # 最后松开锁
             stopped = kind is KeyboardInterrupt and bool(self.rows)
             if kind is not None and not stopped:
+                remove(self.new)
                 return False  # 别的错误，或一轮都没跑完就 Ctrl-C：照常抛出
             if stopped:
                 hint = self.hint if (self.folder / RESUME).is_file() else ""
