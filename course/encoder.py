@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from course.errors import CourseError, is_out_of_memory
 from course.packed_bert import fits, int8_bits, packed, why_not_int8
 
-POOLINGS = ("cls", "mean")  # 一句话用哪个向量代表：[CLS] 的，还是每个 token 的平均
 PACKED_TOKENS = 1024  # 首尾相接时，一批最多多少个 token
 PADDED_TOKENS = {"cpu": 512, "mps": 2048, "cuda": 32768}  # 补齐时，补的也算
 CHARACTERS = 20  # 分词前，一条最多看 max_length 的几倍个字：一个 token 多半是一到五个字母

@@ -132,11 +132,8 @@ class Scores:
 
     def print_head(self, ways: list[str]) -> None:
         cells = [pad(way, 20) for way in ways[:3]]
-        print(
-            (
-                pad("标签", 8) + "".join(cells) + pad("冻结 - TF-IDF", 17) + "".join(ways[3:])
-            ).rstrip()
-        )
+        head = pad("标签", 8) + "".join(cells) + pad("冻结 - TF-IDF", 17)
+        print((head + "".join(ways[3:])).rstrip())
 
     def print_row(self, size: int, column: int = 0) -> None:
         """表的一行，平均 ± 标准差，单位是百分点；column 0 是精度，1 是 macro-F1"""
@@ -156,32 +153,27 @@ class Scores:
         横轴是标签条数（对数），纵轴是验证精度；线是平均，带子是最低到最高。
         """
         path = self.path.with_suffix(".png")
-        draw(self.table, path)
+        matplotlib.use("Agg")  # 只存文件，不开窗口
+        from matplotlib import pyplot as plt
+
+        font = chinese_font()
+        with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
+            figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+            for (way, by_size), color in zip(self.table.items(), COLORS, strict=False):
+                values = [100 * np.array(one)[:, 0] for one in by_size.values()]
+                sizes = list(by_size)
+                means = [one.mean() for one in values]
+                lowest, highest = [one.min() for one in values], [one.max() for one in values]
+                axes.plot(sizes, means, marker="o", color=color, label=way)
+                axes.fill_between(sizes, lowest, highest, color=color, alpha=0.15, lw=0)
+            axes.set(xscale="log", xlabel="标签的条数", ylabel="验证精度 %")
+            ticks = list(self.table["TF-IDF"])
+            axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
+            axes.minorticks_off()
+            axes.set_title("要标多少条：平均和最低到最高")
+            axes.grid(alpha=0.3)
+            axes.legend()
+            with atomic_write(path) as temporary:
+                figure.savefig(temporary, format="png", dpi=110)
+            plt.close(figure)
         return path
-
-
-def draw(scores: dict[str, dict[int, list]], path: Path) -> None:
-    """见 Scores.draw"""
-    matplotlib.use("Agg")  # 只存文件，不开窗口
-    from matplotlib import pyplot as plt
-
-    font = chinese_font()
-    with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
-        figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
-        for (way, by_size), color in zip(scores.items(), COLORS, strict=False):
-            values = [100 * np.array(one)[:, 0] for one in by_size.values()]
-            sizes = list(by_size)
-            means = [one.mean() for one in values]
-            lowest, highest = [one.min() for one in values], [one.max() for one in values]
-            axes.plot(sizes, means, marker="o", color=color, label=way)
-            axes.fill_between(sizes, lowest, highest, color=color, alpha=0.15, lw=0)
-        axes.set(xscale="log", xlabel="标签的条数", ylabel="验证精度 %")
-        ticks = list(scores["TF-IDF"])
-        axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
-        axes.minorticks_off()
-        axes.set_title("要标多少条：平均和最低到最高")
-        axes.grid(alpha=0.3)
-        axes.legend()
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
-        plt.close(figure)

@@ -170,8 +170,8 @@ class TrainingLog:
             if stopped:
                 hint = self.hint if (self.folder / RESUME).is_file() else ""
                 print(f"\n收到 Ctrl-C，停在轮次 {self.rows[-1]['epoch']}，它的权重已存好{hint}")
-                for name in ("new.pth", f"{len(self.rows)}bert.pth"):  # 成绩还没有记的一轮
-                    remove(self.folder / name)
+                for path in (self.new, self.folder / f"{len(self.rows)}bert.pth"):
+                    remove(path)  # 成绩还没有记的一轮
                 self.keep_best()  # 也许正拷到一半
             self.finish()
         return True
