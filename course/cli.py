@@ -272,8 +272,8 @@ def run(
 ) -> None:
     """运行一课的 main(args)：读命令行的参数，出错时只打印一句话，退出码 1；Ctrl-C 退出码 130
 
-    names、defaults 是这一课有哪些参数（见 FLAGS），后者带着默认值；都没有，就是 main()，自己读。
-    then 是下一步读哪一页、运行哪个脚本，见 say_next。main 返回的整数是退出码。
+    names、defaults 是这一课有哪些参数（见 FLAGS），后者带着默认值；then 是下一步读哪一页、运行
+    哪个脚本，见 say_next。三样都没有，就是 main()，自己读。main 返回的整数是退出码。
     学员能改好的（CourseError、磁盘满、没有权限、缺可选的包……）不甩 traceback；别的错误照常抛出，
     docs/errors.md 里有的，再在下面打印那一行。
     """
@@ -287,8 +287,9 @@ def run(
     # Python 退出前要把几十万个对象查一遍，看哪些该回收：反正都要还了，省一两秒
     atexit.register(gc.freeze)
     try:
-        args = parse_flags(names, defaults) if names or defaults else argparse.Namespace()
-        code = main(args) if names or defaults else main()
+        lesson = names or defaults or then
+        args = parse_flags(names, defaults) if lesson else argparse.Namespace()
+        code = main(args) if lesson else main()
         if then:
             say_next(then, args, defaults)
         sys.stdout.flush()
