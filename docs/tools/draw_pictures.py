@@ -1,4 +1,4 @@
-"""工具  画 docs/ 里的图：五个阶段、一句话走过 BERT、模型文件夹、谁看得见谁、温度
+"""工具  画 docs/ 里的图：五个阶段、一句话走过 BERT、模型文件夹、谁看得见谁、温度、三页基础
 
 怎么运行：python docs/tools/draw_pictures.py                  画进 docs/pictures/
           python docs/tools/draw_pictures.py --out 别的文件夹
@@ -302,12 +302,143 @@ def draw_temperature() -> plt.Figure:
     return figure
 
 
+def grid(axes: Axes, x: float, y: float, rows: list, colour: str, chosen: set = frozenset()):
+    """一张数字表，(x, y) 是左上角；chosen 里的格子 (行, 列) 涂深"""
+    for i, row in enumerate(rows):
+        for j, value in enumerate(row):
+            corner = (x + j * CELL, y - (i + 1) * CELL)
+            fill = colour + ("55" if (i, j) in chosen else "14")
+            axes.add_patch(Rectangle(corner, CELL, CELL, facecolor=fill, edgecolor="white", lw=2))
+            axes.text(corner[0] + CELL / 2, corner[1] + CELL / 2, value, ha="center", va="center",
+                      fontsize=12)  # fmt: skip
+
+
+CELL = 0.52  # 数字表的一格有多大
+BOTTOM = {"ha": "center", "va": "center", "fontsize": 10, "linespacing": 1.5}
+
+
+def draw_tensors() -> plt.Figure:
+    """取一行、取一列，和广播；数和 basics_tensors.py 的一样"""
+    figure, axes = canvas(10.4, 4.2)
+    scores = [[1, 3, 2], [0, 1, 5]]
+    pieces = (
+        ("scores  (1, 2, 3)", set(), TEAL, "1 句话\n2 个位置，字典 3 项"),
+        (
+            "scores[0, -1]  (3,)",
+            {(1, 0), (1, 1), (1, 2)},
+            ORANGE,
+            "第 0 句，最后一个位置\n续写看它",
+        ),
+        (
+            "scores[:, 0]  (1, 3)",
+            {(0, 0), (0, 1), (0, 2)},
+            INDIGO,
+            "每句话的第 0 个位置\n分类看它，[CLS]",
+        ),
+        ("scores[0, :, 2]  (2,)", {(0, 2), (1, 2)}, PINK, "字典的第 2 项\n在每个位置的分数"),
+    )
+    for i, (title, chosen, colour, note) in enumerate(pieces):
+        x = 0.5 + i * 2.5
+        axes.text(x + 0.78, 3.92, title, ha="center", va="center", fontsize=11, color=colour)
+        grid(axes, x, 3.64, scores, colour, chosen)
+        axes.text(x + 0.78, 2.24, note, color=GREY, **BOTTOM)
+    axes.text(0.5, 1.2, "广播", va="center", fontsize=13)
+    axes.text(0.5, 0.84, "短的照抄", va="center", fontsize=10, color=GREY)
+    for x, rows, colour, copied, sign in (
+        (2.0, [[2, 0], [1, 3], [0, 4]], TEAL, set(), "−"),
+        (3.7, [[1, 2], [1, 2], [1, 2]], ORANGE, {(0, 0), (0, 1)}, "="),
+        (5.4, [[1, -2], [0, 1], [-1, 2]], INDIGO, set(), ""),
+    ):
+        grid(axes, x, 1.62, rows, colour, copied)
+        axes.text(x + 1.37, 0.84, sign, ha="center", va="center", fontsize=16)
+    axes.text(6.9, 0.84, "(3, 2) − (2,)：从右往左对齐，\n缺的那一维照抄 3 份", va="center",
+              fontsize=10.5, color=GREY, linespacing=1.6)  # fmt: skip
+    return figure
+
+
+def draw_learning_rate() -> plt.Figure:
+    """同一只碗，三个学习率各走几步；数和 basics_learning.py 第 5 步的一样"""
+    figure, panels = plt.subplots(1, 3, figsize=(10.4, 3.7))
+    figure.subplots_adjust(left=0.06, right=0.99, top=0.88, bottom=0.15, wspace=0.14)
+    rates = (
+        (0.001, "太小：五步几乎没动", GREY),
+        (0.05, "正好：每步差的少一半", TEAL),
+        (0.25, "太大：越跳越高", ORANGE),
+    )
+    for axes, (lr, name, colour) in zip(panels, rates, strict=True):
+        steps = np.array([-3 * (1 - 10 * lr) ** n for n in range(6 if lr < 0.2 else 4)])
+        widest = max(4.2, abs(steps).max() * 1.08)
+        curve = np.linspace(-widest, widest, 200)
+        axes.plot(curve, curve**2, color="#d1d5db", linewidth=2)
+        axes.plot(steps, steps**2, color=colour, linewidth=1.4, marker="o", markersize=5)
+        shift = (10, 8) if lr != 0.25 else (-46, -4)
+        axes.annotate("起点 9", (steps[0], 9), shift, textcoords="offset points", fontsize=10)
+        axes.annotate(f"{len(steps) - 1} 步后 {steps[-1] ** 2:.2f}", (steps[-1], steps[-1] ** 2),
+                      (10, -4) if lr != 0.25 else (-84, -4), textcoords="offset points",
+                      fontsize=10)  # fmt: skip
+        axes.set_title(f"学习率 {lr:g}  {name}", fontsize=12, color=INK)
+        axes.set_xlabel("预测 − 答案", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.locator_params(nbins=6, integer=True)
+        axes.tick_params(labelsize=9)
+    panels[0].set_ylabel("损失", fontsize=10, labelpad=2)
+    return figure
+
+
+def draw_attention_by_hand() -> plt.Figure:
+    """「果」看四个字：分数、轻重、加权和；数和 basics_attention.py 的一样"""
+    figure, axes = canvas(10.4, 4.3)
+    x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
+    query = x[1].flip(0)
+    value = x * torch.tensor([1.0, 2.0])
+    scores = x @ query / 2**0.5
+    weights = scores.softmax(-1)
+    new = weights @ value
+
+    def pair(vector: torch.Tensor) -> str:
+        return f"({vector[0]:.4g}, {vector[1]:.4g})"
+
+    tops = {"字": 0.95, "key": 2.35, "分数": 4.1, "轻重": 5.75, "value": 7.6}
+    for name, column in tops.items():
+        axes.text(column, 4.02, name, ha="center", va="center", fontsize=11, color=GREY)
+    axes.text(4.1, 3.72, "query · key ÷ √2", ha="center", va="center", fontsize=9, color=GREY)
+    axes.text(5.75, 3.72, "softmax", ha="center", va="center", fontsize=9, color=GREY)
+    for i, word in enumerate("苹果很甜"):
+        y = 3.28 - i * 0.66
+        share = float(weights[i])
+        axes.text(0.95, y, word, ha="center", va="center", fontsize=15)
+        box(axes, 1.75, y - 0.22, 1.2, 0.44, INDIGO)
+        axes.text(2.35, y, pair(x[i]), ha="center", va="center", fontsize=11)
+        arrow(axes, (3.05, y), (3.7, y))
+        axes.text(4.1, y, f"{scores[i]:.2f}", ha="center", va="center", fontsize=12)
+        arrow(axes, (4.5, y), (5.0, y))
+        axes.add_patch(Rectangle((5.15, y - 0.22), 1.2 * share, 0.44, facecolor=ORANGE + "88"))
+        axes.text(5.2 + 1.2 * share if share < 0.5 else 5.75, y, f"{share:.2f}", va="center",
+                  ha="left" if share < 0.5 else "center", fontsize=12)  # fmt: skip
+        axes.text(6.68, y, "×", ha="center", va="center", fontsize=13)
+        box(axes, 7.0, y - 0.22, 1.2, 0.44, TEAL)
+        axes.text(7.6, y, pair(value[i]), ha="center", va="center", fontsize=11)
+        arrow(axes, (8.28, y), (8.86, 2.4 + (y - 2.29) * 0.2))
+    box(axes, 8.95, 1.96, 1.25, 0.72, PINK)
+    axes.text(9.57, 2.32, f"({new[0]:.2f}, {new[1]:.2f})", ha="center", va="center", fontsize=12)
+    axes.text(9.57, 2.9, "加起来", ha="center", va="center", fontsize=10, color=GREY)
+    axes.text(9.57, 1.7, "果的新向量", ha="center", va="center", fontsize=11, color=PINK)
+    axes.text(0.5, 0.72, f"果的 query {pair(query)}：它自己是 {pair(x[1])}，想找有味道的",
+              va="center", fontsize=11, color=INDIGO)  # fmt: skip
+    axes.text(0.5, 0.32, "另外三个字也各做一遍，四个字同时算", va="center", fontsize=10,
+              color=GREY)  # fmt: skip
+    return figure
+
+
 DRAWINGS = {
     "stages": draw_stages,
     "text-to-logits": draw_text_to_logits,
     "model-folder": draw_model_folder,
     "attention": draw_attention,
     "temperature": draw_temperature,
+    "tensors": draw_tensors,
+    "learning-rate": draw_learning_rate,
+    "attention-by-hand": draw_attention_by_hand,
 }
 
 
