@@ -263,7 +263,7 @@ def say_next(then: str, args: argparse.Namespace, defaults: dict[str, object]) -
             words += value.flags()
         else:
             words += [flag, *(value if isinstance(value, list) else [value])]
-    first = "".join(f"先读 {page}，再 " for page in pages)
+    first = f"先读 {'、'.join(pages)}，再 " if pages else ""
     print(f"\n下一步：{first}{command(script, *words)}")
 
 

@@ -66,7 +66,8 @@ REPO = "uer/gpt2-chinese-cluecorpussmall"
 # 两个平台怎么选：Hugging Face 最全，但在国内慢，常常连不上；魔搭 ModelScope 在国内快，模型少一些，
 # 以后下几 GB、几十 GB 的大模型，先去魔搭找。这个小模型在魔搭上没有查到；hf-mirror 是别人办的镜像，
 # 有时只把请求转回 Hugging Face，那就和官方一样连不上。哪里都下不了，请下载好的人把整个文件夹拷给你
-NEXT = "docs/05-transformer.md demo01_hf_basics/04_generate_text.py"  # 学完运行哪一个
+# 学完先读哪两页，再运行哪一个
+NEXT = "docs/05-transformer.md docs/10-tensors.md demo01_hf_basics/basics_tensors.py"
 
 
 def main(args) -> int | None:

@@ -7,7 +7,8 @@ r"""第 4 课  本地离线续写：同一句话，不同的参数
           python demo01_hf_basics/04_generate_text.py --prompt 今天天气 --device cuda
           python demo01_hf_basics/04_generate_text.py --model models/tiny-gpt2-chinese
 
-先读 docs/05-transformer.md：token、字典、logits、softmax，那一页从头讲。
+先读 docs/05-transformer.md：token、字典、logits、softmax，那一页从头讲；形状、[0, -1]、argmax、topk
+在 docs/10-tensors.md。
 
 会看到（用随仓库的小模型；下载了真的，字和数不同）：
     ── 1. 找到模型

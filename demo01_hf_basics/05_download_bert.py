@@ -56,7 +56,7 @@ CORE = ["config.json", "vocab.txt"]  # 一个模型文件夹少不了的
 # google-bert 名下，两个名字是同一个模型；--repo 写哪个都行。魔搭上也有它，名字一样
 REPO = "google-bert/bert-base-chinese"
 TEXT = "房间很干净"
-NEXT = "demo01_hf_basics/06_classify_text.py"  # 学完运行哪一个
+NEXT = "docs/12-attention.md demo01_hf_basics/basics_attention.py"  # 学完运行哪一个
 
 
 def main(args) -> int | None:

@@ -4,7 +4,8 @@
 所以刚下载的模型给的分数没有意义，换一个随机种子就变；要让它有用，得用自己的数据训练这个头
 （第二个 demo）。然后打开 BERT，看一句话怎么一站一站变成两个分数。
 
-先读 docs/05-transformer.md：编码器、词向量、注意力这些词，那一页从头讲。
+先读 docs/05-transformer.md：编码器、词向量这些词，那一页从头讲；注意力在
+docs/12-attention.md，四个字从头算一遍。
 
 怎么运行：python demo01_hf_basics/06_classify_text.py
 

@@ -154,4 +154,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "data", then="demo02_sentiment/net.py")
+    run(main, "data", then="docs/11-learning.md demo02_sentiment/basics_learning.py")

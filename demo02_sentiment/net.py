@@ -3,7 +3,7 @@
 教什么：预训练的 BERT 原样不动（冻结），只在后面接一层全连接 `fc`，把 [CLS] 的特征变成
 两个分数（logits）。要学的只有 fc 这几百个数，所以数据少、没有显卡也学得动，这叫增量微调
 （论文里叫线性探测，linear probing）；后面接的这一段按自己的业务来定，叫下游任务。
-连 BERT 一起学叫全量微调，见 extra_finetune.py。
+连 BERT 一起学叫全量微调，见 extra_finetune.py。参数、梯度、损失是什么：docs/11-learning.md。
 
 怎么运行：python demo02_sentiment/net.py
           python demo02_sentiment/net.py --model 文件夹    换成 RoBERTa、ALBERT、英文的 BERT……
