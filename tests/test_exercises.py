@@ -5,8 +5,10 @@ import re
 import shutil
 
 import pytest
+import torch
 from conftest import run_script
 from shown import assert_shown
+from torch import nn
 
 from course.errors import CourseError
 from course.paths import ROOT
@@ -831,6 +833,35 @@ def test_the_answer_solves_the_exercise_as_it_is_set(file):
     # helpers inside an answer have no instructions
     told = [entry for entry in outline(EXERCISES / "answers" / file) if entry[2]]
     assert outline(EXERCISES / file) == told
+
+
+def torch_calls(file) -> set[str]:
+    """PyTorch's functions and methods that this file calls; not math.exp, not a list's index"""
+    source = file.read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(source)))
+    modules = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    methods = [f for f in called if isinstance(f, ast.Attribute) and f.attr[0] != "_"]
+    names = {f.attr for f in methods if ast.unparse(f.value) not in modules - {"torch"}}
+    homes = (torch, torch.Tensor, nn, nn.functional, nn.Module, torch.optim.Optimizer)
+    uses_torch = re.search(r"^(import|from) torch", source, re.MULTILINE)
+    return {n for n in names - {"index"} if uses_torch and any(hasattr(h, n) for h in homes)}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_head_says_where_each_torch_call_was_taught(file):
+    head = ast.get_docstring(ast.parse((EXERCISES / file).read_text(encoding="utf-8")))
+    told = head.partition("\n用到的 PyTorch：")[2].partition("\n\n")[0]
+    taught, place = set(), ""
+    for names, new, step in re.findall(r"([`\w、]+)（(\S+ )?第 (\d+) 步）", told):
+        place = new.strip() or place  # （第 6 步）is in the file named before it
+        text = (ROOT / place).read_text(encoding="utf-8")
+        parts = re.split(r'^(?:## | +step\(f?")(\d+)\. ', text, flags=re.MULTILINE)
+        section = dict(zip(parts[1::2], parts[2::2], strict=True))[step]
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\(", section), f"{place}, step {step}: no {name}"
+            taught.add(name)
+    assert torch_calls(EXERCISES / "answers" / file) <= taught
 
 
 def judged(check, tmp_path, key: str, name: str, code: str):
