@@ -45,8 +45,10 @@ LESSONS = {  # 哪一课有练习，按课程的顺序
         "01_api_anonymous",
         "02_api_token",
         "03_download_gpt2",
+        "basics_tensors",
         "04_generate_text",
         "05_download_bert",
+        "basics_attention",
         "06_classify_text",
         "07_local_api",
     ),
@@ -54,6 +56,7 @@ LESSONS = {  # 哪一课有练习，按课程的顺序
         "01_tokenizer",
         "02_load_dataset",
         "my_dataset",
+        "basics_learning",
         "net",
         "train",
         "06_features",
@@ -79,14 +82,15 @@ class Lesson:
 
     @property
     def key(self) -> str:
-        """命令里的写法：demo02/01、demo02/train"""
-        short = self.name.split("_")[0] if self.name[0].isdigit() else self.name
+        """命令里的写法：demo02/01、demo02/train、demo02/learning"""
+        numbered = self.name[0].isdigit()
+        short = self.name.split("_")[0] if numbered else self.name.removeprefix("basics_")
         return f"{self.demo}/{short}"
 
     @property
     def names(self) -> tuple[str, ...]:
         """学员会敲的几种写法：07、07_evaluate、evaluate"""
-        bare = re.sub(r"^(\d\d|extra)_", "", self.name)
+        bare = re.sub(r"^(\d\d|extra|basics)_", "", self.name)
         return self.key.split("/")[1], self.name, bare
 
     @property

@@ -5,8 +5,10 @@ import re
 import shutil
 
 import pytest
+import torch
 from conftest import run_script
 from shown import assert_shown
+from torch import nn
 
 from course.errors import CourseError
 from course.paths import ROOT
@@ -90,6 +92,36 @@ MISTAKES = [
         "多跳了一个",
     ),
     (
+        *("demo01/tensors", "last_scores"),
+        "def last_scores(logits): return logits[-1]",
+        "[-1] 是最后一句话",
+    ),
+    (
+        *("demo01/tensors", "last_scores"),
+        "def last_scores(logits): return logits[:, -1:]",
+        "写 -1 才去掉它",
+    ),
+    (
+        *("demo01/tensors", "names_of"),
+        "def names_of(x, names): return [names[i] for i in x.argmax(dim=0)]",
+        "竖着比",
+    ),
+    (
+        *("demo01/tensors", "names_of"),
+        "def names_of(x, names): return [names[i] for i in x.argmax()]",
+        "argmax 没有写 dim",
+    ),
+    (
+        *("demo01/tensors", "shares"),
+        "def shares(counts): return counts / counts.sum(dim=1)",
+        "每一列除以了一个和",
+    ),
+    (
+        *("demo01/tensors", "shares"),
+        "def shares(counts): return counts / counts.sum(dim=0)",
+        "每一列的和",
+    ),
+    (
         *("demo01/04", "with_temperature"),
         "def with_temperature(x, t): return (x * t).softmax(-1)",
         "乘反了",
@@ -136,6 +168,37 @@ MISTAKES = [
         *("demo01/05", "sha256_of"),
         "def sha256_of(path): return hashlib.sha256(path.open('rb').read(2**20)).hexdigest()",
         "只算了开头的 1 MB",
+    ),
+    (
+        *("demo01/attention", "scores"),
+        "def scores(query, key): return query @ key.T",
+        "没有除以 √d",
+    ),
+    (
+        *("demo01/attention", "scores"),
+        "def scores(query, key): return query @ key.T / 2**0.5",
+        "写死成 √2",
+    ),
+    (
+        *("demo01/attention", "attend"),
+        "def attend(q, k, v, mask): return scores(q, k).softmax(dim=-1) * mask @ v",
+        "先 softmax 再遮",
+    ),
+    (
+        *("demo01/attention", "attend"),
+        "def attend(q, k, v, mask):\n"
+        "    return scores(q, k).masked_fill(mask == 0, float('-inf')).softmax(dim=0) @ v",
+        "softmax 的 dim 错了",
+    ),
+    (
+        *("demo01/attention", "causal_mask"),
+        "def causal_mask(n): return torch.ones(n, n).triu(diagonal=1) == 1",
+        "看得见的是 True",
+    ),
+    (
+        *("demo01/attention", "causal_mask"),
+        "def causal_mask(n): return torch.ones(n, n).triu() == 0",
+        "自己也看得见",
     ),
     (
         *("demo01/06", "linear_parameters"),
@@ -261,6 +324,52 @@ MISTAKES = [
         "    seen = list(dict.fromkeys(names))\n"
         "    return [seen.index(n) for n in names], seen",
         "按出现的先后编的号",
+    ),
+    (
+        *("demo02/learning", "gradient"),
+        "def gradient(w, b, x, y): return 2 * (y - w * x - b) * x, 2 * (y - w * x - b)",
+        "方向反了",
+    ),
+    (
+        *("demo02/learning", "gradient"),
+        "def gradient(w, b, x, y): return 2 * (w * x + b - y), 2 * (w * x + b - y)",
+        "w 的梯度还要乘 x",
+    ),
+    (
+        *("demo02/learning", "learn"),
+        "import torch\n"
+        "def learn(data, lr, epochs):\n"
+        "    w, b = (torch.tensor(0.0, requires_grad=True) for _ in range(2))\n"
+        "    optimizer = torch.optim.SGD([w, b], lr)\n"
+        "    for x, y in data * epochs:\n"
+        "        ((w * x + b - y) ** 2).backward()\n"
+        "        optimizer.step()\n"
+        "    return w.item(), b.item()",
+        "没有 zero_grad()",
+    ),
+    (
+        *("demo02/learning", "learn"),
+        "def learn(data, lr, epochs):\n"
+        "    w = b = 0.0\n"
+        "    for x, y in data * epochs:\n"
+        "        w -= lr * gradient(w, b, x, y)[0]\n"
+        "        b -= lr * gradient(w, b, x, y)[1]\n"
+        "    return w, b",
+        "先改了 w",
+    ),
+    (
+        *("demo02/learning", "cross_entropy"),
+        "def cross_entropy(x, label):\n"
+        "    top = max(x)\n"
+        "    return math.log(sum(math.exp(s - top) for s in x))",
+        "取成了最像的那一类",
+    ),
+    (
+        *("demo02/learning", "cross_entropy"),
+        "def cross_entropy(x, label):\n"
+        "    powers = [math.exp(s - max(x)) for s in x]\n"
+        "    return -math.log(powers[label] / sum(powers))",
+        "ln 0 没有",
     ),
     (
         *("demo02/net", "freeze"),
@@ -543,6 +652,49 @@ MISTAKES = [
 # other right ways than the answers': the checks must not ask for one way of writing it
 ALSO_RIGHT = [
     (
+        *("demo01/tensors", "last_scores"),
+        "def last_scores(logits): return logits[:, logits.shape[1] - 1, :]",
+    ),
+    (
+        *("demo01/tensors", "names_of"),
+        "def names_of(x, names): return [names[row.argmax()] for row in x]",
+    ),
+    (
+        *("demo01/tensors", "shares"),
+        "def shares(counts): return counts / counts.sum(dim=1, keepdim=True)",
+    ),
+    (
+        *("demo01/attention", "attend"),
+        "from torch.nn.functional import scaled_dot_product_attention\n"
+        "def attend(q, k, v, mask):\n"
+        "    return scaled_dot_product_attention(q, k, v, attn_mask=mask[None].bool())",
+    ),
+    (
+        *("demo01/attention", "causal_mask"),
+        "def causal_mask(n): return torch.arange(n)[:, None] >= torch.arange(n)",
+    ),
+    (
+        *("demo02/learning", "gradient"),
+        "import torch\n"
+        "def gradient(w, b, x, y):\n"
+        "    w, b = (torch.tensor(n, requires_grad=True) for n in (w, b))\n"
+        "    ((w * x + b - y) ** 2).backward()\n"
+        "    return w.grad.item(), b.grad.item()",
+    ),
+    (
+        *("demo02/learning", "learn"),
+        "import torch\n"
+        "def learn(data, lr, epochs):\n"
+        "    fc = torch.nn.Linear(1, 1)\n"
+        "    for p in fc.parameters(): p.data.zero_()\n"
+        "    optimizer = torch.optim.SGD(fc.parameters(), lr)\n"
+        "    for x, y in data * epochs:\n"
+        "        optimizer.zero_grad()\n"
+        "        ((fc(torch.tensor([x])) - y) ** 2).sum().backward()\n"
+        "        optimizer.step()\n"
+        "    return fc.weight.item(), fc.bias.item()",
+    ),
+    (
         *("demo01/03", "find_model_folder"),
         "def find_model_folder(c):\n"
         "    for folder in [c, *(p for p in c.rglob('*') if p.is_dir())]:\n"
@@ -681,6 +833,35 @@ def test_the_answer_solves_the_exercise_as_it_is_set(file):
     # helpers inside an answer have no instructions
     told = [entry for entry in outline(EXERCISES / "answers" / file) if entry[2]]
     assert outline(EXERCISES / file) == told
+
+
+def torch_calls(file) -> set[str]:
+    """PyTorch's functions and methods that this file calls; not math.exp, not a list's index"""
+    source = file.read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(source)))
+    modules = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    methods = [f for f in called if isinstance(f, ast.Attribute) and f.attr[0] != "_"]
+    names = {f.attr for f in methods if ast.unparse(f.value) not in modules - {"torch"}}
+    homes = (torch, torch.Tensor, nn, nn.functional, nn.Module, torch.optim.Optimizer)
+    uses_torch = re.search(r"^(import|from) torch", source, re.MULTILINE)
+    return {n for n in names - {"index"} if uses_torch and any(hasattr(h, n) for h in homes)}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_head_says_where_each_torch_call_was_taught(file):
+    head = ast.get_docstring(ast.parse((EXERCISES / file).read_text(encoding="utf-8")))
+    told = head.partition("\n用到的 PyTorch：")[2].partition("\n\n")[0]
+    taught, place = set(), ""
+    for names, new, step in re.findall(r"([`\w、]+)（(\S+ )?第 (\d+) 步）", told):
+        place = new.strip() or place  # （第 6 步）is in the file named before it
+        text = (ROOT / place).read_text(encoding="utf-8")
+        parts = re.split(r'^(?:## | +step\(f?")(\d+)\. ', text, flags=re.MULTILINE)
+        section = dict(zip(parts[1::2], parts[2::2], strict=True))[step]
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\(", section), f"{place}, step {step}: no {name}"
+            taught.add(name)
+    assert torch_calls(EXERCISES / "answers" / file) <= taught
 
 
 def judged(check, tmp_path, key: str, name: str, code: str):

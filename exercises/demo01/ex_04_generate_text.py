@@ -3,6 +3,9 @@
 练什么：三个参数管的都是同一件事，把字典里每个 token 的分数变成抽签的概率。照定义写出来，
 它们各做了什么就一清二楚。下面的 logits 都是形状 (V,) 的小数张量，V 是字典的大小。
 
+用到的 PyTorch：`topk`（docs/10-tensors.md 第 3 步），
+`full_like`、`softmax`、`sort`、`cumsum`（第 6 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo01/04             对不对，为什么
     python exercises/check.py demo01/04 --hint      提示

@@ -2,6 +2,9 @@
 
 练什么：为什么能只算一次；一批里长短相近，补齐就少；按长短排过队，算完要放回原来的位置。
 
+用到的 PyTorch：`eval`、`no_grad`（demo02_sentiment/train.py 第 5 步），
+`empty_like`（demo02_sentiment/06_features.py 第 3 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/06          对不对，为什么
     python exercises/check.py demo02/06 --hint   提示

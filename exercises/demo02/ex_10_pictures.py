@@ -2,6 +2,8 @@
 
 练什么：校准图上的每个点怎么来，ECE 怎么算；注意力图的每一行在说什么。
 
+用到的 PyTorch：`mean`（docs/10-tensors.md 第 7 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/10          对不对，为什么
     python exercises/check.py demo02/10 --hint   提示

@@ -2,6 +2,8 @@
 
 练什么：config.json 里的 id2label 怎么写；标准的结构多一层 pooler，怎么让它等于没有。
 
+用到的 PyTorch：`zeros`、`eye`（docs/10-tensors.md 第 6 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/11          对不对，为什么
     python exercises/check.py demo02/11 --hint   提示

@@ -2,6 +2,9 @@
 
 练什么：冻结是什么意思，[CLS] 从哪里取，类别变成十个要改哪里，要学的到底有几个数。
 
+用到的 PyTorch：`Linear`、`parameters`、`numel`（demo02_sentiment/net.py 第 2 步），
+`eval`（第 3 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/net            对不对，为什么
     python exercises/check.py demo02/net --hint     提示

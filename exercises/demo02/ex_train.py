@@ -2,6 +2,10 @@
 
 练什么：训练循环只有几行，每一行少了都不报错，只是学不好。自己写一遍，记住每行为什么在那里。
 
+用到的 PyTorch：`tensor`（docs/10-tensors.md 第 1 步），
+`argmax`（第 3 步），`float`、`mean`、`item`（第 7 步），
+`backward`（docs/11-learning.md 第 2 步），`step`（第 3 步），`zero_grad`（第 4 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/train          对不对，为什么
     python exercises/check.py demo02/train --hint   提示

@@ -15,8 +15,8 @@ def mean_of_words(last_hidden_state: torch.Tensor, attention_mask: torch.Tensor)
     （attention_mask 是 0）不算。每句至少有一个字，补齐都在右边。
     """
     words = attention_mask.clone()
-    words[:, 0] = 0
-    words[torch.arange(len(words)), attention_mask.sum(dim=1) - 1] = 0
+    words[:, :-1] = attention_mask[:, 1:]  # 右边还有真的位置，才不是 [SEP]
+    words[:, -1] = words[:, 0] = 0
     words = words.unsqueeze(-1).to(last_hidden_state.dtype)  # (N, 句长, 1)
     return (last_hidden_state * words).sum(dim=1) / words.sum(dim=1)
 
