@@ -7,7 +7,7 @@
     python exercises/check.py demo02/01 --answer  看答案
     python exercises/check.py demo02/01 --recall  只回想上一课，三个问题
 
-一课还一题没做时，先问这三个问题，再说对不对。
+一课还一题没做时，先问这三个问题，再说对不对
 
 会看到：
     demo02/01  分词器：自己编码、自己还原   exercises/demo02/ex_01_tokenizer.py
