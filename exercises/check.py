@@ -5,6 +5,9 @@
     python exercises/check.py demo02/01           检查一课
     python exercises/check.py demo02/01 --hint    没做对的题，给提示
     python exercises/check.py demo02/01 --answer  看答案
+    python exercises/check.py demo02/01 --recall  只回想上一课，三个问题
+
+一课还一题没做时，先问这三个问题，再说对不对
 
 会看到：
     demo02/01  分词器：自己编码、自己还原   exercises/demo02/ex_01_tokenizer.py
@@ -31,6 +34,7 @@ from difflib import get_close_matches
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import recall
 from judging import Exercise, Unsolved, Wrong
 
 from course.cli import Parser, above, forgive_missing_characters, run
@@ -341,6 +345,9 @@ def overview(seconds: float) -> bool:
 def one_lesson(lesson: Lesson, file: Path, seconds: float, with_hints: bool) -> bool:
     """检查一课，返回是不是全对"""
     for job, verdicts in judge_all([Job(lesson, file)], seconds):
+        untouched = count(verdicts, UNSOLVED) == len(verdicts)
+        if untouched and file == lesson.file and not with_hints:
+            recall.ask(lesson.key)
         print_lesson(job, verdicts, with_hints)
         right, wrong, todo = (count(verdicts, state) for state in (RIGHT, WRONG, UNSOLVED))
         print(f"对 {right}，不对 {wrong}，没做 {todo}")
@@ -362,17 +369,23 @@ def main() -> None:
     add("lesson", nargs="?", metavar="课", help="demo02/01、demo02/train …；不写就是全部")
     add("--hint", action="store_true", help="没做对的题，给提示")
     add("--answer", action="store_true", help="打印答案")
+    add("--recall", action="store_true", help="只问开头的三个问题，是上一课的")
     add("--file", type=Path, help="检查这个文件，而不是题目文件")
     seconds = above(0.0)
     add("--seconds", type=seconds, default=SECONDS, help=f"一道题最多算几秒，默认 {SECONDS}")
     args = parser.parse_args()
     if not args.lesson:
-        if args.hint or args.answer or args.file:
-            raise CourseError("--hint、--answer、--file 要说是哪一课", command(SCRIPT, "demo02/01"))
+        if args.hint or args.answer or args.file or args.recall:
+            said = "--hint、--answer、--file、--recall 要说是哪一课"
+            raise CourseError(said, command(SCRIPT, "demo02/01"))
         sys.exit(not overview(args.seconds))
     lesson = find_lesson(args.lesson)
     if args.answer:
         print(f"{near(lesson.answer)}\n\n{lesson.answer.read_text(encoding='utf-8')}")
+        return
+    if args.recall:
+        if not recall.ask(lesson.key):
+            print(f"{lesson.key} 没有要回想的问题")
         return
     file = (args.file or lesson.file).resolve()
     if not file.is_file():
