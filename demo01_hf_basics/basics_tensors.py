@@ -16,9 +16,10 @@ def main(args) -> None:
     scores = torch.tensor([[[1.0, 3.0, 2.0], [0.0, 1.0, 5.0]]])
     print(f"{scores.shape=} {scores.ndim=} {scores.numel()=}")
 
-    step("2. 取一格、一行、一列")
+    step("2. 取一格、一行、一列，挑几个")
     print(f"{scores[0, 1, 2]=}", f"{scores[0, -1]=}", sep="\n")
     print(f"{scores[:, 0]=}", f"{scores[0, :, 2]=}", sep="\n")
+    print(f"{scores[0, -1][torch.tensor([2, 1])]=}", f"{scores[scores > 1]=}", sep="\n")
 
     step("3. 谁最大：argmax 和 topk")
     logits = torch.tensor([[2.0, 0.0], [1.0, 3.0], [0.0, 4.0]])
@@ -48,7 +49,7 @@ def main(args) -> None:
     print(f"{labels.dtype=} {logits.dtype=} {right.dtype=}")
     print(f"{right.float().mean()=}", f"{torch.tensor(257.0).to(torch.bfloat16)=}", sep="\n")
 
-    step("8. .to() 给的是新的；[0] 给的还是原来那一块")
+    step("8. .to() 给的是新的，[0] 给的还是原来那一块")
     print(f"{logits.to(torch.int64).dtype=} {logits.dtype=} {logits.device=}")
     first, copy = logits[0], logits[0].clone()
     first[0] = 9.0
