@@ -71,6 +71,7 @@ LESSONS = {  # 哪一课有练习，按课程的顺序
         "11_export",
         "12_label_curve",
         "extra_finetune",
+        "extra_debugging",
         "extra_ablation",
     ),
 }
@@ -329,7 +330,7 @@ def overview(seconds: float) -> bool:
         done = count(verdicts, RIGHT)
         bar = "".join({RIGHT: "█", WRONG: "×", UNSOLVED: "·"}[v.state] for v in verdicts)
         print(
-            f"  {job.lesson.key:22}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
+            f"  {job.lesson.key:24}{bar:6}对 {done}/{len(verdicts)}  {job.lesson.title}", flush=True
         )
         if job.lesson.renamed:
             print(f"        {job.lesson.renamed}")

@@ -632,6 +632,41 @@ MISTAKES = [
         "每个参数各裁各的",
     ),
     (
+        *("demo02/extra_debugging", "expected_first_loss"),
+        "def expected_first_loss(n): return math.log(1 / n)",
+        "少了负号",
+    ),
+    (
+        *("demo02/extra_debugging", "overfits"),
+        "def overfits(m, f, o, x, y, steps):\n"
+        "    for _ in range(steps): f(m(x), y).backward(); o.step()\n"
+        "    return f(m(x), y).item() < 0.1",
+        "没有 zero_grad()",
+    ),
+    (
+        *("demo02/extra_debugging", "overfits"),
+        "def overfits(m, f, o, x, y, steps):\n"
+        "    for _ in range(steps): o.zero_grad(); loss = f(m(x), y); loss.backward(); o.step()\n"
+        "    return bool((m(x).argmax(1) == y).all())",
+        "看的是精度",
+    ),
+    (
+        *("demo02/extra_debugging", "diagnose"),
+        "def diagnose(t, v):\n"
+        "    if t[-1] >= t[0]: return '步子太大'\n"
+        "    if t[-1] > 0.9 * t[0]: return '步子太小'\n"
+        "    return '过拟合' if v[-1] > 1.2 * min(v) else '正常'",
+        "nan 和谁比都是 False",
+    ),
+    (
+        *("demo02/extra_debugging", "diagnose"),
+        "_right = diagnose\n"
+        "def diagnose(t, v):\n"
+        "    said = _right(t, v)\n"
+        "    return '过拟合' if said == '正常' and v[-1] > 1.2 * t[-1] else said",
+        "要看它有没有回头往上",
+    ),
+    (
         *("demo02/extra_ablation", "mean_of_words"),
         "def mean_of_words(x, mask): return x[:, 1:-1].mean(1)",
         "在短句里是 [PAD] 不是 [SEP]",
@@ -776,6 +811,16 @@ ALSO_RIGHT = [
         "    n, s = w.shape[1], 0.001\n"
         "    return {'pooler_weight': torch.eye(n) * s, 'pooler_bias': torch.zeros(n),\n"
         "            'classifier_weight': w / s, 'classifier_bias': b}",
+    ),
+    (
+        *("demo02/extra_debugging", "overfits"),
+        "def overfits(m, f, o, x, y, steps):\n"
+        "    for _ in range(steps):\n"
+        "        o.zero_grad()\n"
+        "        f(m(x), y).backward()\n"
+        "        o.step()\n"
+        "        if f(m(x), y) < 0.1: return True\n"
+        "    return False",
     ),
     (
         *("demo02/extra_finetune", "clip_gradients"),

@@ -55,6 +55,7 @@ RUNS = {
     "demo02_sentiment/09_serve.py": Run(
         "--weights {weights} --port 0", numbers=False, loopback=True, server=True
     ),
+    "demo02_sentiment/extra_debugging.py": Run("--data {data} --params {folder}", **SMALL),
     "demo02_sentiment/extra_label_noise.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/extra_stacking.py": Run("--data {data} --seeds 2", **SMALL),
     "demo02_sentiment/10_pictures.py": Run("--weights {weights}", **SMALL),
@@ -196,7 +197,7 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
 
 SLOW = {
     f"demo02_sentiment/extra_{name}.py"
-    for name in ("finetune", "label_noise", "many_classes", "stacking")
+    for name in ("debugging", "finetune", "label_noise", "many_classes", "stacking")
 }
 SHOWN = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])

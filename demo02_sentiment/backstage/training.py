@@ -1,4 +1,4 @@
-"""不是一课  train 和几课微调共用的：params/ 里的文件、每轮的成绩，精度、批数和命令行参数"""
+"""不是一课  train 和几课微调共用的：params/ 里的文件、每轮的成绩和图，精度、批数和命令行参数"""
 
 import argparse
 import math
@@ -214,6 +214,36 @@ def draw_curve(rows: list[dict], best: int, path: Path) -> None:
             axes.grid(alpha=0.3)
         with atomic_write(path) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
+        plt.close(figure)
+
+
+def draw_losses(curves: dict[str, list], chance: float, path: Path) -> None:
+    """extra_debugging 的几次训练，一次一张小图，同样的轴才比得出来；chance 是瞎猜的 loss
+
+    curves：名字 → 一轮一行 (训练 loss, 训练精度, 验证 loss, 验证精度)，第 0 行还没学。
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"font.family": [chinese_font(), "DejaVu Sans"]}):
+        size = {"figsize": (8, 5.6), "layout": "constrained"}
+        figure, panels = plt.subplots(2, 2, sharex=True, sharey=True, **size)
+        for axes, (name, curve) in zip(panels.flat, curves.items(), strict=True):
+            loss, right, asked, asked_right = zip(*curve, strict=True)
+            lowest = [asked.index(min(asked))]
+            axes.plot(loss, label="训练 loss")
+            axes.plot(asked, marker="o", markevery=lowest, label="验证 loss，圆点是最低的一轮")
+            axes.axhline(chance, color="gray", linestyle=":", label="瞎猜")
+            axes.set_title(f"{name}（精度：训练 {right[-1]:.2f}，验证 {asked_right[-1]:.2f}）")
+            axes.grid(alpha=0.3)
+        panels[0, 0].legend()
+        panels[0, 0].set_ylim(bottom=0)
+        panels[0, 0].xaxis.get_major_locator().set_params(integer=True)
+        figure.supxlabel("学了几轮")
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
         plt.close(figure)
 
 
