@@ -207,6 +207,7 @@ def main(args) -> None:
     #    softmax：分数 → 概率。每个分数取 e 的几次方，再除以总和：e^x₁ / (e^x₁ + e^x₂ + …)，
     #    全是正数，加起来是 1，大的更大。分数先除以温度，除以小的数，差距就拉开，图更尖
     #    topk(10)：最大的 10 个，.indices 是它们的 id；sort 从大到小排好，cumsum 是加到这里一共多少
+    #    没有够 p 的有几个，再加跨过 p 的那一个（+ 1），就是 top_p 留下的
     with torch.inference_mode():
         logits = model(start.to(device)).logits[0, -1].float().cpu()
     top = logits.topk(10).indices

@@ -26,18 +26,18 @@ def main(args) -> None:
     print(f"{logits.argmax(dim=1)=}", f"{logits.argmax(dim=0)=}", f"{logits.argmax()=}", sep="\n")
     print(f"{scores[0, -1].topk(2).values=}", f"{scores[0, -1].topk(2).indices=}", sep="\n")
 
-    step("4. 广播：形状不同也能算")
+    step("4. 换个形状，接起来")
+    ids = torch.tensor([101, 4635, 102])
+    print(f"{ids.view(1, 3)=}", f"{ids[:, None].shape=}", f"{logits.T.shape=}", sep="\n")
+    print(f"{torch.cat([ids, torch.tensor([0])])=}", f"{torch.stack([ids, ids]).shape=}", sep="\n")
+
+    step("5. 广播：形状不同也能算")
     print(logits - torch.tensor([1.0, 2.0]))
     labels = torch.tensor([0, 1, 0])
     right = logits.argmax(dim=1) == labels
     wrong = logits.argmax(dim=1) == labels[:, None]
     print(f"{right.shape=} {right.sum().item() / 3=:.2f}")
     print(f"{wrong.shape=} {wrong.sum().item() / 3=:.2f}")
-
-    step("5. 换个形状，接起来")
-    ids = torch.tensor([101, 4635, 102])
-    print(f"{ids.view(1, 3)=}", f"{ids[:, None].shape=}", f"{logits.T.shape=}", sep="\n")
-    print(f"{torch.cat([ids, torch.tensor([0])])=}", f"{torch.stack([ids, ids]).shape=}", sep="\n")
 
     step("6. 遮住、排序、累加")
     mask = torch.tensor([1, 1, 0])

@@ -10,7 +10,7 @@
 会看到：
     ── 1. 看一批：读回文字，标签在旁边
     特征：train (1200, 256)，…
-      负向  [CLS] …
+      负向  [CLS]…
     一批 32 条：负向 16，正向 16
     特征 (32, 256)，平均 -0.01，标准差 0.85；各条相差 0.61
     ── 2. 第一个 loss：该在 ln(类别数) 上下
@@ -143,7 +143,8 @@ def examine(text, names, learned, asked, judged=None, **how) -> dict[str, str]:
 def main(args) -> None:
     step("1. 看一批：读回文字，标签在旁边")
     #    数据错了，后面几项照样可能通过，所以先看。从要喂进去的 id 读回来：像不像话？
-    #    标签对不对（多读几条）？该有的类都有吗？特征一条和一条不一样吗？
+    #    标签对不对（多读几条）？该有的类都有吗？特征一条和一条不一样吗？个别 [UNK] 是正常的，字典
+    #    里没有大写的英文
     parts = MyDataset("train", args.data), MyDataset("validation", args.data)
     for part in parts:
         rows = subset(np.array(part.labels), ROWS, SEED)  # 各类的比例和全部的一样
@@ -155,7 +156,7 @@ def main(args) -> None:
     tokenizer = load_tokenizer(Path(model.encoder.name_or_path), args.max_length)
     for text, label in zip(texts[:5], labels, strict=False):
         ids = tokenizer(text, truncation=True)["input_ids"]
-        print(f"  {names[label]}  {tokenizer.decode(ids)[:60]}…")
+        print(f"  {names[label]}  {tokenizer.decode(ids).replace(' ', '')[:150]}…")
     counts = torch.bincount(labels, minlength=len(names)).tolist()
     print(f"一批 {len(labels)} 条：{'，'.join(map('{} {}'.format, names, counts))}")
     #    各条相差：每一列在各条之间的标准差，再取平均；是 0，每一条就都一样

@@ -90,7 +90,9 @@ def main(args) -> None:
         args.batch_size,
         shuffle=True,  # 每轮换一个顺序，免得学到顺序里去
         drop_last=True,  # 最后凑不满的一批舍去，每批都一样大（少几条也不会错）
-        collate_fn=tuple,  # 特征已经是一整批，不用再拼；喂文字时，这里是第 3 课的 collate_fn
+        # 特征的 Dataset 多一个 __getitems__：一次给一整批，不用再拼；喂文字时，这里是第 3 课的
+        # collate_fn
+        collate_fn=tuple,
         generator=order,
     )
     #    验证集不用打乱，一条也不能丢
@@ -105,8 +107,8 @@ def main(args) -> None:
         counts = torch.bincount(train_set.labels, minlength=classes)
         weight = len(train_set) / (classes * counts)
     loss_fn = nn.CrossEntropyLoss(weight)
-    #    动手训练之前先看一批：形状对不对，损失是不是在 ln(类别数) 上下。高出好几倍，多半是标签
-    #    编错了，或者特征的数太大
+    #    动手训练之前先看一批：形状对不对，损失是不是在 ln(类别数) 上下。高出好几倍，多半是特征的
+    #    数太大、头的初值太大，或者头的类别数写错了（docs/13-debugging.md）
     features, labels = next(iter(train_loader))
     logits = model.head(features)  # head：分类头，就是 fc
     shapes = [tuple(x.shape) for x in (features, labels, logits)]
@@ -118,9 +120,9 @@ def main(args) -> None:
     step("5. 训练循环")
     #    训练记录，跟着权重存进 .pth：features_of 写了标签叫什么、哪个 BERT、哪份数据，这里添上设置
     model.record |= {
-        **{"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.lr},
-        **{"seed": args.seed, "class_weight": args.class_weight},
-    }
+        "epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.lr,
+        "seed": args.seed, "class_weight": args.class_weight,
+    }  # fmt: skip
     with log:  # 记成绩、留最好的；按 Ctrl-C 随时能停，跑完的都在
         for epoch in range(args.epochs):
             model.train()  # 只有一层 Linear 时和 eval() 没有区别；有 Dropout 就要紧了
@@ -157,7 +159,7 @@ def main(args) -> None:
     # 练习：学习率大了、小了会怎样？另存在别的文件夹里，不盖掉 params/best.pth：
     #           train.py --lr 1e-1 --params params/lr-big
     #           train.py --lr 1e-5 --params params/lr-small
-    #       各看一眼那里的 curve.png，哪条学不稳、哪条学不动？
+    #       各看一眼那里的 curve.png，哪条学不稳、哪条学得慢？
     # 动手：python exercises/check.py demo02/train
 
 

@@ -23,6 +23,7 @@
 
 import ast
 import multiprocessing
+import os
 import re
 import runpy
 import signal
@@ -256,6 +257,7 @@ def work(send: Connection, jobs: list[Job]) -> None:
     """另一个进程里做的事：判题，每一步都告诉父进程"""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C 由父进程来管
     forgive_missing_characters(sys.stdout)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # 题目里的数都小：几个线程互相等，慢几十倍
     for step in steps(jobs):
         sys.stdout.flush()
         send.send(step)
@@ -280,6 +282,7 @@ def judge_all(jobs: list[Job], seconds: float) -> Iterator[tuple[Job, list[Verdi
                 if finished and doing:
                     verdicts.append(doing)
             why = f"{seconds:g} 秒还没有算完：多半是死循环，看看循环什么时候结束"
+            why += "；机器正忙，就加上 --seconds 60"
             process.kill()
         except EOFError:
             why = "Python 自己退出了：是不是用了 os._exit，或者内存不够"

@@ -180,6 +180,7 @@ def kind_of(value: Any) -> str:
     """一个值的类型，张量连形状一起说"""
     if is_tensor(value):
         numbers = "小数" if value.is_floating_point() else "整数"
+        numbers = "真假" if str(value.dtype) == "torch.bool" else numbers
         return f"张量，形状 {tuple(value.shape)}，{numbers}"
     return "Path" if isinstance(value, Path) else type(value).__name__
 

@@ -109,7 +109,7 @@ MISTAKES = [
     (
         *("demo01/tensors", "names_of"),
         "def names_of(x, names): return [names[i] for i in x.argmax()]",
-        "argmax 没有写 dim",
+        "没有写 dim 只有一个数",
     ),
     (
         *("demo01/tensors", "shares"),

@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 import matplotlib
 import numpy as np
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import get_linear_schedule_with_warmup
@@ -75,15 +76,20 @@ def finetuned(
         return model.head(features.to(DEVICE)).argmax(dim=1).cpu().numpy()
 
 
-def read_notes(path: Path) -> dict[str, list[float]]:
-    """算过的分数 {哪一次: [精度, macro-F1]}；没有就是空的，坏了、是旧版写的就说一声，重新算"""
+def read_notes(path: Path) -> dict[str, list]:
+    """算过的 {哪一次: [精度, macro-F1, 哪几条对了]}；没有就是空的，坏了、是旧版写的就说一声，重新算
+
+    哪几条对了：一条一位，压成十六进制的字。
+    """
     if not path.is_file():
         return {}
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
         notes.pop("sha256", None)  # 旧版课程多写的一项
-        if all(len(pair) == 2 and all(0 <= x <= 1 for x in pair) for pair in notes.values()):
-            return notes
+        for accuracy, macro, right in notes.values():
+            if not (0 <= accuracy <= 1 and 0 <= macro <= 1 and bytes.fromhex(right)):
+                raise ValueError
+        return notes
     except (OSError, ValueError, TypeError, AttributeError):  # 不是 JSON，或不是我们写的样子
         pass
     print(f"{path} 坏了，或者是旧版课程写的：重新算")
@@ -96,19 +102,35 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
 
 
+def lead(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """哪几条对了 (抽样, 条数)，两种做法的 → 高几个百分点，± 是 95 % 置信区间的一半
+
+    同样的抽样、同样的题，一条一条相减，所以只算不一样的。误差有两处：换一份验证集，换一次抽样，方差
+    相加；只有一次抽样时，后一处看不出来。
+    """
+    draws = min(len(ours), len(theirs))
+    gap = ours[:draws].astype(float) - theirs[:draws]
+    variance = gap.mean(axis=0).var(ddof=1) / gap.shape[1]
+    if draws > 1:
+        variance += gap.mean(axis=1).var(ddof=1) / draws
+    return f"{100 * gap.mean():+.1f} ± {196 * variance**0.5:.1f}"
+
+
 def pad(text: str, width: int) -> str:
     """右边补空格到 width 列；一个汉字占两列"""
     return text + " " * (width - sum(1 + (east_asian_width(c) in "WF") for c in text))
 
 
 class Scores:
-    """每种做法、每个条数、每次抽样的 [精度, macro-F1]，算一个就记一个，都在 label_curve.json 里
+    """每种做法、每个条数、每次抽样考了多少，算一个就记一个，都在 label_curve.json 里
 
-    folder 是放在哪里；data 是训练集，about 说是哪个 BERT、什么设置：变了，从前的记录就不算数。
+    folder 是放在哪里；data 是训练集，answers 是验证集的标签 (M,)；about 说是哪个 BERT、什么设置：
+    变了，从前的记录就不算数。
     """
 
-    def __init__(self, folder: Path, data: MyDataset, about: str):
+    def __init__(self, folder: Path, data: MyDataset, answers: np.ndarray, about: str):
         check_writable(folder)
+        self.answers = answers
         self.path = folder / "label_curve.json"
         self.about = f"{data_sha256(data.source)} {about} {baseline.C} {MIN_STEPS}"
         self.notes = read_notes(self.path)
@@ -119,33 +141,50 @@ class Scores:
 
     def known(self, way: str, size: int, seed: int) -> bool:
         """从前算过没有；算过的就进了表"""
-        pair = self.notes.get(self.key(way, size, seed))
-        if pair:
-            self.table.setdefault(way, {}).setdefault(size, []).append(pair)
-        return pair is not None
+        note = self.notes.get(self.key(way, size, seed))
+        if note:
+            self.table.setdefault(way, {}).setdefault(size, []).append(note)
+        return note is not None
 
-    def add(self, way: str, size: int, seed: int, accuracy: float, macro: float) -> None:
-        self.notes[self.key(way, size, seed)] = [accuracy, macro]
+    def add(self, way: str, size: int, seed: int, guess: np.ndarray) -> None:
+        """guess 是模型对验证集的回答 (M,)"""
+        right = guess == self.answers
+        macro = f1_score(self.answers, guess, average="macro")
+        bits = np.packbits(right).tobytes().hex()
+        self.notes[self.key(way, size, seed)] = [float(right.mean()), float(macro), bits]
         with atomic_write(self.path) as path:
             path.write_text(json.dumps(self.notes, ensure_ascii=False), encoding="utf-8")
         self.known(way, size, seed)
 
+    def right(self, way: str, size: int) -> np.ndarray:
+        """哪几条对了 (抽样, 条数)，真假"""
+        packed = [
+            np.frombuffer(bytes.fromhex(bits), np.uint8) for *_, bits in self.table[way][size]
+        ]
+        return np.unpackbits(packed, axis=1, count=len(self.answers)) == 1
+
     def print_head(self, ways: list[str]) -> None:
         cells = [pad(way, 20) for way in ways[:3]]
-        head = pad("标签", 8) + "".join(cells) + pad("冻结 - TF-IDF", 17)
-        print((head + "".join(ways[3:])).rstrip())
+        more = [f"{way}，比冻结的" for way in ways[3:]]
+        print((pad("标签", 8) + "".join(cells) + pad("冻结 - TF-IDF", 17) + "".join(more)).rstrip())
 
     def print_row(self, size: int, column: int = 0) -> None:
         """表的一行，平均 ± 标准差，单位是百分点；column 0 是精度，1 是 macro-F1"""
         values = {
-            way: 100 * np.array(sizes[size])[:, column]
+            way: [100 * note[column] for note in sizes[size]]
             for way, sizes in self.table.items()
             if size in sizes
         }
-        shown = [mean_and_spread(one) for one in values.values()]
-        lead = f"{values['冻结的 BERT'].mean() - values['TF-IDF'].mean():+.1f}"
-        row = f"{size:<8}" + "".join(f"{cell:20}" for cell in shown[:3]) + f"{lead:17}"
-        print((row + "".join(shown[3:])).rstrip(), flush=True)
+        cells = [pad(mean_and_spread(one), 20) for one in values.values()]
+        leads = []
+        for way in list(values)[2:]:
+            rival = "TF-IDF" if way == "冻结的 BERT" else "冻结的 BERT"
+            if column == 0:
+                leads.append(lead(self.right(way, size), self.right(rival, size)))
+            else:
+                leads.append(f"{np.mean(values[way]) - np.mean(values[rival]):+.1f}")
+        more = [f"{cell.strip()}，{gap}" for cell, gap in zip(cells[3:], leads[1:], strict=True)]
+        print((f"{size:<8}" + "".join(cells[:3]) + pad(leads[0], 17) + "  ".join(more)).rstrip())
 
     def draw(self) -> Path:
         """画成 label_curve.png，返回它在哪里
@@ -160,7 +199,7 @@ class Scores:
         with plt.rc_context({"font.family": [font, "DejaVu Sans"], "axes.unicode_minus": False}):
             figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
             for (way, by_size), color in zip(self.table.items(), COLORS, strict=False):
-                values = [100 * np.array(one)[:, 0] for one in by_size.values()]
+                values = [np.array([100 * note[0] for note in one]) for one in by_size.values()]
                 sizes = list(by_size)
                 means = [one.mean() for one in values]
                 lowest, highest = [one.min() for one in values], [one.max() for one in values]

@@ -43,15 +43,16 @@ def frozen_features(
     other: MyDataset,
     name: str = "validation",
     pretrained: bool = True,
+    pooling: str = "cls",
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """冻结的 BERT 在训练集和另一份（叫 name）上的 [CLS] 特征 (N, hidden)，和它的 SHA-256
+    """冻结的 BERT 在训练集和另一份（叫 name）上的特征 (N, hidden)，和它的 SHA-256
 
-    算过的直接读。pretrained 是 False：结构、字典一样，权重随机的那个。
+    算过的直接读。pretrained 是 False：结构、字典一样，权重随机的那个。pooling 见 net.py。
     """
     if not pretrained:
         folder = random_model(folder, 0)
     encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
-    sentences = SentenceEncoder(encoder, tokenizer)
+    sentences = SentenceEncoder(encoder, tokenizer, pooling)
     learned = cached_features(sentences, train.texts, "train").numpy()
     asked = cached_features(sentences, other.texts, name).numpy()
     return learned, asked, fingerprint(encoder, tokenizer)

@@ -2,7 +2,8 @@
 
 练什么：BERT 和 GPT 里同一个算式，自己写一遍；判题拿 PyTorch 自己的注意力和你的比。
 
-用到的 PyTorch：`masked_fill`、`softmax`、`ones`、`triu`（docs/12-attention.md 第 6 步）
+用到的 PyTorch：`masked_fill`、`softmax`、`ones`、`triu`（docs/12-attention.md 第 6 步）；
+矩阵乘法 @ 和转置 .T 在那一页的第 2、3 步
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo01/attention          对不对，为什么

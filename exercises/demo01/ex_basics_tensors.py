@@ -2,7 +2,7 @@
 
 练什么：三个函数都只有一两行，难在认准是哪一维；认错了多半不报错，只是答案不对。
 
-用到的 PyTorch：`argmax`（docs/10-tensors.md 第 3 步），`sum`（第 4 步），`tolist`（第 7 步）
+用到的 PyTorch：`argmax`（docs/10-tensors.md 第 3 步），`sum`（第 5 步），`tolist`（第 7 步）
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo01/tensors          对不对，为什么

@@ -2,8 +2,8 @@
 
 练什么：一次只换一样；换几个种子，平均分的差别比种子之间的差别大，才算数。
 
-用到的 PyTorch：`sum`（docs/10-tensors.md 第 4 步），
-`unsqueeze`（第 5 步），`to`（第 7 步），`clone`（第 8 步）
+用到的 PyTorch：`sum`（docs/10-tensors.md 第 5 步），
+`unsqueeze`（第 4 步），`to`（第 7 步），`clone`（第 8 步）
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/extra_ablation          对不对，为什么

@@ -2,6 +2,9 @@
 
 练什么：三项检查自己写一遍，以后的每个训练，开头都先跑它们。
 
+用到的 PyTorch：`no_grad`、`zero_grad`、`backward`（demo02_sentiment/train.py 第 5 步），
+`step`、`item`（第 5 步）
+
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/extra_debugging          对不对，为什么
     python exercises/check.py demo02/extra_debugging --hint   提示

@@ -3,7 +3,7 @@
 练什么：把整个 BERT 放开来学，训练循环只多三样东西，每一样都是为了别把学到的东西冲掉。
 
 用到的 PyTorch：`parameters`（demo02_sentiment/net.py 第 2 步），
-`sum`、`item`（docs/10-tensors.md 第 4 步）
+`sum`、`item`（docs/10-tensors.md 第 5 步）
 
 怎么做：把 raise NotImplementedError（或者 ...）换成你的代码，名字不要改，要用的库自己 import，然后
     python exercises/check.py demo02/extra_finetune          对不对，为什么

@@ -78,6 +78,10 @@ def check_attend(attend):
                     raw.masked_fill(mask == 0, NOTHING).softmax(-1) @ value,
                     "分数没有除以 √d：用上面的 scores",
                 ),
+                (
+                    scores.T.masked_fill(mask == 0, NOTHING).softmax(-1) @ value,
+                    "行和列反了：先把 scores 做对，第 i 行是第 i 个字在看",
+                ),
                 (hidden.softmax(-1), "这是轻重，还要 @ value"),
                 (hidden @ value, "分数还没有 softmax 成轻重"),
             ],

@@ -45,7 +45,8 @@ def check_names_of(names_of):
             ],
             errors={
                 IndexError: "编号超出了 names：argmax 要写 dim=1，每句话在自己那一行里比",
-                TypeError: "argmax 没有写 dim，只给一个数；或者列表不能拿张量当编号，先 .tolist()",
+                TypeError: "要一句话一个编号：argmax(dim=1).tolist()。没有写 dim 只有一个数；"
+                "max(dim=1) 给的是一对：值，和在第几个",
             },
         )
 
@@ -59,7 +60,7 @@ def check_shares(shares):
             (counts / counts.sum(dim=0), "除以的是每一列的和：dim=1 才是一行"),
             (counts / counts.sum(), "除以的是全部的和：sum 要写 dim=1"),
             (counts.float().softmax(dim=1), "几成是除以总和，不用 softmax"),
-            (counts // total[:, None], "// 只留整数：用 /"),
+            (counts // total[:, None], "// 只留整数，写进整数张量也是：用 /，放进新的小数张量"),
             (100 * counts / total[:, None], "要 0 到 1 的小数，不是百分数"),
         ]
         if len(rows) == len(rows[0]):  # 方的才除得了
@@ -70,7 +71,4 @@ def check_shares(shares):
             counts,
             want=torch.tensor([[n / sum(row) for n in row] for row in rows]),
             usual=usual,
-            errors={
-                RuntimeError: "(N, M) 和 (N,) 从右往左对齐，M 对上了 N：先 [:, None] 变成 (N, 1)"
-            },
         )

@@ -39,7 +39,8 @@ def check_gradient(gradient):
 
 def train(data: list, lr: float, epochs: int, mistake: str = "") -> tuple[float, float]:
     """真的走一遍；mistake 是故意犯的错"""
-    w, b = (torch.tensor(0.0, requires_grad=True) for _ in range(2))
+    w = torch.tensor(1.0 if mistake == "start" else 0.0, requires_grad=True)
+    b = torch.tensor(0.0, requires_grad=True)
     optimizer = torch.optim.SGD([w, b], lr=lr, maximize=mistake == "up")
     for _ in range(1 if mistake == "once" else epochs):
         for x, y in data[:1] if mistake == "first" else data:
@@ -62,6 +63,7 @@ MISTAKES = {
     "keep": "没有 zero_grad()：前面几条的梯度还在，累加到这一条上了",
     "turns": "先改了 w，再拿新的 w 算 b 的梯度：两个梯度都算好，再一起挪",
     "batch": "一轮只走了一步：每看一条就走一步",
+    "start": "从 w = 1 学起了：题目是从 w = 0、b = 0 学起",
     "once": "只看了一轮：一共 epochs 轮",
     "first": "每一轮只看了第 0 条：一条一条全看",
 }
@@ -75,7 +77,8 @@ def check_learn(learn):
             learn,
             *(list(data), lr, epochs),
             want=train(data, lr, epochs),
-            usual=[(train(data, lr, epochs, mistake), why) for mistake, why in MISTAKES.items()],
+            usual=[(train(data, lr, epochs, mistake), why) for mistake, why in MISTAKES.items()]
+            + [(torch.tensor(train(data, lr, epochs)).unbind(), "还是张量，.item() 取成小数")],
         )
 
 
@@ -108,6 +111,7 @@ def check_cross_entropy(cross_entropy):
                 (1 - math.exp(-want), "1 − 概率不是交叉熵：是 −ln 概率"),
                 (want / math.log(2), "用了 log2：要自然对数 math.log"),
                 (want / math.log(10), "用了 log10：要自然对数 math.log"),
+                (math.inf, "概率成了 0，−ln 0 是无穷：−ln(e^a ÷ 总和) 拆开是 ln 总和 − a"),
                 (torch.tensor(want), "还是张量，.item() 取成 Python 的小数"),
             ],
             errors={
