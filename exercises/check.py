@@ -5,6 +5,7 @@
     python exercises/check.py demo02/01           检查一课
     python exercises/check.py demo02/01 --hint    没做对的题，给提示
     python exercises/check.py demo02/01 --answer  看答案
+    python exercises/check.py bugs/01             找错的一题：改之前和现在的两个数
 
 会看到：
     demo02/01  分词器：自己编码、自己还原   exercises/demo02/ex_01_tokenizer.py
@@ -28,10 +29,11 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from judging import Exercise, Unsolved, Wrong
+from judging import Exercise, Unsolved, Wrong, silent
 
 from course.cli import Parser, above, forgive_missing_characters, run
 from course.errors import CourseError
@@ -77,6 +79,9 @@ class Lesson:
     demo: str
     name: str
 
+    prefix = "ex"
+    todo = "把 raise NotImplementedError 或 ... 换成你的代码"
+
     @property
     def key(self) -> str:
         """命令里的写法：demo02/01、demo02/train"""
@@ -91,7 +96,7 @@ class Lesson:
 
     @property
     def file(self) -> Path:
-        return HERE / self.demo / f"ex_{self.name}.py"
+        return HERE / self.demo / f"{self.prefix}_{self.name}.py"
 
     @property
     def renamed(self) -> str:
@@ -103,21 +108,62 @@ class Lesson:
 
     @property
     def answer(self) -> Path:
-        return HERE / "answers" / self.demo / f"ex_{self.name}.py"
+        return HERE / "answers" / self.demo / f"{self.prefix}_{self.name}.py"
+
+    @property
+    def answer_text(self) -> str:
+        return self.answer.read_text(encoding="utf-8")
 
     @property
     def title(self) -> str:
         """答案文件第一行的最后一段；题目文件学员会改，不从那里取"""
-        first = ast.get_docstring(ast.parse(self.answer.read_text(encoding="utf-8")))
-        return first.splitlines()[0].split("  ")[-1]
+        return ast.get_docstring(ast.parse(self.answer_text)).splitlines()[0].split("  ")[-1]
 
     def exercises(self) -> list[Exercise]:
         """判题文件里的题，按写的顺序"""
         found = runpy.run_path(str(HERE / "checks" / self.demo / f"ex_{self.name}.py"))
         return [value for value in found.values() if isinstance(value, Exercise)]
 
+    def load(self, file: Path) -> dict:
+        """学员的文件里的名字"""
+        return load(file)
+
+    def told(self) -> str:
+        """--answer 打印的"""
+        return f"{near(self.answer)}\n\n{self.answer_text}"
+
+
+class Bug(Lesson):
+    """找错的一题：文件跑得通，打印的数不对；错在哪里都写在 checks/bugs.py"""
+
+    prefix = "bug"
+    todo = "找出那一处错，改好它"
+
+    @property
+    def mistake(self):
+        return runpy.run_path(str(HERE / "checks" / "bugs.py"))["MISTAKES"][self.name]
+
+    def exercises(self) -> list[Exercise]:
+        # 大库在这里装载：第一次要十几秒，不算在学员的时限里
+        for module in ("pandas", "sklearn.neighbors", "transformers.models.bert.modeling_bert"):
+            import_module(module)
+        import_module("torch").set_num_threads(1)  # 别的程序也忙的时候，几个线程互相等更慢
+        return [self.mistake.exercise(self.answer_text)]
+
+    def load(self, file: Path) -> dict:
+        """一个字也没有改的不用运行，一览才快"""
+        set_as = self.mistake.put_into(self.answer_text)
+        if file.read_text(encoding="utf-8", errors="replace") == set_as:
+            return {self.mistake.name: None}
+        with silent():
+            return load(file)
+
+    def told(self) -> str:
+        return f"{self.mistake.told()}\n{super().told()}"
+
 
 ALL = [Lesson(demo, name) for demo, names in LESSONS.items() for name in names]
+ALL += [Bug("bugs", path.stem[-2:]) for path in sorted(HERE.glob("answers/bugs/bug_*.py"))]
 
 
 @dataclass(frozen=True)
@@ -144,7 +190,7 @@ def find_lesson(text: str) -> Lesson:
     """demo02/07、demo02/evaluate、题目文件的路径…… → Lesson；没有就抛 CourseError"""
     parts = text.replace("\\", "/").removesuffix(".py").split("/")[-2:]
     if len(parts) == 2:
-        demo, name = parts[0][:6], parts[1].removeprefix("ex_")
+        demo, name = parts[0][:6], re.sub("^(ex|bug)_", "", parts[1])
         for lesson in ALL:
             if lesson.demo == demo and name in lesson.names:
                 return lesson
@@ -207,14 +253,15 @@ def judge(task: Exercise, names: dict, file: Path) -> Verdict:
     try:
         if names[task.name] is ...:
             raise Unsolved
-        task.check(names[task.name])
+        said = task.check(names[task.name])
     except Wrong as wrong:
         return verdict(WRONG, str(wrong))
     except (Exception, SystemExit) as error:
         if unsolved(error, file):
-            return verdict(UNSOLVED, line_of(file, task.name))
+            told = str(error) if isinstance(error, Unsolved) else ""
+            return verdict(UNSOLVED, told or line_of(file, task.name))
         return verdict(WRONG, explain(error, file))
-    return verdict(RIGHT)
+    return verdict(RIGHT, said or "")
 
 
 def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict | None, bool]]:
@@ -233,7 +280,7 @@ def steps(jobs: list[Job]) -> Iterator[tuple[int, int, Verdict | None, bool]]:
             continue
         yield number_of_job, -1, whole, False
         try:
-            names = load(job.file)
+            names = job.lesson.load(job.file)
         except Wrong as wrong:
             yield number_of_job, -1, replace(whole, why=str(wrong)), True
             continue
@@ -296,7 +343,7 @@ def print_lesson(job: Job, verdicts: list[Verdict], with_hints: bool) -> None:
         mark = verdict.state + "  " * (2 - len(verdict.state))  # 一个汉字占两格
         where = f"（{verdict.why}）" if verdict.state == UNSOLVED else ""
         print(f"  {mark}  {verdict.name:{width}}  {verdict.title}{where}")
-        lines = verdict.why.splitlines() if verdict.state == WRONG else []
+        lines = verdict.why.splitlines() if verdict.state != UNSOLVED else []
         if with_hints and verdict.hint and verdict.state != RIGHT:
             lines += f"提示：{verdict.hint}".splitlines()
         for line in lines:
@@ -345,7 +392,7 @@ def one_lesson(lesson: Lesson, file: Path, seconds: float, with_hints: bool) -> 
         if right == len(verdicts):
             return True
         if todo:
-            print(f"没做的题：打开 {near(file)}，把 raise NotImplementedError 或 ... 换成你的代码")
+            print(f"没做的题：打开 {near(file)}，{lesson.todo}")
         if not with_hints:
             print(f"提示：{command(SCRIPT, lesson.key, '--hint')}")
         print(f"答案：{command(SCRIPT, lesson.key, '--answer')}")
@@ -368,7 +415,7 @@ def main() -> None:
         sys.exit(not overview(args.seconds))
     lesson = find_lesson(args.lesson)
     if args.answer:
-        print(f"{near(lesson.answer)}\n\n{lesson.answer.read_text(encoding='utf-8')}")
+        print(lesson.told())
         return
     file = (args.file or lesson.file).resolve()
     if not file.is_file():

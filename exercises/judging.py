@@ -7,8 +7,10 @@ checks/ 里的每个文件都用它。一道题是一个 `Exercise`，它的 che
 import math
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,12 @@ class Unsolved(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """一道题：name 是学员文件里的函数、类或设置，check 收到它"""
+    """一道题：name 是学员文件里的函数、类或设置，check 收到它；返回的话，做对了给学员看"""
 
     name: str
     title: str
     hint: str
-    check: Callable[[Any], None]
+    check: Callable[[Any], str | None]
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,15 @@ def difference(
     if not reasons and (kind_problem := different_kind(got, want)):
         reasons = [kind_problem]
     return Failure(f"{call}\n应该是 {show(want)}\n得到的是 {show(got)}", reasons)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """里面打印的不给人看：只要里面算出来的那个数"""
+    from course.models import quiet  # 要装载 transformers，不用它的课不必等
+
+    with quiet(), redirect_stdout(StringIO()):
+        yield
 
 
 def require(condition: bool, problem: str) -> None:

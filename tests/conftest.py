@@ -203,6 +203,16 @@ def repo(tmp_path_factory) -> Path:
     return copy
 
 
+@pytest.fixture(scope="module")
+def check():
+    """exercises/check.py as a module"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "exercises")
+        import check
+
+        yield check
+
+
 @pytest.fixture(scope="session")
 def splits() -> dict[str, list[tuple[str, int]]]:
     """The built-in reviews: {"train": [(text, label), …], "validation": …, "test": …}"""

@@ -16,6 +16,7 @@ FILES = sorted(
     path.relative_to(EXERCISES / "answers").as_posix()
     for path in (EXERCISES / "answers").rglob("ex_*.py")
 )
+BUGS = [path.relative_to(EXERCISES).as_posix() for path in EXERCISES.glob("bugs/*.py")]
 
 # (lesson, exercise, a typical wrong solution, what the diagnosis must say); the code is put after
 # the answers, so that it replaces one of them
@@ -637,16 +638,6 @@ ALSO_RIGHT = [
 ]
 
 
-@pytest.fixture(scope="module")
-def check():
-    """exercises/check.py as a module"""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXERCISES)
-        import check
-
-        yield check
-
-
 def verdicts(check, lesson, file) -> list:
     return [v for _, _, v, done in check.steps([check.Job(lesson, file)]) if done and v]
 
@@ -711,7 +702,8 @@ def test_another_right_way_passes(check, tmp_path, key, name, code):
 
 
 def test_every_exercise_has_a_mistake_and_a_line_on_the_page(check):
-    tasks = {(lesson.key, task.name) for lesson in check.ALL for task in lesson.exercises()}
+    lessons = [lesson for lesson in check.ALL if lesson.demo in check.LESSONS]
+    tasks = {(lesson.key, task.name) for lesson in lessons for task in lesson.exercises()}
     assert {mistake[:2] for mistake in MISTAKES} == tasks
     page = (EXERCISES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `\S+` \| `(\S+)` \| (.*) \|$", page, re.MULTILINE)
@@ -724,8 +716,8 @@ def test_every_numbered_lesson_has_exercises(check):
         for path in (ROOT / folder).glob("*.py"):
             if re.match(r'"""第 [1-9]\d* 课', path.read_text(encoding="utf-8")):
                 assert path.stem in covered
-    listed = [f"{lesson.demo}/ex_{lesson.name}.py" for lesson in check.ALL]
-    assert sorted(listed) == FILES
+    listed = [lesson.file.relative_to(EXERCISES).as_posix() for lesson in check.ALL]
+    assert sorted(listed) == sorted(FILES + BUGS)
 
 
 def test_a_lesson_can_be_named_in_several_ways(check):
@@ -812,11 +804,11 @@ def test_whatever_the_learner_writes_it_is_one_sentence(repo, tmp_path, code, sa
 
 
 def test_the_overview(check, monkeypatch, capsys, tmp_path):
-    """Three lessons in a private copy: one exercise is right, one is wrong, the others untouched"""
+    """Three lessons and a bug in a private copy: one is right, one wrong, the others untouched"""
     copy = tmp_path / "exercises"
     shutil.copytree(EXERCISES, copy)
     monkeypatch.setattr(check, "HERE", copy)
-    monkeypatch.setattr(check, "ALL", check.ALL[:3])
+    monkeypatch.setattr(check, "ALL", [*check.ALL[:3], check.find_lesson("bugs/01")])
     answer = (copy / "answers/demo01/ex_03_download_gpt2.py").read_text(encoding="utf-8")
     wrong = "\n\ndef resume_headers(part, total):\n    return {}\n"
     (copy / "demo01/ex_03_download_gpt2.py").write_text(answer + wrong, encoding="utf-8")
@@ -825,4 +817,5 @@ def test_the_overview(check, monkeypatch, capsys, tmp_path):
     assert re.search(r"demo01/01 +·· +对 0/2", out)
     assert re.search(r"demo01/03 +█× +对 1/2", out)
     assert "不对  resume_headers" in out and "没做" not in out.replace("· 没做", "")
-    assert "一共做对 1/7 题" in out
+    assert re.search(r"bugs/01 +· +对 0/1", out)
+    assert "一共做对 1/8 题" in out
