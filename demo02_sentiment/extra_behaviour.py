@@ -41,8 +41,9 @@ arXiv:2005.04118）像测程序一样测模型，叫行为测试：一种本事�
     ── 8. 画成一张图
     画好 …behaviour.png
 
-看什么：第 3 步的"全说负向"什么也不懂，"不变"却满分：这一问单独看不算本事。一组只有 10 题，差两题
-说明不了什么；看哪几组几乎全对，哪几组连一半也做不到。第 7 步一次只换一样，看哪一样换了错就没有了。
+看什么：第 3 步的"全说负向"什么也不懂，"不变"却满分：这一问单独看不算本事。"表情"满分也不是读懂了：
+八种表情，字典里只有一种，别的都是 [UNK]。一组只有 10 题，差两题说明不了什么，看哪几组几乎全对，哪几组
+连一半也做不到。第 7 步一次只换一样，看换了哪一样，错就没有了。
 """
 
 import re
@@ -70,7 +71,6 @@ LONGER = ["", "，孩子很喜欢", "，孩子很喜欢，推荐给大家", "，
 REVIEWS = 300  # 第 6 步：切短几条验证集的评论
 KEPT = [3, 5, 10, 20, 40, None]  # 各留头几个字，None 是全文
 ADDED = [200, 1000, 2000]  # 第 7 步：训练集里添几句短的
-SEED = 0
 
 
 def asking(classifier: SentimentClassifier):
@@ -213,9 +213,9 @@ def main(args) -> None:
     fair = balanced(lengths, train.labels)
     learn(f"长短配平的 {len(fair)} 条", train.features[fair], train.labels[fair])
     #    是不是因为没有短的？从训练集里切出 3 到 12 个字的半句，标签照整条的：有的看不出好坏，可是短
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(0)
     pieces, labels = [], []
-    for i in rng.permutation(len(train.texts))[: 2 * max(ADDED)]:
+    for i in rng.permutation(len(train.texts)):
         if some := [part for part in re.split(r"\W+", train.texts[i]) if 3 <= len(part) <= 12]:
             pieces.append(some[rng.integers(len(some))])
             labels.append(train.labels[i])
