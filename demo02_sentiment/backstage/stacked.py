@@ -17,7 +17,7 @@ from backstage.predict_file import check_asked, predict_with
 from course.baseline import counter
 from course.encoder import SentenceEncoder
 from course.errors import CourseError
-from course.files import atomic_write
+from course.files import atomic_write, check_writable
 from course.models import find_model, fingerprint, load_encoder, load_tokenizer
 from course.paths import command, portable
 from my_dataset import MAX_LENGTH
@@ -25,6 +25,12 @@ from net import DEVICE
 
 FILE = "stacking.npz"
 WAYS = ("TF-IDF", "冻结的 BERT", "叠起来")
+
+
+def place(params: Path) -> Path:
+    """存在哪里；params 写不进去，学几分钟之前就抛 CourseError"""
+    check_writable(params)
+    return params / FILE
 
 
 def folded(pipeline: Pipeline) -> dict[str, np.ndarray]:
