@@ -38,7 +38,8 @@
     负向   99.1%  ████████████████████  又脏又吵，再也不来了
 
 看什么：概率是模型有多肯定，不是有多对；它说 90 % 的时候真的对九成吗？见 10_pictures.py。
-不到 10 个字的要当心：训练用的评论都在 20 个字以上，短句它没见过，小 BERT 会说“这本书真好”是负向。
+不到 10 个字的要当心：训练用的评论都在 20 个字以上，短句它没见过，小 BERT 会说“这本书真好”是负向
+（为什么，怎么治：extra_behaviour.py）。
 """
 
 import sys
@@ -46,7 +47,7 @@ import sys
 import torch
 
 from backstage.classifier import SentimentClassifier
-from backstage.predict_file import piped, predict_file
+from backstage.predict_file import check_asked, piped, predict_file
 from course.cli import run, step
 from course.errors import CourseError
 
@@ -126,17 +127,10 @@ def ask_and_answer(classifier: SentimentClassifier) -> None:
 
 
 def main(args) -> None:
-    if args.file and args.texts:
-        raise CourseError("句子和 --file 只能给一样", "去掉句子，或者去掉 --file")
-    if args.out and not args.file:
-        raise CourseError("--out 要和 --file 一起用", "加上 --file 评论.csv，或者去掉 --out")
-    if not all(text.strip() for text in args.texts):
-        raise CourseError("有一句话是空的", "在引号里写上字")
-
+    check_asked(args)
     # 四种用法，同一条路：SentimentClassifier
     if args.file:
-        out = args.out or args.file.with_name(f"{args.file.stem}_predicted.csv")
-        predict_file(args.weights, args.file, args.column, out, args.labels)
+        predict_file(args.weights, args.file, args.column, args.out, args.labels)
         return
     classifier = SentimentClassifier(args.weights, args.labels)
     if args.texts or piped():  # 只打印结果，用 > 或 | 接走的文件里才没有别的

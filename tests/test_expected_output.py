@@ -56,8 +56,12 @@ RUNS = {
         "--weights {weights} --port 0", numbers=False, loopback=True, server=True
     ),
     "demo02_sentiment/extra_debugging.py": Run("--data {data} --params {folder}", **SMALL),
+    "demo02_sentiment/extra_behaviour.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/extra_label_noise.py": Run("--data {data}", **SMALL),
-    "demo02_sentiment/extra_stacking.py": Run("--data {data} --seeds 2", **SMALL),
+    "demo02_sentiment/extra_stacking.py": [
+        Run("--data {data} --seeds 2 --params {folder}", **SMALL),
+        Run("--params {folder} 房间很干净，服务也好，下次还来 又脏又吵，再也不来了", **SMALL),
+    ],
     "demo02_sentiment/10_pictures.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/11_export.py": Run("--weights {weights}", **SMALL),
 }

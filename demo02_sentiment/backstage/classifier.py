@@ -124,9 +124,11 @@ class SentimentClassifier:
         with torch.inference_mode():
             return self.model.head(features.to(DEVICE)).cpu()
 
-    def logits(self, texts: list[str]) -> torch.Tensor:
-        """N 条评论 → logits (N, 类别数)，在 CPU 上"""
-        return self.head(self.sentences.encode([readable(text) for text in texts]))
+    def logits(self, texts: list[str], features: torch.Tensor | None = None) -> torch.Tensor:
+        """N 条评论 → logits (N, 类别数)，在 CPU 上；特征 (N, hidden) 算过的话就不再算"""
+        if features is None:
+            features = self.sentences.encode([readable(text) for text in texts])
+        return self.head(features)
 
     def probabilities(self, texts: list[str]) -> torch.Tensor:
         """N 条评论 → 概率 (N, 类别数)，每一行加起来是 1"""

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,24 +161,43 @@ def survey(source: DataSource, out: Path) -> tuple[int, list[str], str]:
     return total, list(columns), column
 
 
+def check_asked(args) -> None:
+    """句子和 --file 只能给一样，--out 跟着 --file：不是这样的抛 CourseError"""
+    if args.file and args.texts:
+        raise CourseError("句子和 --file 只能给一样", "去掉句子，或者去掉 --file")
+    if args.out and not args.file:
+        raise CourseError("--out 要和 --file 一起用", "加上 --file 评论.csv，或者去掉 --out")
+    if not all(text.strip() for text in args.texts):
+        raise CourseError("有一句话是空的", "在引号里写上字")
+
+
 def predict_file(
     weights: Path,
     path: Path,
     column: str | None,
-    out: Path,
+    out: Path | None,
     labels: list[str] | None = None,
+) -> None:
+    """.pth 里的分类器，见 predict_with；labels 见 SentimentClassifier"""
+    predict_with(lambda: SentimentClassifier(weights, labels), path, column, out)
+
+
+def predict_with(
+    load: Callable[[], SentimentClassifier], path: Path, column: str | None, out: Path | None
 ) -> None:
     """path 的每一行加上预测，按 out 的扩展名写出去；评论在 column 列，空的一行概率也空着
 
-    column 是 None 就按列名认；labels 见 SentimentClassifier。参数、文件不对时抛 CourseError。
+    load() 给出分类器，看过文件才叫它；column 是 None 就按列名认，out 是 None 就是
+    原名_predicted.csv。参数、文件不对时抛 CourseError。
     """
+    out = out or path.with_name(f"{path.stem}_predicted.csv")
     if out.exists() and path.exists() and out.samefile(path):
         raise CourseError(f"--out 和 --file 是同一个文件 {out}，会盖掉原来的", "--out 换一个名字")
     busy = CourseError(f"另一个程序正在算 {out}", "等它算完，或者 --out 换一个名字")
     source = DataSource(path, column)
     total, columns, column = survey(source, out)
     with only_one(out.with_name(f".{out.name}.lock"), busy):
-        add_predictions(SentimentClassifier(weights, labels), source, total, columns, column, out)
+        add_predictions(load(), source, total, columns, column, out)
 
 
 def add_predictions(
@@ -189,7 +208,7 @@ def add_predictions(
     column: str,
     out: Path,
 ) -> None:
-    """见 predict_file；total、columns、column 是 survey 看到的"""
+    """见 predict_with；total、columns、column 是 survey 看到的"""
     labels, path = classifier.labels, source.path
     taken = {"predicted_label", *(f"p_{label}" for label in labels), "note"} & set(columns)
     if taken:
@@ -199,7 +218,8 @@ def add_predictions(
     store = FeatureStore(classifier.sentences)
 
     def logits(texts: list[str]) -> torch.Tensor:
-        return classifier.head(store.features([*map(readable, texts)], progress=False))
+        features = store.features([*map(readable, texts)], progress=False)
+        return classifier.logits(texts, features)
 
     said, noted = Counter(), Counter()
 
