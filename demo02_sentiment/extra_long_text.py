@@ -23,8 +23,8 @@ BertModel(config) 得到的是一个权重随机的 BERT，预训练悄悄没有
       开头  你们买的质量好吗？…下，共10个碟，竞
     …
     ── 4. 换一张大表：错的写法和对的写法
-    BertModel(config)  71 个权重里和预训练一样的 1 个；短句的特征和原来的相似度 0.002
-    longer             71 个权重里和预训练一样的 70 个；短句的特征和原来的相似度 1.000
+    BertModel(config)  71 个权重里和预训练一样的 1 个；短句的特征和原来的余弦相似度 0.002
+    longer             71 个权重里和预训练一样的 70 个；短句的特征和原来的余弦相似度 1.000
     ── 5. 同一批长评论，各种读法
     特征：开头 (2517, 256)，…
     …
@@ -160,6 +160,7 @@ def main(args) -> int | None:
     #    （一样的那 1 个是 pooler 的偏置，本来就全是 0）
     #    from_pretrained(folder, max_position_embeddings=1024) 会报错，说形状对不上；照网上的办法加
     #    ignore_mismatched_sizes=True 就不报了，可是整张位置表，连头 512 行，都成了随机的
+    #    余弦相似度：两串数的方向有多一样，1 是同一个方向，0 是不相干
     #    对的写法是 longer：权重全搬过去，只有位置表加长。假装预训练只有 64 行，所以从第 65 行抄起
     config = copy.deepcopy(bert.config)
     config.max_position_embeddings = BIGGER
@@ -172,7 +173,7 @@ def main(args) -> int | None:
             before, after = (m(**short).last_hidden_state[0, 0] for m in (bert, model))
         alike = torch.cosine_similarity(before, after, dim=0).item()
         print(f"{name:17}  {len(bert.state_dict())} 个权重里和预训练一样的 {kept} 个", end="")
-        print(f"；短句的特征和原来的相似度 {alike:.3f}")
+        print(f"；短句的特征和原来的余弦相似度 {alike:.3f}")
 
     step("5. 同一批长评论，各种读法")
     #    "比开头"是成对的：同一条评论，对 1 错 0，减去只读开头的，再求平均和区间。题难不难两边一样，

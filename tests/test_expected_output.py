@@ -58,6 +58,8 @@ RUNS = {
     "demo02_sentiment/extra_debugging.py": Run("--data {data} --params {folder}", **SMALL),
     "demo02_sentiment/extra_label_noise.py": Run("--data {data}", **SMALL),
     "demo02_sentiment/extra_stacking.py": Run("--data {data} --seeds 2", **SMALL),
+    "demo02_sentiment/extra_long_text.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/extra_lora.py": Run("--epochs 1", **SMALL),
     "demo02_sentiment/10_pictures.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/11_export.py": Run("--weights {weights}", **SMALL),
 }
@@ -195,10 +197,8 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
     return seen + running.communicate(timeout=600)[0]
 
 
-SLOW = {
-    f"demo02_sentiment/extra_{name}.py"
-    for name in ("debugging", "finetune", "label_noise", "many_classes", "stacking")
-}
+TRAINING = "debugging finetune label_noise long_text lora many_classes stacking"
+SLOW = {f"demo02_sentiment/extra_{name}.py" for name in TRAINING.split()}
 SHOWN = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in PROMISING
