@@ -108,7 +108,7 @@ def count(*modules: nn.Module) -> int:
 
 
 def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-5, atol=1e-5)  # 浮点数换个次序相加，末位会差一点
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-4)  # fp32 换个次序加，差到 1e-5，几层就放大
 
 
 def fit(bert: BertModel, fc: nn.Linear, lr: float, epochs: int, tokens: dict, labels) -> None:

@@ -115,7 +115,7 @@ def plain(line: str, numbers: bool) -> str:
     line = re.sub(r"[\d.]+ ?([kMG]?B/s|条/s|it/s)", r"N \1", line)
     line = re.sub(r"\d(?:\.\d+)?e-\d+", "N", line)
     if not numbers:
-        line = re.sub(r"-?\d[\d,]*(?:\.\d*)?", "N", line)
+        line = re.sub(r"[-+]?\d[\d,]*(?:\.\d*)?", "N", line)
         line = re.sub(r"(?<= )[是否](?= )", "是", line)  # an answer in a table
         line = re.sub("█+", "█", line)
     return " ".join(line.split())

@@ -5,7 +5,7 @@ import torch
 from conftest import encode
 from torch import nn
 
-from extra_lora import ALPHA, RANK, LoraLinear, cls, count, fit, load_bert, swap
+from extra_lora import ALPHA, RANK, LoraLinear, alike, cls, count, fit, load_bert, swap
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_merged_model_is_plain_and_answers_the_same(learned, tmp_path):
     swap(bert, LoraLinear.merged)
     bert.save_pretrained(tmp_path)
     for merged in (bert, load_bert(tmp_path)):
-        assert torch.allclose(cls(merged, batch), before, rtol=1e-5, atol=1e-5)
+        assert alike(cls(merged, batch), before)
 
 
 @torch.no_grad()
@@ -52,4 +52,4 @@ def test_peft_does_the_same(mini_bert, learned):
     for mine, other in zip(ours, theirs, strict=True):
         other.lora_A["default"].weight.copy_(mine.A)
         other.lora_B["default"].weight.copy_(mine.B)
-    assert torch.allclose(cls(wrapped, batch), cls(bert, batch), rtol=1e-5, atol=1e-5)
+    assert alike(cls(wrapped, batch), cls(bert, batch))
