@@ -62,6 +62,8 @@ RUNS = {
         Run("--data {data} --seeds 2 --params {folder}", **SMALL),
         Run("--params {folder} 房间很干净，服务也好，下次还来 又脏又吵，再也不来了", **SMALL),
     ],
+    "demo02_sentiment/extra_long_text.py": Run("--data {data}", **SMALL),
+    "demo02_sentiment/extra_lora.py": Run("--epochs 1", **SMALL),
     "demo02_sentiment/10_pictures.py": Run("--weights {weights}", **SMALL),
     "demo02_sentiment/11_export.py": Run("--weights {weights}", **SMALL),
 }
@@ -117,7 +119,7 @@ def plain(line: str, numbers: bool) -> str:
     line = re.sub(r"[\d.]+ ?([kMG]?B/s|条/s|it/s)", r"N \1", line)
     line = re.sub(r"\d(?:\.\d+)?e-\d+", "N", line)
     if not numbers:
-        line = re.sub(r"-?\d[\d,]*(?:\.\d*)?", "N", line)
+        line = re.sub(r"[-+]?\d[\d,]*(?:\.\d*)?", "N", line)
         line = re.sub(r"(?<= )[是否](?= )", "是", line)  # an answer in a table
         line = re.sub("█+", "█", line)
     return " ".join(line.split())
@@ -199,10 +201,8 @@ def run(repo: Path, name: str, how: Run, block: list[str], values: dict[str, Pat
     return seen + running.communicate(timeout=600)[0]
 
 
-SLOW = {
-    f"demo02_sentiment/extra_{name}.py"
-    for name in ("debugging", "finetune", "label_noise", "many_classes", "stacking")
-}
+TRAINING = "debugging finetune label_noise long_text lora many_classes stacking"
+SLOW = {f"demo02_sentiment/extra_{name}.py" for name in TRAINING.split()}
 SHOWN = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in PROMISING
