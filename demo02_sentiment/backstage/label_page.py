@@ -192,7 +192,7 @@ def make_app(work: Labelling) -> FastAPI:
 
     with gradio.Blocks(title="自己标", analytics_enabled=False) as page:
         row = gradio.Number(visible="hidden")  # 答的是屏幕上的哪一条，跟着每一下按键送回来
-        said = gradio.Markdown()
+        said = gradio.Markdown(elem_id="said")
         # 长短都一样高，按钮不跳
         review = gradio.Textbox(
             interactive=False, lines=6, max_lines=6, autoscroll=False, elem_id="review"
