@@ -1,9 +1,9 @@
 """选学  自己标：模型最拿不准的先标，标一条学一遍
 
 教什么：你自己的项目里只有评论，没有标签，要一条一条地读、一条一条地标。先标哪几条？随机地拿，
-是老办法；另一个办法是让模型挑：它最拿不准的那一条，答案告诉它的最多（uncertainty sampling，
-Lewis & Gale 1994，arXiv:cmp-lg/9407020；边标边学、由模型挑题的做法统称主动学习，active
-learning）。先用有真标签的评论量一量，这样挑到底省不省；再打开一个网页，你来标。
+是老办法；另一个办法是让模型挑它最拿不准的，想着这样的答案告诉它的最多（uncertainty sampling，
+Lewis & Gale 1994，arXiv:cmp-lg/9407020；边标边学、由模型挑，统称主动学习，active learning）。先用
+有真标签的评论量一量，这样挑到底省不省；再打开一个网页，你来标。
 
 怎么运行：python -m pip install gradio      网页要用；不装也行，加上 --experiment
           python demo02_sentiment/extra_label.py                 实验，再打开网页，标自带的评论
@@ -19,10 +19,10 @@ learning）。先用有真标签的评论量一量，这样挑到底省不省；
     特征：validation (1200, 256)，…
     ── 2. 先量一量：最拿不准的先标，省不省
     标签  最拿不准的先标  随机地标      差（95% 区间）
-    20    …
-    50    …
-    100   …
-    同样的 100 条自己考自己：最拿不准的 …，随机的 …
+    20    64.3 ± 5.6      61.1 ± 7.8    …
+    50    75.7 ± 2.8      73.8 ± 5.0    …
+    100   80.2 ± 0.7      78.2 ± 2.6    …
+    同样的 100 条自己考自己：最拿不准的 55.9，随机的 79.0
     ── 3. 你来标
     从前标过 0 条，都在 …
     网页  http://127.0.0.1:8000
@@ -35,7 +35,7 @@ learning）。先用有真标签的评论量一量，这样挑到底省不省；
 import numpy as np
 from scipy.stats import ttest_rel
 from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import KFold, cross_val_score
+from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from backstage.curves import mean_and_spread
@@ -46,7 +46,7 @@ from course.errors import CourseError
 from my_dataset import MyDataset
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
-POOL = 2000  # 从多少条里挑；多了挑得更准，算特征也更久
+POOL = 2000  # 从头几条里挑；多了余地大，算特征也更久
 SIZES = [20, 50, 100]  # 标到这几个条数，各考一次
 SEEDS = 10  # 实验做几次，每次开头的几条不同
 START = 10  # 开头的几条随机地标：模型还什么都不知道，它的"拿不准"不作数
@@ -92,8 +92,13 @@ def experiment(features: np.ndarray, truth: np.ndarray, asked: np.ndarray, answe
                 head = learn(features[rows[:size]], truth[rows[:size]])
                 scores[way, i, seed] = 100 * head.score(asked, answers)
             folds = KFold(5, shuffle=True, random_state=seed)
-            parts = cross_val_score(linear_head(), features[rows], truth[rows], cv=folds)
-            themselves[way, seed] = 100 * parts.mean()
+            parts = [
+                learn(features[rows[taught]], truth[rows[taught]]).score(
+                    features[rows[left]], truth[rows[left]]
+                )
+                for taught, left in folds.split(rows)
+            ]
+            themselves[way, seed] = 100 * np.mean(parts)
     print("标签  最拿不准的先标  随机地标      差（95% 区间）")
     for size, picked, drawn in zip(sizes, *scores, strict=True):
         low, high = ttest_rel(picked, drawn).confidence_interval()
@@ -104,9 +109,10 @@ def experiment(features: np.ndarray, truth: np.ndarray, asked: np.ndarray, answe
 
 
 def main(args) -> None:
-    if bool(args.file) != bool(args.labels) or (args.file and args.data):
+    classes = len(set(args.labels or []))
+    if (classes < 2 or args.data) if args.file else classes:
         raise CourseError(
-            "--file（没有标签的评论）和 --labels（各类叫什么）一起写，不写 --data",
+            "--file（没有标签的评论）和 --labels（各类叫什么，至少两类）一起写，不写 --data",
             "例如 --file 评论.csv --labels 差 一般 好",
         )
 
@@ -139,8 +145,8 @@ def main(args) -> None:
 
     step("3. 你来标")
     #    网页不告诉你模型怎么猜：看过别人的答案，你的答案就不算数了
-    #    每 EVERY 条有一条是随机抽的：模型先猜，你再答，猜对了几成就是它现在的水平。导出时它们写成
-    #    test：train.py 不学，07_evaluate.py 拿来考
+    #    每 EVERY 条有一条是随机抽的：模型先猜，你再答，没有验证集的就数它一路上猜对了几成。导出时
+    #    它们写成 test：train.py 不学，07_evaluate.py 拿来考
     open_page(args, texts, names, features, exam, learn, least_sure, START, EVERY)
 
     # 小结：先用冻结的特征，标一条学一遍；挑题能省多少，先量再信；考题永远随机抽

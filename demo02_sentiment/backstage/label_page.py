@@ -45,6 +45,8 @@ def read_unlabelled(path: Path, column: str | None, most: int) -> list[str]:
     for table in read_path(path, bare=source.bare):
         cells = map(cell, table.reindex(columns=[column])[column])
         texts |= dict.fromkeys(readable(text) for text in cells if text.strip())
+    if len(texts) > most:
+        print(f"  注意  不同的有 {len(texts)} 条，只从头 {most} 条里挑")
     return list(texts)[:most]
 
 
@@ -79,8 +81,8 @@ class Labelling:
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
         self.records, self.head = records, head
 
-        done, count = {self.rows.get(r["text"]) for r in records}, len(labelled(records))
-        left = np.array([i for i in self.order if i not in done])
+        done, count = {r["text"] for r in records}, len(labelled(records))
+        left = np.array([i for i in self.order if self.texts[i] not in done])
         if not len(left):
             self.row, self.why = -1, ""
         elif count < self.start or count % self.every == 0:
