@@ -147,8 +147,9 @@ def read_answers(path: Path, names: list[str]) -> list[dict]:
     return records
 
 
-def picture(points: list[tuple[int, float]], title: str) -> str:
+def picture(points: list[tuple[int, float]], exam: bool) -> str:
     """学习曲线画成 SVG：横轴是几条标签，纵轴 0 到 100；颜色跟着网页走，深色的也看得清"""
+    title = "验证精度，%" if exam else f"随机抽查的 {len(points)} 条里，模型先猜对了百分之几"
     last, now = points[-1] if points else (1, 0)
     places = [(40 + 780 * i / last, 150 - 1.3 * y) for i, y in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -169,8 +170,6 @@ def make_app(work: Labelling) -> FastAPI:
     """网页：一条评论，一类一个按钮，跳过，撤销，导出，曲线"""
     import gradio
 
-    title = "验证精度，%" if work.exam else "随机抽查的里，模型先猜对了百分之几"
-
     def shown(message: str | None = None) -> list:
         counts = Counter(record["label"] for record in work.records)
         done = "，".join(f"{name} {counts[name]}" for name in work.names)
@@ -182,7 +181,7 @@ def make_app(work: Labelling) -> FastAPI:
                 work.texts[work.row] if work.row >= 0 else "",
                 label=f"第 {total + 1} 条：{work.why}" if work.row >= 0 else "都标完了",
             ),
-            picture(work.curve(), title),
+            picture(work.curve(), bool(work.exam)),
             message,
         ]
 
