@@ -177,6 +177,7 @@ FLAGS: dict[str, dict] = {
     "encoder_lr": {"type": above(0.0), "help": "BERT 的学习率，不写就按宽度定"},
     "resume": {"help": "接着停在半路的训练，设置要和那次一样，--epochs 可以改大"},
     "finetune": {"help": "加上全量微调，几十分钟"},
+    "experiment": {"help": "只做实验，不打开网页"},
     # 用训练好的
     "weights": {
         "type": weights_file,
@@ -186,11 +187,11 @@ FLAGS: dict[str, dict] = {
     "labels": {
         "nargs": "+",
         "metavar": "标签",
-        "help": "没有训练记录的 .pth 各类叫什么，第 0 类在前，写在命令的最后",
+        "help": "没有训练记录的 .pth、没有标签的评论，各类叫什么，第 0 类在前，写在命令的最后",
     },
     "texts": {"nargs": "*", "metavar": "句子", "help": "一句或几句话；不写就一问一答"},
     "sentence": {"help": "画哪一句"},
-    "file": {"type": Path, "help": "要预测的文件：csv、tsv、txt、json、jsonl、xlsx、parquet"},
+    "file": {"type": Path, "help": "没有标签的评论：csv、tsv、txt、json、jsonl、xlsx、parquet"},
     "column": {"help": "评论在哪一列，不写就按列名认；没有列名的写 第1列"},
     "out": {"type": Path, "help": "写到哪里"},
     "onnx": {"help": "用 onnx/model.onnx"},

@@ -79,6 +79,7 @@ EXEMPT = {
     "demo02_sentiment/extra_trainer.py": "wants accelerate; tests/test_extra_trainer.py",
     "demo02_sentiment/extra_accelerate.py": "wants accelerate; tests/test_extra_trainer.py",
     "demo02_sentiment/extra_ray.py": "wants ray, optional; tests/test_predict_ray.py",
+    "demo02_sentiment/extra_label.py": "wants gradio, optional; tests/test_label_page.py",
     "data/prepare_inews.py": "wants a package that is optional; tests/test_inews.py",
     "data/build_reviews.py": "the reviews of the tests come from it; tests/test_reviews.py",
     "data/build_words.py": "extra_many_classes.py runs it",

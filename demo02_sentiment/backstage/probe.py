@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel
 from course.encoder import SentenceEncoder
 from course.features import cached_features
 from course.files import atomic_write
-from course.models import fingerprint, load_encoder, load_tokenizer, quiet
+from course.models import find_model, fingerprint, load_encoder, load_tokenizer, quiet
 from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
@@ -56,6 +56,14 @@ def frozen_features(
     learned = cached_features(sentences, train.texts, "train").numpy()
     asked = cached_features(sentences, other.texts, name).numpy()
     return learned, asked, fingerprint(encoder, tokenizer)
+
+
+def sentence_features(model: str, parts: dict[str, list[str]]) -> list[np.ndarray]:
+    """冻结的 BERT 在几份评论上的 [CLS] 特征，一份一个 (N, hidden)，算过的直接读；名字用在提示里"""
+    folder = find_model(model)
+    encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
+    sentences = SentenceEncoder(encoder, tokenizer)
+    return [cached_features(sentences, texts, name).numpy() for name, texts in parts.items()]
 
 
 def random_model(source: Path, seed: int) -> Path:
