@@ -345,13 +345,13 @@ def draw_tensors() -> plt.Figure:
     axes.text(0.5, 1.2, "广播", va="center", fontsize=13)
     axes.text(0.5, 0.84, "短的照抄", va="center", fontsize=10, color=GREY)
     for x, rows, colour, copied, sign in (
-        (2.0, [[2, 0], [1, 3], [0, 4]], TEAL, set(), "−"),
+        (2.0, [[2, 0], [1, 3], [0, 4]], TEAL, set(), "-"),
         (3.7, [[1, 2], [1, 2], [1, 2]], ORANGE, {(0, 0), (0, 1)}, "="),
         (5.4, [[1, -2], [0, 1], [-1, 2]], INDIGO, set(), ""),
     ):
         grid(axes, x, 1.62, rows, colour, copied)
         axes.text(x + 1.37, 0.84, sign, ha="center", va="center", fontsize=16)
-    axes.text(6.9, 0.84, "(3, 2) − (2,)：从右往左对齐，\n缺的那一维照抄 3 份", va="center",
+    axes.text(6.9, 0.84, "(3, 2) - (2,)：从右往左对齐，\n缺的那一维照抄 3 份", va="center",
               fontsize=10.5, color=GREY, linespacing=1.6)  # fmt: skip
     return figure
 
@@ -377,7 +377,7 @@ def draw_learning_rate() -> plt.Figure:
                       (10, -4) if lr != 0.25 else (-84, -4), textcoords="offset points",
                       fontsize=10)  # fmt: skip
         axes.set_title(f"学习率 {lr:g}  {name}", fontsize=12, color=INK)
-        axes.set_xlabel("预测 − 答案", fontsize=10)
+        axes.set_xlabel("预测 - 答案", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.locator_params(nbins=6, integer=True)
         axes.tick_params(labelsize=9)

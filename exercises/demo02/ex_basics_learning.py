@@ -1,6 +1,6 @@
 """动手  第二个 demo 的基础  模型怎么学：梯度、一步一步地走、交叉熵
 
-练什么：两个数的模型，预测 = w × x + b，损失 = (预测 − 答案)²；分类的损失换成交叉熵。
+练什么：两个数的模型，预测 = w × x + b，损失 = (预测 - 答案)^2；分类的损失换成交叉熵。
 
 用到的 PyTorch：可以一个也不用。想让它替你算梯度：`tensor`（docs/11-learning.md 第 1 步），
 `backward`（第 2 步），`SGD`、`step`（第 3 步），`zero_grad`（第 4 步）
@@ -13,7 +13,7 @@
 
 
 def gradient(w: float, b: float, x: float, y: float) -> tuple[float, float]:
-    """一条数据（输入 x，答案 y）的损失 (w × x + b − y)²，对 w、对 b 的梯度，两个 Python 的小数
+    """一条数据（输入 x，答案 y）的损失 (w × x + b - y)^2，对 w、对 b 的梯度，两个 Python 的小数
 
     照公式算，或者让 backward() 算，都行。
     例：gradient(1.0, 0.0, 2.0, 5.0) → (-12.0, -6.0)
@@ -31,9 +31,9 @@ def learn(data: list[tuple[float, float]], lr: float, epochs: int) -> tuple[floa
 
 
 def cross_entropy(logits: list[float], label: int) -> float:
-    """一句话各类的分数，和正确的是第几类 → 交叉熵，−ln(正确那一类的概率)，Python 的小数
+    """一句话各类的分数，和正确的是第几类 → 交叉熵，-ln(正确那一类的概率)，Python 的小数
 
-    照公式写，不用 PyTorch 的。分数可能是 1000，e¹⁰⁰⁰ 就太大了：每个分数先减去最大的，概率不变。
-    一大一小差到 1000，小的那一类概率成了 0，ln 0 没有：先在纸上把 −ln(e^分数 ÷ 总和) 拆开。
+    照公式写，不用 PyTorch 的。分数可能是 1000，e 的 1000 次方就太大了：每个分数先减去最大的，概率不变。
+    一大一小差到 1000，小的那一类概率成了 0，ln 0 没有：先在纸上把 -ln(e^分数 ÷ 总和) 拆开。
     """
     raise NotImplementedError

@@ -60,10 +60,13 @@ def check_attend(attend):
                     scores.softmax(-1).masked_fill(mask == 0, 0.0) @ value,
                     "先 softmax 再遮，一行加起来不到 1 了：遮在 softmax 之前",
                 ),
-                ((scores * mask).softmax(-1) @ value, "乘成 0 不是不看，e⁰ 是 1：要换成负无穷"),
+                (
+                    (scores * mask).softmax(-1) @ value,
+                    "乘成 0 不是不看，e 的 0 次方是 1：要换成负无穷",
+                ),
                 (
                     scores.masked_fill(mask == 0, 0.0).softmax(-1) @ value,
-                    "换成 0 不是不看，e⁰ 是 1：要换成负无穷",
+                    "换成 0 不是不看，e 的 0 次方是 1：要换成负无穷",
                 ),
                 (hidden.softmax(dim=0) @ value, "softmax 的 dim 错了：每一行加起来是 1，dim=-1"),
                 (

@@ -22,7 +22,7 @@ def check_gradient(gradient):
             *(w, b, x, y),
             want=(dw, db),
             usual=[
-                ((-dw, -db), "方向反了：差是 预测 − 答案；梯度也不用先变号，走一步时才减"),
+                ((-dw, -db), "方向反了：差是 预测 - 答案；梯度也不用先变号，走一步时才减"),
                 ((dw / 2, db / 2), "少了平方求导的 2"),
                 ((db, db), "w 的梯度还要乘 x：w 动一点，预测动 x 那么多"),
                 ((dw, dw), "b 的梯度不乘 x：b 动一点，预测就动一点"),
@@ -85,7 +85,7 @@ def check_learn(learn):
 @exercise(
     "cross_entropy",
     "交叉熵",
-    "top = max(logits)；结果 = ln(每个 e^(分数 − top) 的总和) + top − 正确那一类的分数",
+    "top = max(logits)；结果 = ln(每个 e^(分数 - top) 的总和) + top - 正确那一类的分数",
 )
 def check_cross_entropy(cross_entropy):
     for logits, label in (
@@ -107,15 +107,15 @@ def check_cross_entropy(cross_entropy):
                 (-logs[0].item(), "写死成第 0 类了：正确的是第 label 类"),
                 (-logs.sum().item(), "各类的都加起来了：只看正确那一类的概率"),
                 (-want, "少了负号：概率不到 1，ln 是负的，损失要正的"),
-                (math.exp(-want), "这是正确那一类的概率，还要 −ln"),
-                (1 - math.exp(-want), "1 − 概率不是交叉熵：是 −ln 概率"),
+                (math.exp(-want), "这是正确那一类的概率，还要 -ln"),
+                (1 - math.exp(-want), "1 - 概率不是交叉熵：是 -ln 概率"),
                 (want / math.log(2), "用了 log2：要自然对数 math.log"),
                 (want / math.log(10), "用了 log10：要自然对数 math.log"),
-                (math.inf, "概率成了 0，−ln 0 是无穷：−ln(e^a ÷ 总和) 拆开是 ln 总和 − a"),
+                (math.inf, "概率成了 0，-ln 0 是无穷：-ln(e^a ÷ 总和) 拆开是 ln 总和 - a"),
                 (torch.tensor(want), "还是张量，.item() 取成 Python 的小数"),
             ],
             errors={
                 OverflowError: "math.exp(1000) 太大了：每个分数先减去最大的，概率不变",
-                ValueError: "概率成了 0，ln 0 没有：−ln(e^a ÷ 总和) 拆开是 ln 总和 − a",
+                ValueError: "概率成了 0，ln 0 没有：-ln(e^a ÷ 总和) 拆开是 ln 总和 - a",
             },
         )
