@@ -33,7 +33,8 @@ def learn(data: list[tuple[float, float]], lr: float, epochs: int) -> tuple[floa
 def cross_entropy(logits: list[float], label: int) -> float:
     """一句话各类的分数，和正确的是第几类 → 交叉熵，-ln(正确那一类的概率)，Python 的小数
 
-    照公式写，不用 PyTorch 的。分数可能是 1000，e 的 1000 次方就太大了：每个分数先减去最大的，概率不变。
+    照公式写，不用 PyTorch 的。分数可能是 1000，e 的 1000 次方就太大了：每个分数先减去最大的，
+    概率不变。
     一大一小差到 1000，小的那一类概率成了 0，ln 0 没有：先在纸上把 -ln(e^分数 ÷ 总和) 拆开。
     """
     raise NotImplementedError
