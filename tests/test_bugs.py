@@ -46,18 +46,30 @@ WEIGHED = "max_iter=1000", "max_iter=1000, class_weight='balanced'"
 TEST_TOO = "\nmodel =", "\ntrain, test = balanced(train), balanced(test)\nmodel ="
 LOG_SOFTMAX = ("nn.Softmax", "nn.LogSoftmax"), ("CrossEntropyLoss()", "NLLLoss()")
 FROM_ZERO = ("[1 + KINDS", "[KINDS"), ("labels[batch] - 1", "labels[batch]")
+PER_BATCH = "len(loader)", "len(loader.dataset)"
+WITH_CONFIG = "BertModel(config)", "BertModel.from_pretrained(folder, config=config)"
+PER_REVIEW = (
+    "loss = model(**inputs, labels=labels).loss",
+    "rows = zip(inputs['input_ids'], inputs['attention_mask'].sum(dim=1))\n"
+    "    rows = [x[None, :n] for x, n in rows]\n"
+    "    loss = torch.stack([model(x, labels=x).loss for x in rows]).mean()",
+)
 LAST_EPOCH = ("        if accuracy_of(test) > best:\n            best = ", "        ")
 
 
 @pytest.mark.parametrize(
     ("number", "changes", "state", "said"),
     [
-        ("01", [("固定随机数", "定住随机数")], "不对", "改之前 0.32.*，现在 0.32.*：还没有修好"),
+        ("01", [("固定随机数", "定住随机数")], "不对", "改之前 0.32.*，现在 0.32.*\n还没有修好"),
+        ("01", [PER_BATCH], "不对", "对不上：看看提示 --hint"),
         ("01", LOG_SOFTMAX, "对", "改之前 0.3.*，现在 0.00"),
         ("02", FROM_ZERO, "对", "改之前 0.0.*，现在 0.[56]"),
-        ("03", [("batch_size=500", "batch_size=400")], "不对", "也不是修好该有的数"),
+        ("03", [("batch_size=500", "batch_size=400")], "不对", "对不上"),
+        ("06", [WITH_CONFIG], "对", "改之前 0.5.*，现在 0.8"),
         ("07", [SAMPLED, WEIGHED], "对", "改之前 0.8.*，现在 0.[23]"),
-        ("07", [SAMPLED, TEST_TOO], "不对", "还没有修好"),
+        ("07", [SAMPLED, TEST_TOO], "不对", "现在 0.8.*\n漏题没有了"),
+        ("08", [("range(40)", "range(10)")], "不对", "Dropout 还是没有打开"),
+        ("09", [PER_REVIEW], "不对", "现在 34.*\n平均的是 16 条，不是每个字"),
         ("10", [LAST_EPOCH], "对", "改之前 0.6.*，现在 0.[45]"),
     ],
 )

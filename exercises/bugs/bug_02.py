@@ -16,6 +16,7 @@ from course.paths import DATA
 KINDS = ["名词", "动词", "形容词", "副词", "成语", "地名", "人名", "数词", "时间", "简称"]
 
 torch.manual_seed(0)
+torch.set_num_threads(1)  # 模型很小：几个线程互相等的时间，比算的还长
 words = pd.read_csv(DATA / "words" / "words.csv").sample(6000, random_state=0)
 labels = torch.tensor([1 + KINDS.index(kind) for kind in words["label"]])
 # 字典：出现过的字，一个字一个编号；最长的词四个字，短的补空格，空格也占一个
@@ -34,7 +35,6 @@ loss_fn = nn.CrossEntropyLoss()
 
 for _ in range(5):
     for batch in torch.randperm(5000).split(100):
-        # CrossEntropyLoss 的类别从 0 数
         loss = loss_fn(model(train_ids[batch]), train_labels[batch] - 1)
         optimizer.zero_grad()
         loss.backward()

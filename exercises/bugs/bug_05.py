@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 from transformers import BertModel, BertTokenizer
+from transformers.utils import logging
 
 from course.paths import DATA, MODELS
 
@@ -18,6 +19,7 @@ reviews = pd.read_csv(DATA / "reviews" / "train.csv")
 reviews = reviews[reviews["text"].str.len() <= 40].sample(500, random_state=0)  # 短的算得快
 train, test = reviews[:300], reviews[300:]
 
+logging.disable_progress_bar()  # 装权重时的进度条，一闪而过
 folder = MODELS / "tiny-bert-chinese"
 tokenizer = BertTokenizer.from_pretrained(folder)
 bert = BertModel.from_pretrained(folder)

@@ -1,7 +1,8 @@
-"""找错  第 4 题  一个生字也没有了，精度反而不到两成
+"""找错  第 4 题  BERT 的特征，猜对的不到两成
 
 想做的：冻结的 BERT 给每个词算特征，离哪一类的平均最近就猜哪一类；打印测试精度。
-看到的：一个字切成一个 token，没有一个 [UNK]，也不报错；十类的精度只有 0.18，换个分类器也只有 0.26。
+看到的：一个字切成一个 token，没有一个 [UNK]，也不报错；十类的精度只有 0.18，换成
+KNeighborsClassifier(5)（找最近的 5 个词），也只有 0.26。
 运行：python exercises/bugs/bug_04.py
 检查：python exercises/check.py bugs/04
 """
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 from sklearn.neighbors import NearestCentroid
 from transformers import BertModel, BertTokenizer
+from transformers.utils import logging
 
 from course.paths import DATA, MODELS
 
@@ -17,6 +19,7 @@ words = pd.read_csv(DATA / "words" / "words.csv")
 sample = words.sample(1500, random_state=0)
 train, test = sample[:1000], sample[1000:]
 
+logging.disable_progress_bar()  # 装权重时的进度条，一闪而过
 folder = MODELS / "tiny-bert-chinese"
 tokenizer = BertTokenizer.from_pretrained(folder)
 bert = BertModel.from_pretrained(folder)
