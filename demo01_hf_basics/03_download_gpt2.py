@@ -40,7 +40,7 @@ pipeline），datasets 管数据（load_dataset，第二个 demo 的第 2 课才
     git clone https://huggingface.co/uer/gpt2-chinese-cluecorpussmall models/…
     …
     没下载成不影响往下学（退出码 1 只表示没有下载成）
-    下一步：先读 docs/05-transformer.md，再 python …04_generate_text.py
+    下一步：先读 docs/05-transformer.md、docs/10-tensors.md，再 python …basics_tensors.py
 """
 
 from pathlib import Path

@@ -35,7 +35,7 @@ models/tiny-bert-chinese。
         hidden_size             256                   每个 token 变成多少个数
         …
     没下载成不影响往下学（退出码 1 只表示没有下载成）
-    下一步：python …06_classify_text.py
+    下一步：先读 docs/12-attention.md，再 python …basics_attention.py
 """
 
 from pathlib import Path

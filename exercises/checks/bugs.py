@@ -4,7 +4,10 @@
 也行，只要算出来一样。
 """
 
+import runpy
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from judging import Exercise, Unsolved, Wrong, silent
 
@@ -49,10 +52,10 @@ class Mistake:
         return Exercise(self.name, self.title, self.hint, check)
 
     def run(self, code: str) -> float:
-        names = {"__name__": "bug"}
-        with silent():
-            exec(code, names)
-        return float(names[self.name])
+        with TemporaryDirectory() as folder, silent():
+            file = Path(folder) / "bug.py"
+            file.write_text(code, encoding="utf-8")
+            return float(runpy.run_path(str(file))[self.name])
 
     def told(self) -> str:
         """错的一段、对的一段、为什么，打印在答案前面"""
