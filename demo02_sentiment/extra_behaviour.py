@@ -8,42 +8,35 @@ arXiv:2005.04118）像测程序一样测模型，叫行为测试：一种本事�
 句子在 backstage/behaviour.csv，全部写好之后才第一次问模型，没有看着结果改过。最后用它说清楚全课
 最有名的一个错：小 BERT 为什么说"这本书真好"是负向（08_predict.py）。测试集不看。
 
-怎么运行：先训练（train.py），再 python demo02_sentiment/extra_behaviour.py
-微调过的（extra_finetune.py）在 params/finetune/ 里的话，也一起考。
+怎么运行：先训练（train.py），再 python demo02_sentiment/extra_behaviour.py；微调过的也一起考
 
 会看到：
     ── 1. 问什么：110 题，4 种期望
     判对　　　30 题  例：没有人不喜欢这本书
-    …
     ── 2. 几个模型，同样的题
     TF-IDF、冻结的 BERT + Linear
-    …
     ── 3. 每一组做到几题
-    | 组 | 期望 | 共 | 全说负向 | TF-IDF | 冻结的 BERT + Linear |
-    | 否定 | 反过来 | 10 | 0 | 4 | 3 |
-    …
-    | 三个字 | 判对 | 10 | 5 | 8 | 6 |
-    …
-    | 垫一句闲话 | 不变 | 10 | 10 | 8 | 5 |
-    …
+    组              期望    共  全说负向  TF-IDF  冻结的 BERT + Linear
+    否定            反过来  10  0         4       3
+    冻结的 BERT + Linear：60 题“不变”做到 52，里面有 9 题两句都判错，错得一样
+        否定（第一句判对的）：正向的 3 题做到 3，负向的 4 题做到 0
     ── 4. 没做到的，各看离得最远的一题
     否定（反过来）
-    …
     ── 5. “这本书真好”：它学过的评论什么样
-    最短的 20 个字；不到 40 个字的占 30%
+    不到 40 个字的 2904 条，45% 是正向；有“书”字的 191 条，14% 是正向
     …
-    ── 6. 只变长短：真评论只留头几个字
-    验证集头 300 条，真是正向的 50%；只留头几个字，说正向的有几成：
+    ── 6. 只变长短，再换一样东西夸
     …
+    这台电脑真好                                  59%     77%
     ── 7. 只换训练集，再学一遍：哪一种治得好
-    原来的 9600 条：“这本书真好”正向 1%；做到 三个字 6 题，垫一句闲话 5 题，…
-    …
+    训练集                            这本书真好  三个字  110 题  验证精度
+    长短和“书”配平的 7462 条          20%         7       78      0.844
     ── 8. 画成一张图
     画好 …behaviour.png
 
-看什么：第 3 步的"全说负向"什么也不懂，"不变"却满分：这一问单独看不算本事。"表情"满分也不是读懂了：
-八种表情，字典里只有一种，别的都是 [UNK]。一组只有 10 题，差两题说明不了什么；看哪几组几乎全对，哪几
-组连一半也做不到。第 7 步一次只换一样，看换了哪一样，错就没有了。
+看什么：第 3 步的"全说负向"什么也不懂，"不变"却满分：这一问单独看不算本事；"程度"瞎猜也有 5 题。
+"表情和颜文字"满分不是读懂了：八种表情，七种在 BERT 眼里是 [UNK]。一组 10 题，差两题说明不了什么；
+看哪几组几乎全对，哪几组连一半也做不到。第 7 步一次只换一样，看换了哪一样，错少了多少。
 """
 
 import re
@@ -51,7 +44,7 @@ import re
 import numpy as np
 from scipy.stats import binomtest
 
-from backstage.behaviour import draw, read_sentences
+from backstage.behaviour import draw, print_row, read_sentences
 from backstage.classifier import SentimentClassifier
 from backstage.probe import linear_head
 from course.baseline import tfidf_baseline
@@ -67,10 +60,10 @@ RULES = {
     "更肯定": ("第二句说得更重，概率要更大", lambda a, b: b - a),
 }
 FAMOUS = "这本书真好"
-LONGER = ["", "，孩子很喜欢", "，孩子很喜欢，推荐给大家", "，我是在当当买的，昨天下午收到的"]
-REVIEWS = 300  # 第 6 步：切短几条验证集的评论
-KEPT = [3, 5, 10, 20, 40, None]  # 各留头几个字，None 是全文
-ADDED = [200, 1000, 2000]  # 第 7 步：训练集里添几句短的
+OTHERS = ["真好", "这台电脑真好", "这家酒店真好"]  # 第 6 步：一样短，夸别的
+TAILS = ["", "，孩子很喜欢", "，孩子很喜欢，推荐给大家", "，我是在当当买的，昨天下午收到的"]
+REVIEWS, KEPT = 300, [3, 5, 10, 20, 40, None]  # 第 6 步：切短几条，各留头几个字（None 是全文）
+ADDED = 2000  # 第 7 步：训练集里添几句短的
 
 
 def asking(classifier: SentimentClassifier):
@@ -91,11 +84,11 @@ def take(rows: list[dict[str, str]], ask) -> tuple[np.ndarray, np.ndarray]:
     return np.array(margins), p
 
 
-def balanced(lengths: np.ndarray, labels: np.ndarray) -> list[int]:
-    """每一种长短的好评、差评留一样多：留下的编号"""
-    bins, kept = np.digitize(lengths, [25, 30, 40, 60, 80, 110, 150, 220]), []
-    for one in np.unique(bins):
-        sides = [np.flatnonzero((bins == one) & (labels == label)) for label in (0, 1)]
+def balanced(lengths: np.ndarray, books: np.ndarray, labels: np.ndarray) -> list[int]:
+    """每一种长短，有"书"字的、没有的，各自好评差评留一样多：留下的编号"""
+    cells, kept = 2 * np.digitize(lengths, [25, 30, 40, 60, 80, 110, 150, 220]) + books, []
+    for one in np.unique(cells):
+        sides = [np.flatnonzero((cells == one) & (labels == label)) for label in (0, 1)]
         kept += [i for side in sides for i in side[: min(map(len, sides))]]
     return kept
 
@@ -131,20 +124,29 @@ def main(args) -> None:
     results = {name: take(rows, ask) for name, ask in models.items()}
     done = {name: margins > 0 for name, (margins, _) in results.items()}
     never = take(rows, lambda texts: np.zeros(len(texts)))[0] > 0  # 什么都说负向
-    print(f"| 组 | 期望 | 共 | 全说负向 | {' | '.join(models)} |")
+    widths = [16, 8, 4, 10, 8, 22, 12]
+    print_row(widths, "组", "期望", "共", "全说负向", *models)
     for group, at in groups.items():
-        counts = [int(passed[at].sum()) for passed in (never, *done.values())]
-        print(f"| {group} | {rows[at[0]]['expect']} | {len(at)} | {' | '.join(map(str, counts))} |")
+        counts = [passed[at].sum() for passed in (never, *done.values())]
+        print_row(widths, group, rows[at[0]]["expect"], len(at), *counts)
+    print("“更肯定”只问往哪边动，瞎猜也做到一半")
     low, high = binomtest(8, 10).proportion_ci(0.95, method="wilson")
     print(f"10 题做到 8 题，95% 置信区间是 {low:.0%} 到 {high:.0%}：差两题说明不了什么")
     #    考的是同样的题，就只数只有一边做到的（p 值，07_evaluate.py 的第 4 步）
     print(f"只有一边做到的是 5 比 0，p 值 {binomtest(0, 5).pvalue:.1%}：要 6 比 0 才小于 5%")
-    same = np.array([row["expect"] == "不变" for row in rows])
-    positive = np.array([[row["label"] == "正向"] for row in rows])
+    flip, alike = (np.array([row["expect"] == x for row in rows]) for x in ("反过来", "不变"))
+    twice = np.isin(np.arange(len(rows)), groups["双重否定"])
+    positive = np.array([row["label"] == "正向" for row in rows])
     for name, (_, p) in results.items():
-        both = same & ((p > 0.5) != positive).all(axis=1)
-        count = f"{same.sum()} 题“不变”做到 {done[name][same].sum()}"
+        right = (p > 0.5) == positive[:, None]
+        both = alike & ~right.any(axis=1)
+        count = f"{alike.sum()} 题“不变”做到 {done[name][alike].sum()}"
         print(f"{name}：{count}，里面有 {both.sum()} 题两句都判错，错得一样")
+        #    两种否定按标签分开数："不"是把意思反过来，还是只是一个坏词？
+        for title, which in (("否定（第一句判对的）", flip & right[:, 0]), ("双重否定", twice)):
+            sides = [done[name][which & side] for side in (positive, ~positive)]
+            good, bad = (f"{side.size} 题做到 {side.sum()}" for side in sides)
+            print(f"    {title}：正向的 {good}，负向的 {bad}")
 
     step("4. 没做到的，各看离得最远的一题")
     #    挑哪一题也有规矩：小 BERT 的余量最小的。后面是各给正向多大概率
@@ -164,8 +166,9 @@ def main(args) -> None:
     books = np.array(["书" in text for text in train.texts])
     print(f"最短的 {lengths.min()} 个字；不到 40 个字的占 {(lengths < 40).mean():.0%}")
     for name, size in (("不到 40 个字", lengths < 40), ("150 个字以上", lengths >= 150)):
-        found = train.labels[size & books] == column
-        print(f"{name}、有“书”字的 {len(found)} 条，{found.sum()} 条是正向")
+        both = (train.labels[x] == column for x in (size, size & books))
+        every, some = (f"{len(x)} 条，{x.sum() / max(len(x), 1):.0%} 是正向" for x in both)
+        print(f"{name}的 {every}；有“书”字的 {some}")
     #    特征的每一列减平均、除以标准差，再看离训练集的中心多远（平方加起来再开方）
     short = [row["text"] for row in rows if len(row["text"]) < 6] + [FAMOUS]
     new = classifier.sentences.encode(short).numpy()
@@ -176,21 +179,20 @@ def main(args) -> None:
         f"{len(short)} 句，最近的也有 {far.min():.1f}，“{FAMOUS}” {far[-1]:.1f}"
     )
 
-    step("6. 只变长短：真评论只留头几个字")
-    #    好评差评各半；只留三个字多半看不出好坏，该一半一半地猜，可是越短越往一边倒
+    step("6. 只变长短，再换一样东西夸")
+    #    真评论好评差评各半；只留三个字多半看不出好坏，该一半一半地猜，可是越短越往一边倒
     texts, actual = validation.texts[:REVIEWS], validation.labels[:REVIEWS] == column
     kept = [str(n or "全文") for n in KEPT]
-    print(
-        f"验证集头 {len(texts)} 条，真是正向的 {actual.mean():.0%}；"
-        f"只留头几个字，说正向的有几成：\n    {'  '.join(kept)}"
-    )
+    print(f"验证集头 {len(texts)} 条，真是正向的 {actual.mean():.0%}；留头几个字，说正向的有几成：")
+    print_row([22] + 6 * [6], "", *kept)
     cuts = {}
     for name, ask in models.items():
         cuts[name] = [(ask([text[:n] for text in texts]) > 0.5).mean() for n in KEPT]
-        print(f"    {'  '.join(f'{share:.0%}' for share in cuts[name])}  {name}")
-    for text in (FAMOUS + tail for tail in LONGER):
-        said = "，".join(f"{name} {ask([text])[0]:.0%}" for name, ask in models.items())
-        print(f"    {text}  正向：{said}")
+        print_row([22] + 6 * [6], name, *(f"{share:.0%}" for share in cuts[name]))
+    #    一样短，换一样东西夸；再接几个字，变长
+    print_row([46, 8, 22, 12], "各给正向多大概率", *models)
+    for text in OTHERS + [FAMOUS + tail for tail in TAILS]:
+        print_row([46, 8, 22, 12], text, *(f"{ask([text])[0]:.0%}" for ask in models.values()))
 
     step("7. 只换训练集，再学一遍：哪一种治得好")
 
@@ -202,27 +204,24 @@ def main(args) -> None:
             return head.predict_proba(classifier.sentences.encode(texts).numpy())[:, column]
 
         passed, score = take(rows, ask)[0] > 0, head.score(validation.features, validation.labels)
-        counts = [f"{group} {passed[groups[group]].sum()} 题" for group in ("三个字", "垫一句闲话")]
-        print(
-            f"{name}：“{FAMOUS}”正向 {ask([FAMOUS])[0]:.0%}；做到 {'，'.join(counts)}，"
-            f"一共 {passed.sum()} 题；验证精度 {score:.3f}"
-        )
+        counts = [passed[groups["三个字"]].sum(), passed.sum()]
+        print_row([34, 12, 8, 8, 8], name, f"{ask([FAMOUS])[0]:.0%}", *counts, f"{score:.3f}")
 
+    print_row([34, 12, 8, 8, 8], "训练集", FAMOUS, "三个字", f"{len(rows)} 题", "验证精度")
     learn(f"原来的 {len(train.texts)} 条", train.features, train.labels)
-    #    是不是因为长的多半是好评？让每一种长短的好评、差评一样多
-    fair = balanced(lengths, train.labels)
-    learn(f"长短配平的 {len(fair)} 条", train.features[fair], train.labels[fair])
+    #    是不是因为短的、有"书"字的多半是差评？让每一种的好评、差评一样多
+    fair = balanced(lengths, books, train.labels)
+    learn(f"长短和“书”配平的 {len(fair)} 条", train.features[fair], train.labels[fair])
     #    是不是因为没有短的？从训练集里切出 3 到 12 个字的半句，标签照整条的：有的看不出好坏，可是短
-    rng = np.random.default_rng(0)
-    pieces, labels = [], []
-    for i in rng.permutation(len(train.texts)):
-        if some := [part for part in re.split(r"\W+", train.texts[i]) if 3 <= len(part) <= 12]:
-            pieces.append(some[rng.integers(len(some))])
-            labels.append(train.labels[i])
-    more = classifier.sentences.encode(pieces[: max(ADDED)]).numpy()
-    for n in (n for n in ADDED if n <= len(more)):
-        both = np.vstack([train.features, more[:n]]), np.append(train.labels, labels[:n])
-        learn(f"添上 {n} 句短的", *both)
+    parts = [[x for x in re.split(r"\W+", t) if 3 <= len(x) <= 12] for t in train.texts]
+    bookless = [[x for x in pieces if "书" not in x] for pieces in parts]
+    for name, choices in (("短的", parts), ("没有“书”字的短的", bookless)):
+        rng = np.random.default_rng(0)
+        at = [i for i in rng.permutation(len(choices)) if choices[i]][:ADDED]
+        pieces = [choices[i][rng.integers(len(choices[i]))] for i in at]
+        more = classifier.sentences.encode(pieces).numpy()
+        labels = np.append(train.labels, train.labels[at])
+        learn(f"添上 {len(more)} 句{name}", np.vstack([train.features, more]), labels)
 
     step("8. 画成一张图")
     picture = args.weights.parent / "pictures" / "behaviour.png"
@@ -231,7 +230,8 @@ def main(args) -> None:
     print(f"画好 {picture}")
 
     # 小结：精度是一个数，行为测试是一张清单；清单要自己一题一题写，写好再问
-    #       "这本书真好"不是它不懂"好"，是训练集里没有这么短的话：没学过的地方，多肯定都不算数
+    #       "不"对它只是一个坏词：好话加了变坏，坏话加了还是坏
+    #       "这本书真好"说错，两样都有份：没有这么短的话，短的、有"书"字的又多半是差评
     # 练习：在 behaviour.csv 里添一组你那一行的话（先写好，再运行），做到几题？
     #       第 7 步的 3 到 12 个字改成 20 到 40，还治得好吗？为什么？
 

@@ -1,4 +1,4 @@
-"""extra_behaviour.py: what counts as done, balanced lengths, rows and weights that do not fit"""
+"""extra_behaviour.py: what counts as done, balanced reviews, rows and weights that do not fit"""
 
 import csv
 import shutil
@@ -35,9 +35,10 @@ def test_what_counts_as_done(expect, label, text, other, done):
     assert (margins[0] > 0) == done and p.tolist() == [[SAYS[text], SAYS[other or " "]]]
 
 
-def test_every_length_keeps_as_many_of_both():
-    lengths, labels = np.array([20, 20, 20, 50, 200, 200]), np.array([0, 0, 1, 1, 0, 1])
-    assert sorted(balanced(lengths, labels)) == [0, 2, 4, 5]
+def test_every_length_keeps_as_many_of_both_with_and_without_book():
+    lengths, labels = np.array([20] * 6 + [50, 200, 200]), np.array([0, 0, 1, 0, 0, 1, 1, 0, 1])
+    books = np.array([1, 1, 1, 0, 0, 0, 1, 0, 1], dtype=bool)
+    assert sorted(balanced(lengths, books, labels)) == [0, 2, 3, 5]
 
 
 def test_a_row_or_weights_that_do_not_fit(monkeypatch, capsys, tmp_path, topics):

@@ -1,13 +1,14 @@
-"""不是一课  extra_behaviour.py 的后台：读 behaviour.csv 里的句子，画图"""
+"""不是一课  extra_behaviour.py 的后台：读 behaviour.csv 里的句子，打印表，画图"""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from scipy.stats import binomtest
 
+from backstage.curves import pad
 from course.errors import CourseError
 from course.files import atomic_write
 from course.fonts import chinese_font
@@ -28,6 +29,12 @@ def read_sentences(expects: Collection[str], labels: Collection[str]) -> list[di
                 "改好这一行，评论里有逗号的放在英文双引号里",
             )
     return rows
+
+
+def print_row(widths: Sequence[int], *cells) -> None:
+    """表的一行：每一格右边补空格，补到 widths 的那么宽"""
+    padded = (pad(str(cell), width) for cell, width in zip(cells, widths, strict=False))
+    print("".join(padded).rstrip())
 
 
 def draw(
