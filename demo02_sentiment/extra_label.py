@@ -39,9 +39,9 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from backstage.curves import mean_and_spread
-from backstage.label_page import open_page, read_unlabelled
+from backstage.label_page import answers_file, open_page, read_unlabelled
 from backstage.probe import linear_head, sentence_features
-from course.cli import run, step
+from course.cli import require, run, step
 from course.errors import CourseError
 from my_dataset import MyDataset
 
@@ -110,11 +110,13 @@ def experiment(features: np.ndarray, truth: np.ndarray, asked: np.ndarray, answe
 
 def main(args) -> None:
     classes = len(set(args.labels or []))
-    if (classes < 2 or args.data) if args.file else classes:
-        raise CourseError(
-            "--file（没有标签的评论）和 --labels（各类叫什么，至少两类）一起写，不写 --data",
-            "例如 --file 评论.csv --labels 差 一般 好",
-        )
+    example = "例如 --file 评论.csv --labels 差 一般 好"
+    if args.file and (classes < 2 or args.data):
+        raise CourseError("--file 要和 --labels（至少两类）一起写，不写 --data", example)
+    if args.labels and not args.file:
+        raise CourseError("--labels 要和 --file（没有标签的评论）一起写", example)
+    if not args.experiment:
+        require("gradio")
 
     step("1. 要标的评论，特征先算好")
     #    BERT 冻结，特征只算一遍（第 6 课）；之后只重学分类头，百分之几秒，所以能答一条学一遍
@@ -132,10 +134,15 @@ def main(args) -> None:
 
     step("2. 先量一量：最拿不准的先标，省不省")
     #    同样的开头十条，往后一边由模型挑，一边照随机的次序；在同一份验证集上考，两边相减
-    #    区间说的是：开头换十条，差多半落在哪里（配对的 t 检验）；验证集换一份，还要再上下一点
+    #    区间来自配对的 t 检验：同一个种子的两个精度相减，得十个差；看它们的平均，和它们自己有多散。
+    #    换一个种子，最拿不准的只换开头十条，随机的每一条都换；验证集换一份，还要再上下一点
+    #    这里开头之后条条都挑，网页上五条里有一条随机：网页上的差有多大，这里没有量
     #    自己考自己：交叉验证，分五份，轮流拿一份当考题。随机标的，和验证集上差不多；挑出来的全是
     #    难题，低得多，说明不了模型好不好
-    if exam:
+    path = answers_file(args.params, args.file or (args.data and args.data.path))
+    if path.is_file() and not args.experiment:
+        print("从前打开过网页，不再量，直接接着标；想再看一遍，加上 --experiment")
+    elif exam:
         with threadpool_limits(1):  # 分类头很小：几个线程互相等的时间，比算的时间还长
             experiment(features, np.array(train.labels[:POOL]), *exam)
     else:
@@ -147,10 +154,11 @@ def main(args) -> None:
     #    网页不告诉你模型怎么猜：看过别人的答案，你的答案就不算数了
     #    每 EVERY 条有一条是随机抽的：模型先猜，你再答，没有验证集的就数它一路上猜对了几成。导出时
     #    它们写成 test：train.py 不学，07_evaluate.py 拿来考
-    open_page(args, texts, names, features, exam, learn, least_sure, START, EVERY)
+    open_page(path, args.port, texts, names, features, exam, learn, least_sure, START, EVERY)
 
-    # 小结：先用冻结的特征，标一条学一遍；挑题能省多少，先量再信；考题永远随机抽
-    # 练习 1：把 POOL 改成 9600 再做一次实验：挑的余地大了，差变大了吗？
+    # 小结：先用冻结的特征，标一条学一遍；挑题能省多少，先量再信；考题永远随机抽，
+    #       要 30 道考题，一共得答一百六十条左右
+    # 练习 1：把 POOL 改成 9600 再做一次实验：差变大了吗？是挑的那边高了，还是随机的那边低了？
     # 练习 2：把 least_sure 里的 argmin 换成 argmax，最有把握的先标，会怎样？先猜再运行
 
 

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from test_expected_output import keeps_its_promise, promised
 from test_page import BROWSER, DRIVER, browser, downloads, wait  # noqa: F401
 
-from backstage.label_page import Labelling
+from backstage.label_page import Labelling, picture
 from course.errors import CourseError
 from extra_label import learn, least_sure
 
@@ -41,6 +41,8 @@ def test_the_least_sure_is_asked_and_a_fifth_is_drawn_at_random(tmp_path):
     # no validation set: how many of those drawn the head had guessed before it was told
     right = sum(r["guess"] == r["label"] for r in work.records if r["drawn"])
     assert work.curve()[-1] == (36, 100 * right / 6)
+    assert ["svg" in picture([(1, 50.0)] * n, False) for n in (0, 9, 10)] == [False, False, True]
+    assert "6 条是考题（test），太少：要 30 条" in work.export() and "160 条左右" in work.export()
     work.answer((work.row + 1) % 120, "好")  # not the one on the screen: pressed too soon
     assert len(work.records) == 40
     work.answer(work.row, None)
@@ -106,6 +108,7 @@ def test_keys_a_kill_and_what_train_py_reads(repo, mini_bert, mini_data, tmp_pat
     with serving(repo, *flags) as (printed, url):
         page.get(url)
         assert "从前标过 22 条" in printed and shown() == last
+        assert "最拿不准的先标  随机地标" not in printed  # not the experiment again
         page.find_element(By.TAG_NAME, "body").send_keys("e")
         wait(page, lambda: "写好" in page.page_source)
         asked = page.execute_script("return performance.getEntriesByType('resource')")

@@ -34,8 +34,8 @@ def test_the_pieces_of_a_review_are_all_of_it(splits):
 
 def test_a_gain_is_measured_on_the_same_reviews():
     right = np.array([1.0, 0.0, 1.0, 1.0] * 50)
-    assert interval(right - right) == "+0.0 [+0.0, +0.0]"  # unpaired, it would be some points wide
-    assert interval(right).startswith("+75.0 [+6")
+    assert interval(right - right, "+") == "+0.0 [+0.0, +0.0]"  # unpaired, some points wide
+    assert interval(right).startswith("75.0 [6")
 
 
 def test_too_few_long_reviews_are_said_and_not_measured(monkeypatch, capsys, tmp_path):

@@ -18,7 +18,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from backstage.classifier import readable
 from backstage.predict_file import survey, write_frames
 from course.api import HOST, serve_until_stopped
-from course.cli import require
 from course.columns import DataSource
 from course.errors import CourseError
 from course.files import atomic_write, only_one
@@ -26,6 +25,11 @@ from course.paths import command, portable
 from course.tables import cell, read_path
 
 FIRST, RANDOM, UNSURE = "开头几条，随机抽的", "随机抽查的", "模型最拿不准的"  # 为什么问这一条
+EXAM = 30  # 考题少于这么多条，一条就差 3 个点以上
+DRAWN = 10  # 随机抽查的少于这么多条，先不画猜对了几成
+GUIDE = """## 自己标
+读一条，按它是哪一类（按钮上的数字也是键盘上的键），说不准的跳过。答案一条一条地存好了，随时可以关掉，
+下次接着标；曲线平了，随机抽查的也够 {exam} 条（一共答 {total} 条左右），就可以停，导出 CSV。"""
 SKIPPED = None  # 跳过的，标签是它
 KEYS = """<script>
 document.addEventListener("keydown", (event) => {
@@ -63,6 +67,7 @@ class Labelling:
         self.texts, self.names, self.features, self.exam = texts, names, features, exam
         self.learn, self.least_sure, self.start, self.every = learn, least_sure, start, every
         self.rows = {text: i for i, text in enumerate(texts)}
+        self.total = start + every * EXAM  # 一共答到这么多条左右，随机抽查的才够 EXAM 条
         self.order = np.random.default_rng(0).permutation(len(texts))
         self.go_on(read_answers(path, names))
 
@@ -123,7 +128,15 @@ class Labelling:
             write_frames(path, ".csv", [pd.DataFrame(rows, columns=["text", "label", "split"])])
         csv = portable(self.csv)
         train = command("demo02_sentiment/train.py", "--data", csv, "--params", "params/mine")
-        return f"写好 `{csv}`，随机抽查的 {splits.count('test')} 条是 test；训练：`{train}`"
+        return f"写好 `{csv}`。{self.exam_size()}。训练：`{train}`"
+
+    def exam_size(self) -> str:
+        """考题有几条，够不够"""
+        count = sum(record["drawn"] for record in labelled(self.records))
+        said = f"随机抽查的 {count} 条是考题（test）"
+        if count < EXAM:
+            said += f"，太少：要 {EXAM} 条才稳一点，一共得答 {self.total} 条左右"
+        return said
 
 
 def labelled(records: list[dict]) -> list[dict]:
@@ -150,6 +163,8 @@ def read_answers(path: Path, names: list[str]) -> list[dict]:
 def picture(points: list[tuple[int, float]], exam: bool) -> str:
     """学习曲线画成 SVG：横轴是几条标签，纵轴 0 到 100；颜色跟着网页走，深色的也看得清"""
     title = "验证精度，%" if exam else f"随机抽查的 {len(points)} 条里，模型先猜对了百分之几"
+    if not exam and len(points) < DRAWN:
+        return f"<p>随机抽查满 {DRAWN} 条，才画模型先猜对了百分之几；现在 {len(points)} 条</p>"
     last, now = points[-1] if points else (1, 0)
     places = [(40 + 780 * i / last, 150 - 1.3 * y) for i, y in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -174,12 +189,15 @@ def make_app(work: Labelling) -> FastAPI:
         counts = Counter(record["label"] for record in work.records)
         done = "，".join(f"{name} {counts[name]}" for name in work.names)
         total = len(labelled(work.records))
+        title = (
+            f"第 {total + 1} 条：{work.why}" if work.row >= 0 else f"都标完了，{work.exam_size()}"
+        )
         return [
             work.row,
             f"标了 **{total}** 条：{done}；跳过 {counts[SKIPPED]}",
             gradio.Textbox(
                 work.texts[work.row] if work.row >= 0 else "",
-                label=f"第 {total + 1} 条：{work.why}" if work.row >= 0 else "都标完了",
+                label=title,
             ),
             picture(work.curve(), bool(work.exam)),
             message,
@@ -192,6 +210,7 @@ def make_app(work: Labelling) -> FastAPI:
             raise gradio.Error(str(error)) from error
 
     with gradio.Blocks(title="自己标", analytics_enabled=False) as page:
+        gradio.Markdown(GUIDE.format(exam=EXAM, total=work.total))
         row = gradio.Number(visible="hidden")  # 答的是屏幕上的哪一条，跟着每一下按键送回来
         said = gradio.Markdown(elem_id="said")
         # 长短都一样高，按钮不跳
@@ -234,11 +253,13 @@ def make_app(work: Labelling) -> FastAPI:
     return app
 
 
-def open_page(args, *about) -> NoReturn:
-    """网页，一直服务到 Ctrl-C；about 是 Labelling 要的，除了 path"""
-    require("gradio")
-    source = args.file or (args.data and args.data.path) or "shipped"
-    path = args.params / "labels" / f"{Path(source).stem}.jsonl"
+def answers_file(params: Path, source: Path | str | None) -> Path:
+    """source 这份评论的答案写在哪里；None 是自带的"""
+    return params / "labels" / f"{Path(source or 'shipped').stem}.jsonl"
+
+
+def open_page(path: Path, port: int, *about) -> NoReturn:
+    """网页，一直服务到 Ctrl-C；答案写在 path，about 是 Labelling 还要的"""
     busy = CourseError(f"另一个程序正在标，答案也写在 {path}", "用那一个，或者先停掉它")
     with only_one(path.with_suffix(".lock"), busy):
         work = Labelling(path, *about)
@@ -247,4 +268,4 @@ def open_page(args, *about) -> NoReturn:
         def announce(url: str) -> None:
             print(f"网页  {url}\nCtrl-C 停止，再运行一次同样的命令接着标", flush=True)
 
-        serve_until_stopped(make_app(work), args.port, announce)
+        serve_until_stopped(make_app(work), port, announce)
