@@ -118,11 +118,6 @@ MISTAKES = [
         "每一列除以了一个和",
     ),
     (
-        *("demo01/tensors", "shares"),
-        "def shares(counts): return counts / counts.sum(dim=0)",
-        "每一列的和",
-    ),
-    (
         *("demo01/04", "with_temperature"),
         "def with_temperature(x, t): return (x * t).softmax(-1)",
         "乘反了",
@@ -176,11 +171,6 @@ MISTAKES = [
         "没有除以 √d",
     ),
     (
-        *("demo01/attention", "scores"),
-        "def scores(query, key): return query @ key.T / 2**0.5",
-        "写死成 √2",
-    ),
-    (
         *("demo01/attention", "attend"),
         "def attend(q, k, v, mask): return scores(q, k).softmax(dim=-1) * mask @ v",
         "先 softmax 再遮",
@@ -195,11 +185,6 @@ MISTAKES = [
         *("demo01/attention", "causal_mask"),
         "def causal_mask(n): return torch.ones(n, n).triu(diagonal=1) == 1",
         "看得见的是 True",
-    ),
-    (
-        *("demo01/attention", "causal_mask"),
-        "def causal_mask(n): return torch.ones(n, n).triu() == 0",
-        "自己也看得见",
     ),
     (
         *("demo01/06", "linear_parameters"),
