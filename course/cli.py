@@ -187,7 +187,7 @@ FLAGS: dict[str, dict] = {
     "labels": {
         "nargs": "+",
         "metavar": "标签",
-        "help": "各类叫什么，第 0 类在前；写在命令最后",
+        "help": "各类叫什么，第 0 类在前，写在命令最后；.pth 里有训练记录的不用写",
     },
     "texts": {"nargs": "*", "metavar": "句子", "help": "一句或几句话；不写就一问一答"},
     "sentence": {"help": "画哪一句"},

@@ -43,6 +43,7 @@ from backstage.label_page import answers_file, open_page, read_unlabelled
 from backstage.probe import linear_head, sentence_features
 from course.cli import require, run, step
 from course.errors import CourseError
+from course.models import find_model
 from my_dataset import MyDataset
 
 MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 tiny-bert-chinese
@@ -129,7 +130,7 @@ def main(args) -> None:
         texts, names = train.texts[:POOL], train.label_names
         parts = {"要标的": texts, "validation": validation.texts}
     print(f"要标的 {len(texts)} 条，分成 {'、'.join(names)}")
-    features, *asked = sentence_features(args.model, parts)
+    features, *asked, _ = sentence_features(find_model(args.model), parts.items())
     exam = None if args.file else (asked[0], np.array(validation.labels))
 
     step("2. 先量一量：最拿不准的先标，省不省")

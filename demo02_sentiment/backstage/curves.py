@@ -184,7 +184,8 @@ class Scores:
             else:
                 leads.append(f"{np.mean(values[way]) - np.mean(values[rival]):+.1f}")
         more = [f"{cell.strip()}，{gap}" for cell, gap in zip(cells[3:], leads[1:], strict=True)]
-        print((f"{size:<8}" + "".join(cells[:3]) + pad(leads[0], 17) + "  ".join(more)).rstrip())
+        row = f"{size:<8}" + "".join(cells[:3]) + pad(leads[0], 17) + "  ".join(more)
+        print(row.rstrip(), flush=True)
 
     def draw(self) -> Path:
         """画成 label_curve.png，返回它在哪里

@@ -1,5 +1,6 @@
 """不是一课  冻结的特征上学一个分类头，12_label_curve（分类头写在那里）和几课选学用"""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import AutoConfig, AutoModel
 from course.encoder import SentenceEncoder
 from course.features import cached_features
 from course.files import atomic_write
-from course.models import find_model, fingerprint, load_encoder, load_tokenizer, quiet
+from course.models import fingerprint, load_encoder, load_tokenizer, quiet
 from course.paths import PARAMS
 from my_dataset import MAX_LENGTH, MyDataset
 from net import DEVICE
@@ -51,19 +52,21 @@ def frozen_features(
     """
     if not pretrained:
         folder = random_model(folder, 0)
+    parts = [("train", train.texts), (name, other.texts)]
+    return sentence_features(folder, parts, pooling)
+
+
+def sentence_features(
+    folder: Path, parts: Iterable[tuple[str, list[str]]], pooling: str = "cls"
+) -> tuple[np.ndarray | str, ...]:
+    """冻结的 BERT 在几份评论上的特征，一份一个 (N, hidden)，最后是它的 SHA-256；算过的直接读
+
+    parts 是 (叫什么, 评论)，名字用在提示里。
+    """
     encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
     sentences = SentenceEncoder(encoder, tokenizer, pooling)
-    learned = cached_features(sentences, train.texts, "train").numpy()
-    asked = cached_features(sentences, other.texts, name).numpy()
-    return learned, asked, fingerprint(encoder, tokenizer)
-
-
-def sentence_features(model: str, parts: dict[str, list[str]]) -> list[np.ndarray]:
-    """冻结的 BERT 在几份评论上的 [CLS] 特征，一份一个 (N, hidden)，算过的直接读；名字用在提示里"""
-    folder = find_model(model)
-    encoder, tokenizer = load_encoder(folder).to(DEVICE), load_tokenizer(folder, MAX_LENGTH)
-    sentences = SentenceEncoder(encoder, tokenizer)
-    return [cached_features(sentences, texts, name).numpy() for name, texts in parts.items()]
+    found = [cached_features(sentences, texts, name).numpy() for name, texts in parts]
+    return *found, fingerprint(encoder, tokenizer)
 
 
 def random_model(source: Path, seed: int) -> Path:
