@@ -5,8 +5,8 @@
 权重 W 不动，旁边加一条窄路 B·A，只学 A 和 B；学完把 B·A 加进 W，又是普通的 BertModel。先自己写，再
 和现成的包 peft 对一对。题目是 extra_many_classes 的十类：两到四个字，CPU 上也微调得动。
 
-怎么运行：python demo02_sentiment/extra_lora.py              一两分钟
-          python demo02_sentiment/extra_lora.py --seeds 3    第 5 步各学三次，平均 ± 标准差
+怎么运行：python demo02_sentiment/extra_lora.py              四十秒上下
+          python demo02_sentiment/extra_lora.py --seeds 5    第 5 步各学五次，平均 ± 标准差
 
 会看到：
     ── 1. 新的词：现在被切成几块
@@ -33,7 +33,7 @@
     自己写的要学 32,768 个数，fc 不算
 
 看什么：LoRA 学的数是全量微调的二百五十分之一，要存的也是（0.14 MB 对 35 MB）；时间没有省这么多，
-往前算、往回传都还要走完整个 BERT。精度一个种子说不准，三个种子的在 docs/results.md。
+往前算、往回传都还要走完整个 BERT。精度一个种子说不准，五个种子的在 docs/results.md。
 """
 
 import time
@@ -58,7 +58,7 @@ MODEL = "bert-base-chinese"  # models/ 里没有它时，自动用随仓库的 t
 WORDS = DATA / "words" / "words.csv"
 NEW = ["绝绝子", "yyds"]
 SENTENCE, WITHOUT = "这家店绝绝子，服务yyds", "这家店，服务"
-ROWS = {"train": 3000, "validation": 1000}  # 各用多少条，各类的比例和全部的一样
+ROWS = {"train": 2000, "validation": 1000}  # 各用多少条，各类的比例和全部的一样
 EPOCHS, BATCH_SIZE = 4, 64
 RANK = 8  # 窄路有多窄，论文里的 r
 ALPHA = 16  # 窄路的结果乘 ALPHA / RANK 再加上去：换一个 RANK，学习率不用重新找
