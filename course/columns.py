@@ -22,7 +22,7 @@ TEXT += " 留言 点评"
 LABEL = "label labels class classes category categories target cat 标签 类别 分类 类目 分类标签"
 # 只有 0 和 1 时，这样的列名多半说的是负向、正向
 SENTIMENT = "sentiment sentiments polarity 情感 情感倾向 情感标签 情感极性 情绪"
-RATING = "rating ratings star stars 星级 评分"
+RATING = "rating ratings star stars score 星级 评分"
 NAMES = {"text": TEXT.split(), "label": f"{LABEL} {SENTIMENT} {RATING}".split()}
 SAID = {"text": "评论", "label": "标签"}
 LABEL_NAMES = ["负向", "正向"]
@@ -81,7 +81,7 @@ def add_data_arguments(
 
 def plain(name: str) -> str:
     """比列名用的：再去掉引号，统一全角半角和大小写"""
-    return visible(unicodedata.normalize("NFKC", str(name))).strip("\"'").strip().lower()
+    return visible(unicodedata.normalize("NFKC", str(name))).strip().lower()
 
 
 class UnknownColumns(CourseError):
@@ -106,6 +106,8 @@ def find_columns(
         wanted = getattr(source, f"{kind}_column")
         known = [wanted] if wanted else NAMES[kind]
         same = [name for name in columns if plain(name) in map(plain, known)]
+        if kind == "text" and not wanted:
+            same = [name for name in same if not other(name, table)]
         first = [name for name in same if name == wanted or (not wanted and plain(name) == kind)]
         if wanted and len(first or same) != 1:
             raise CourseError(
@@ -132,7 +134,7 @@ def find_columns(
         check_header(table, path, kinds)
     for name in columns:
         check_flat(table[name], path)
-    if len(columns) == 1:
+    if len(columns) == 1 < len(kinds):
         raise UnknownColumns(
             f"{path} 只有一列 {there}，评论和标签要各有一列",
             "加上标签那一列；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
@@ -141,6 +143,13 @@ def find_columns(
     raise UnknownColumns(
         f"{path} 里认不出哪一列是{missing}，现有的列是 {there}", f"看看对不对：{advice}"
     )
+
+
+def other(name: str, table: "DataFrame") -> bool:
+    """叫评论，其实是评论数；叫 text_a，其实是一对句子里的一句"""
+    words = [word for word in map(cell, table[name]) if word]
+    pair = plain(name) == "text_a" and "text_b" in map(plain, table.columns)
+    return pair or (len(words) > 9 and all(map(str.isdecimal, words)))
 
 
 def flags_of(kinds: tuple[str, ...]) -> dict[str, str]:
@@ -173,15 +182,18 @@ def check_header(
     if known or path.suffix.lower() not in HEADED:
         return
     if not any(
-        re.fullmatch(r"[+-]?\d+(\.\d+)?", plain(name)) or len(name) > 15 or name in set(table[name])
+        re.fullmatch(r"[+-]?\d+(\.\d+)?", plain(name))
+        or name in set(table[name])
+        or len(name) > 15 >= 15 * len(columns)  # 只有一列：像一条评论
         for name in columns
     ):
         return
     numbers = {kind: columns.index(name) + 1 for kind, name in guess(table).items()}
     row = "，".join(columns)
     raise CourseError(
-        f"{path} 没有列名，第一行就是数据：{row[:60]}{'…' if len(row) > 60 else ''}",
-        f"{by_number(numbers, kinds)}，或者在最前面加一行列名，评论那一列叫 text",
+        f"{path} 像是没有列名，第一行就是数据：{row[:60]}{'…' if len(row) > 60 else ''}",
+        f"{by_number(numbers, kinds)}，或者在最前面加一行列名，评论那一列叫 text；"
+        "第一行真是列名的，就照写它的名字",
     )
 
 
@@ -190,14 +202,19 @@ def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
     lines = [text for text in map(cell, table.iloc[:, 0]) if text]
     if not lines or list(table.columns) != ["text"]:
         return
+    if re.match(r'\[?\s*\{\s*"', lines[0]):
+        raise UnknownColumns(f"{path} 里面是 JSON，不是一行一条评论", "把扩展名改成 .json")
+    for sign, name in SIGNS.items():
+        first = lines[0].split(sign)
+        if len(first) > 1 and any(plain(x) in names for x in first for names in NAMES.values()):
+            raise UnknownColumns(
+                f"{path} 是表格，第一行是列名，用 {name} 分列", "把扩展名改成 .tsv"
+            )
     for sign in ("\t", "_!_", "\x01", "|")[: 4 if len(kinds) > 1 else 3]:
         parts = [line.split(sign) for line in lines]
-        if len(set(map(len, parts))) > 1 or sign not in lines[0]:
+        parts = [part for part in parts if len(part) == len(parts[0]) > 1]
+        if len(parts) < 0.9 * len(lines):
             continue
-        if any(plain(name) in names for name in parts[0] for names in NAMES.values()):
-            raise UnknownColumns(
-                f"{path} 是表格，第一行是列名，用 {SIGNS[sign]} 分列", "把扩展名改成 .tsv"
-            )
         numbers = guess(type(table)(parts, columns=range(1, len(parts[0]) + 1)))
         raise UnknownColumns(
             f"{path} 没有列名，每行用 {SIGNS[sign]} 分成 {len(parts[0])} 段：{lines[0][:60]}",
@@ -215,12 +232,13 @@ def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
         raise UnknownColumns(
             f"{path} 的每一行开头是标签，空一格，后面是评论（fastText 这样写），不是表格",
             f'先转成 CSV，再 --data "{to}"：python -c "import pandas as pd; '
-            f"lines = pd.Series(open(r'{path}', encoding='utf-8').read().splitlines()); "
+            f"lines = pd.Series(open(r'{path}', encoding='utf-8')).str.strip(); "
             "lines.str.replace('__label__', '').str.split(' ', n=1, expand=True)"
-            f".set_axis(['label', 'text'], axis=1).to_csv(r'{to}', {TO_CSV}\"",
+            f".set_axis(['label', 'text'], axis=1).to_csv(r'{to}', {TO_CSV}\""
+            "（是 GBK 的，utf-8 换成 gbk）",
         )
     raise UnknownColumns(
-        f"{path} 一行只当一条评论，没有标签",
+        f"{path} 一行只当一条评论，认不出哪里是标签",
         "加上标签那一列，存成 CSV；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
     )
 
@@ -232,6 +250,8 @@ def check_flat(values: "Series", path: Path, kind: str = "") -> None:
         read = "json.load(f)" if path.suffix.lower() == ".json" else "map(json.loads, f)"
         to = path.with_suffix(".csv")
         longest = max(inner, key=lambda name: len(cell(inner[name])))
+        if path.suffix.lower() == ".parquet":
+            read = f"pd.read_parquet(r'{path}').to_dict('records')"
         raise UnknownColumns(
             f"{path} 的「{values.name}」一格里还套着 {'、'.join(inner)}，不是一个值",
             '先摊平：python -c "import json, pandas as pd; '

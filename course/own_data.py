@@ -94,7 +94,7 @@ def load_exam(source: DataSource, names: list[str]) -> tuple[list[str], list[int
 
     打印一份报告。标签不在 names 里的、空的、重复的不考，都写在报告里；一条也不剩抛 CourseError。
     """
-    data = OwnData(source, exam=True)
+    data = OwnData(source, exam=names)
     rows = data.rows[data.rows.split.isin(["test", ""])]
     rows = data.rows if rows.empty else rows
     if others := len(data.rows) - len(rows):
@@ -119,7 +119,7 @@ class OwnData:
     order 是标签的顺序。丢了什么、没有用什么，边读边记，`show` 打印。exam：当考卷，没有 train 也行。
     """
 
-    def __init__(self, source: DataSource, exam: bool = False):
+    def __init__(self, source: DataSource, exam: list[str] | None = None):
         self.source, self.path, self.exam = source, Path(source.path), exam
         self.title, self.columns, self.label, self.made = str(source.path), "", "", ""
         self.names: dict[str, str] = {}  # 文件自己写着的：数字 → 名字
@@ -132,7 +132,7 @@ class OwnData:
         else:
             parts = self.read_folder()
         rows = pd.concat(parts, ignore_index=True)
-        self.read = len(rows)
+        self.read = len(rows) + sum(map(len, self.dropped.values()))
         self.rows = self.name_labels(self.drop_empty(rows))
         self.check_labels()
 
@@ -164,7 +164,8 @@ class OwnData:
     def drop(self, rows: pd.DataFrame, wrong: pd.Series, reason: str) -> pd.DataFrame:
         """去掉 wrong 的那几行，记下为什么；返回剩下的"""
         if wrong.any():
-            self.dropped.setdefault(reason, []).extend(rows.place[wrong])
+            places = rows.place if "place" in rows else rows.index
+            self.dropped.setdefault(reason, []).extend(places[wrong])
         return rows[~wrong]
 
     def lost(self) -> list[str]:
@@ -221,6 +222,9 @@ class OwnData:
         (text, label), notes = find_columns(table.head(SAMPLED), file, self.source)
         check_flat(table[text], file, "text")
         check_flat(table[label], file, "label")
+        same = table[[text, label]].map(lambda value: plain(whole(value)))
+        again = (same == [plain(text), plain(label)]).all(axis=1)  # 几个文件接成的
+        table = self.drop(table, again, "又是一行列名")
         labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
         rows = {"text": map(whole, table[text]), "label": labels, "split": split}
         rows = pd.DataFrame(rows | {"place": table.index}, index=table.index, dtype=object)
@@ -231,6 +235,7 @@ class OwnData:
                 rows["split"], self.made = parts, f"（照列 {column} 分的）"
                 unused.remove(column)
                 break
+            self.note(f"没有照列 {column} 分：有的行看不出是 train、validation 还是 test")
         for column in [c for c in unused if plain(c).startswith(plain(label))]:
             if names := twin_names(labels, [visible(cell(value)) for value in table[column]]):
                 self.name(names, f"列 {column}")
@@ -240,9 +245,12 @@ class OwnData:
         for note in notes:
             self.note(note)
         self.label = plain(label)
-        self.columns = f"评论在「{text}」，标签在「{label}」"
+        columns = f"评论在「{text}」，标签在「{label}」"
         more = f"……一共 {len(unused)} 列" if len(unused) > 20 else ""
-        self.columns += f"；没有用 {'、'.join(unused[:20])}{more}" if unused else ""
+        columns += f"；没有用 {'、'.join(unused[:20])}{more}" if unused else ""
+        self.columns = self.columns or columns
+        if columns != self.columns:
+            self.note(f"{file.name} 里{columns}")
         return rows
 
     def read_saved(self) -> list[pd.DataFrame]:
@@ -255,7 +263,8 @@ class OwnData:
             if name and not split_of(name):
                 self.note(f"{name} 这一份没有用（{len(part)} 行），只认 train、validation、test")
                 continue
-            said = {k: v.names for k, v in part.features.items() if isinstance(v, ClassLabel)}
+            said = {k: getattr(v, "feature", v) for k, v in part.features.items()}
+            said = {k: v.names for k, v in said.items() if isinstance(v, ClassLabel)}
             places = [f"{name} 第 {i} 行".strip() for i in range(1, len(part) + 1)]
             table = pd.DataFrame(part.to_dict(), index=places, dtype=object)
             found.append(self.two_columns(table, self.path, split_of(name), said))
@@ -265,8 +274,7 @@ class OwnData:
         """文件夹里的表格，或者一个标签一个文件夹的 txt"""
         files = [
             file
-            for pattern in ("*", "*/*", "*/*/*")
-            for file in sorted(self.path.glob(pattern))
+            for file in sorted(self.path.rglob("*"))
             if file.is_file() and file.stem.lower() not in OTHER
             if not re.search(r"(^|/)\.", self.inside(file))
         ]
@@ -281,17 +289,19 @@ class OwnData:
             *folders, label = file.relative_to(self.path).parts[:-1] or ("",)
             split = split_of(folders[0]) if folders else ""
             # pos/1.txt、train/pos/1.txt
-            if label and not split_of(label) and (split or not folders):
+            if label and not split_of(label) and len(folders) == bool(split):
                 text = "\n".join(line for frame in read_path(file) for line in frame.text)
                 rows.append((text, label, split, self.inside(file)))
         if not rows:
             raise CourseError(
                 f"{self.path} 不是数据文件夹：没有 train 开头的表格，没有一个标签一个文件夹的 txt，"
-                "也不是 save_to_disk 存的",
-                "见 data/README.md；一类一个 txt（pos.txt、neg.txt，一行一条）的，先合成一个 CSV："
+                f"也不是 save_to_disk 存的；里面是 {'、'.join(map(self.inside, files[:3]))}",
+                "标签的文件夹要正好在 --data 里面，文件叫 .txt；见 data/README.md；"
+                "一类一个 txt（pos.txt、neg.txt，一行一条）的，先合成一个 CSV："
                 'python -c "import pandas as pd, pathlib; pd.concat(pd.DataFrame({'
-                "'text': p.read_text(encoding='utf-8').splitlines(), 'label': p.stem}) for p in "
-                f"pathlib.Path(r'{self.path}').glob('*.txt')).to_csv('all.csv', {TO_CSV}\"",
+                "'text': [x.strip() for x in open(p, encoding='utf-8')], 'label': p.stem}) "
+                f"for p in pathlib.Path(r'{self.path}').glob('*.txt'))"
+                f".to_csv('all.csv', {TO_CSV}\"（是 GBK 的，utf-8 换成 gbk）",
             )
         self.columns = "一个 txt 是一条评论，它所在的文件夹的名字是标签"
         table = pd.DataFrame(rows, columns=["text", "label", "split", "place"], dtype=object)
@@ -321,13 +331,14 @@ class OwnData:
             if len(some) > 1:
                 listed = "、".join(map(self.inside, some[:6])) + "……" * (len(some) > 6)
                 self.note(f"{split} 由 {len(some)} 个文件接成：{listed}")
-            try:
-                found += [self.read_table(file, split) for file in some]
-                used |= set(some)
-            except UnknownColumns:
-                if split == "train":
-                    raise
-                self.note(f"{some[0].name} 没有用：里面认不出标签那一列")
+            for file in some:
+                try:
+                    found.append(self.read_table(file, split))
+                    used.add(file)
+                except UnknownColumns:
+                    if split == "train":
+                        raise
+                    self.note(f"{file.name} 没有用：里面认不出标签那一列")
         self.unused([file for file in files if file not in used])
         return found
 
@@ -361,7 +372,8 @@ class OwnData:
         found = set(rows.label)
         if not self.names and all(map(str.isdecimal, found)):
             self.names_beside(found)
-        if not self.names and found == {"0", "1"} and self.label in SENTIMENT.split():
+        guessed = found == {"0", "1"} and self.label in SENTIMENT.split()
+        if not self.names and guessed and not found <= set(self.exam or []):  # 学的就叫 0、1
             self.names = dict(zip("01", LABEL_NAMES, strict=True))
             self.note("文件没有写 0 和 1 叫什么，猜是负向和正向；反了就加一列 label_text，写上名字")
         rows = rows.assign(label=[self.names.get(label, label) for label in rows.label])
@@ -425,7 +437,7 @@ def twin_names(labels: list[str], words: list[str]) -> dict[str, str]:
     unnamed = {number for number, name in pairs if name in MISSING}
     pairs = {(number, name) for number, name in pairs if name not in MISSING}
     numbers, names = {number for number, _ in pairs}, {name for _, name in pairs}
-    fits = len(pairs) == len(numbers) == len(names) and unnamed <= MISSING
+    fits = len(pairs) == len(numbers) == len(names) and unnamed <= MISSING | numbers
     digits = all(re.fullmatch(r"-?\d+", number) for number in numbers)
     words = not any(re.fullmatch(r"[-+.\d]+", name) for name in names)
     return dict(sorted(pairs)) if fits and digits and words else {}
@@ -434,9 +446,11 @@ def twin_names(labels: list[str], words: list[str]) -> dict[str, str]:
 def label_of(value: object, where: str) -> str:
     """一格 → 标签：文件里写的那几个字，只有 1.0 是 1；[好评] 是好评，好几个标签的抛 CourseError"""
     text = visible(cell(value))
-    if isinstance(value, str) and text.startswith("["):
+    if isinstance(value, str) and text.startswith(("[", '{"choices"')):
         with suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(text)  # doccano、pandas 把列表写成文字
+            value = ast.literal_eval(text)  # doccano、pandas、Label Studio 把列表写成文字
+    if isinstance(value, dict):
+        value = value.get("choices", [])
     if isinstance(value, list):
         if value and not isinstance(value[0], str | int | float):
             raise CourseError(
@@ -537,7 +551,8 @@ def make_splits(data: OwnData) -> pd.DataFrame:
         for label in sorted(set(part.label) - known):
             part = data.drop(part, part.label == label, f"{split} 里的标签 {label} 不在 train 里")
         if part.empty:
-            raise CourseError(f"{data.path} 的 {split} 一条能用的也没有", "补上数据，或删掉这一份")
+            why = f"{data.path} 的 {split} 一条能用的也没有。丢掉的：{'；'.join(data.lost())}"
+            raise CourseError(why, "补上数据、标签改成和 train 一样的，或删掉这一份")
         given[i] = part
         if missing := [name for name in data.order if name in known - set(part.label)]:
             data.note(f"{split} 里没有 {'、'.join(missing[:SHOWN])}，考不到")

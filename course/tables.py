@@ -37,7 +37,6 @@ MAGIC = {
     rb"PAR1": ("parquet", "把扩展名改成 .parquet"),
     rb"\x1f\x8b|\xfd7zXZ|BZh|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd": ("压缩包", "先解压"),
     rb"\xd0\xcf\x11\xe0": ("老式的 .xls，或加了密码的 Excel 文件", SAVE_AGAIN),
-    rb"%PDF|SQLite format 3|ARROW1": ("别的程序的文件", "用那个程序另存为 CSV UTF-8"),
     rb"\s*<(!doctype html|html|table)\b": ("网页", SAVE_AGAIN),
 }
 PLAIN = {"quoting": csv.QUOTE_NONE}  # 不用引号括格子的文件：引号是评论里的字
@@ -91,14 +90,21 @@ def encoding_of(file: BinaryIO) -> str:
                 if "\0" in text:
                     raise UnicodeError("有编号为 0 的字节：不是文本，或是没有 BOM 的 UTF-16")
                 if encoding == "gb18030":
-                    text = re.sub("[\1-\x7f—·]", "", text)  # Python 的 gb2312 没有 — 和 ·
+                    text = re.sub("[\1-\x7f]", "", text)
                     foreign += len(text)
                     common += len(text.encode("gb2312", "ignore")) // 2
+                    # Big5 当 GBK 读，三成是这些：不是字，是留给各家自己用的
+                    common -= len(re.findall("[\ue000-\uf8ff]", text))
         except UnicodeDecodeError:
             continue
         if common >= COMMON * foreign:
             file.seek(0)
             return encoding
+    file.seek(0)
+    before, *rest = file.read().decode("utf-8", "replace").split("\ufffd")
+    if 100 * len(rest) < len(re.findall("[一-龥]", before + "".join(rest))):
+        row = before.count("\n") + 1
+        raise UnicodeError(f"是 UTF-8，可是有 {len(rest)} 处坏了的字，第一处在第 {row} 行")
     raise UnicodeError("认不出编码，不是 UTF-8，也不像 GBK")
 
 
@@ -114,7 +120,7 @@ def names_of(cells: list[str]) -> list[str]:
         name = cell or f"Unnamed: {i}"
         columns.append(name if cell or name not in cells else f"{name}.1")
     if twice := [column for column in columns if columns.count(column) > 1]:
-        raise ValueError(f"列名有重复：{twice[0]}")
+        raise ValueError(f"列名有重复：{twice[0]}；没有列名的，用哪一列就写 第1列、第2列……")
     return columns
 
 
@@ -128,7 +134,7 @@ def cells_of(
     text.seek(0)
     lines = islice(text, above, None)
     if slashes:
-        lines = (line.replace('\\"', '""') for line in lines)
+        lines = (re.sub(r'(?<!\\)((\\\\)*)\\"', r'\1""', line) for line in lines)
     if len(sign) > 1:  # csv 只认一个字的
         lines = (line.replace(sign, "\x1f") for line in lines)
     row, width = above, 0
@@ -168,25 +174,22 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
         elif line.strip(" \t,;|\r\n"):
             break
         above += 1
-    head = [line, *islice(text, 100)]
     outside = re.sub(r'"[^"]*("|$)', "", line)  # 引号里的不算
     own = "," if suffix == ".csv" else "\t"
-    even = [s for s in SIGNS if s in line and len({x.count(s) for x in head if x.strip()}) == 1]
     if said or "_!_" in line:
         own = said or "_!_"
-    elif bare and even:
-        own = even[0]
     elif own not in outside:
         own = max([own, *SIGNS], key=outside.count)
-    counts, slashes, spaced = set(), False, False
-    for row in chain(head, text):
-        counts |= {row.count(own)} if row.strip() else set()
+    counts, slashes, spaced, naked = {outside.count(own)}, False, False, False
+    for row in chain([line], text):
+        counts |= {row.count(own)} if '"' in row else set()
+        naked = naked or ("," in row and '"' not in row)
         slashes = slashes or '\\"' in row
         spaced = spaced or f'{own} "' in row
     options = {"skipinitialspace": spaced and f"{own} " in line}  # text, label 这样空了格的
     ways = [(options, False, 0)] + [(options, True, 0)] * slashes
     if own in ("\t", "_!_") and len(counts) == 1:
-        ways = [(PLAIN, False, 0)]  # 每一行的 Tab 一样多，一行就是一条，引号只是评论里的字
+        ways = [(PLAIN, False, 0)]  # 有引号的每一行都有那么多 Tab：一行就是一条，引号是评论里的字
     elif line.startswith('"'):
         ways.append((options, slashes, 1))  # R 的 write.table：行号那一列没有列名
     problem = None
@@ -204,11 +207,12 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
                     if lines := rows_inside(cells, own, width):
                         doubtful.append((row, lines))
                     elif len(ends) < 10_000:
-                        ends |= {cell for cell in (cells[0], cells[-1]) if len(cell) <= 20}
-            for row, lines in doubtful:  # 头或尾是别处也有的标签：引号没有合上，吞了几行
-                if len(lines) > 4 or all({line[0], line[-1]} & ends for line in lines):
+                        ends |= {one for one in enumerate(cells) if 0 < len(one[1]) <= 20}
+            for row, lines in doubtful:  # 同一列别处也有的标签：引号没有合上，吞了几行
+                if len(lines) > 4 or all(ends & set(enumerate(line)) for line in lines):
                     raise ValueError(
-                        f"第 {row} 行里有 {len(lines)} 行，每行都像单独的一条：引号不成对"
+                        f"第 {row} 行里有 {len(lines)} 行，每行都像单独的一条：引号不成对；"
+                        "真是一条评论里换了行的，存成 .xlsx"
                     )
             break
         except ValueError as error:
@@ -226,18 +230,18 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
         )
     rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, *way))
     if way[0] == PLAIN:  # 有的程序照样括：列名也括着，或者里面的引号写了两个
-        quoted = line.startswith('"')
-        rows = ((n, [unquoted(cell, quoted) for cell in row]) for n, row in rows)
+        marks = ['""', *[","] * (not naked), *[""] * line.startswith('"')]  # Excel 括有逗号的
+        rows = ((n, [unquoted(cell, marks) for cell in row]) for n, row in rows)
     if bare:
         return [f"第{i}列" for i in range(1, width + 1)], rows
     header = next(rows)[1]
     return names_of([""] * way[2] + header[: width - way[2]]), rows
 
 
-def unquoted(cell: str, always: bool) -> str:
-    inside = cell[1:-1].replace('""', "")
-    whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside
-    return cell[1:-1].replace('""', '"') if whole and (always or '""' in cell[1:-1]) else cell
+def unquoted(cell: str, marks: list[str]) -> str:
+    inside, pair = cell[1:-1], re.compile(r'""|\\"')  # R 写成 \"
+    whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in pair.sub("", inside)
+    return pair.sub('"', inside) if whole and any(mark in inside for mark in marks) else cell
 
 
 def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
@@ -246,7 +250,8 @@ def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
 
     try:
         rows = json.load(text)
-    except json.JSONDecodeError:
+    except json.JSONDecodeError as error:
+        whole_file = error
         text.seek(0)
         rows = (line if line.strip() else "{}" for line in text)
     if isinstance(rows, dict) and suffix == ".jsonl":  # 只有一行
@@ -262,12 +267,15 @@ def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
             rows = tables[0] if tables else [rows]
         else:
             table = pd.DataFrame(rows, dtype=object)
-            turned = all(key.isdecimal() for key in rows)  # orient="index"
+            turned = all(key.isdecimal() for key in rows)  # orient="index"，一条一个编号
+            turned = turned or table.shape[1] > max(20, table.shape[0])
             rows = (table.T if turned else table).to_dict("records")
     for number, row in enumerate(rows, 1):
         try:
             row = json.loads(row) if isinstance(row, str) else row
         except json.JSONDecodeError as error:
+            if number == 1 and suffix == ".json":  # 不是一行一个的：整个文件哪里坏了
+                raise ValueError(f"不是完整的 JSON（{whole_file}）") from error
             raise ValueError(f"第 {number} 行不是 JSON（{error}）") from error
         if not isinstance(row, dict):
             raise ValueError(f'第 {number} 条不是对象，应该像 {{"text": "很好"}}')
@@ -287,12 +295,15 @@ def read_xlsx(file: BinaryIO, about: About, bare: bool) -> tuple:
         if merged := sum(archive.read(part).count(b"<mergeCell ") for part in parts):
             said = f"有 {merged} 处合并的单元格，只有左上角一格有字；取消合并再填满才读得到"
             about.notes.append(said)
+        formulas = (re.findall(rb"</f>(<v */>|<v></v>)?</c>", archive.read(p)) for p in parts)
+        if empty := sum(map(len, formulas)):
+            about.notes.append(f"有 {empty} 格公式没有算好的结果，当作空的；用 Excel 打开，存一次")
     book = pd.ExcelFile(file, engine="openpyxl")
     sheets = sorted(book.book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
     options = {"header": None, "dtype": str, "na_filter": False}  # 格子照原样，"NA" 也是文字
     tables = {s.title: pd.read_excel(book, sheet_name=s.title, **options) for s in sheets}
-    (title, table), *others = tables.items()
-    if unread := "、".join(f"「{other}」{len(rows)} 行" for other, rows in others if len(rows)):
+    (title, table), *others = [one for one in tables.items() if len(one[1])] or tables.items()
+    if unread := "、".join(f"「{other}」{len(rows)} 行" for other, rows in others):
         about.notes.append(f"只读了工作表「{title}」，没有读 {unread}；要用就各存一个文件")
     table = table.map(lambda value: unescape(cell(value)))  # _x000D_ 是 Excel 里的换行
     table = table.replace(r"^(\d{4}-\d\d-\d\d) 00:00:00$", r"\1", regex=True)
@@ -318,7 +329,8 @@ def read_parquet(file: BinaryIO, about: About) -> tuple:
         raise ValueError(f"展开后有 {size:,} 字节，是文件的 {size // packed} 倍")
     said = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", "{}"))
     for column, feature in said.get("info", {}).get("features", {}).items():
-        if isinstance(feature, dict) and "names" in feature:
+        feature = feature.get("feature", feature) if isinstance(feature, dict) else {}  # 列表里的
+        if "names" in feature:
             about.names[column] = feature["names"]
 
     def texts(column) -> list:  # 整数一位不差；列表、对象照旧
@@ -340,8 +352,9 @@ def read_frames(
     """
     import pandas as pd
 
-    about, suffix = about or About(), kind(Path(name))
-    check_kind(file, name, suffix)
+    about = about or About()
+    check_kind(file, name, Path(name).suffix.lower())
+    suffix = kind(Path(name))
     try:
         if suffix == ".xlsx":
             columns, rows = read_xlsx(file, about, bare)
@@ -371,7 +384,6 @@ def read_frames(
 
 def read_path(path: Path, about: About | None = None, bare: bool = False) -> Iterator["DataFrame"]:
     """一个文件的每一块，见 read_frames"""
-    kind(path)
     try:
         with path.open("rb") as file:
             yield from read_frames(file, str(path), about, bare)

@@ -360,6 +360,69 @@ def a_folder_with_other_things(f):
     return f, WORDS, ["没有用的文件 1 个：test.xls"]
 
 
+def two_quotes_of_a_tsv(f):  # and one row with a Tab too many
+    rows = [*lines_of(WORDS, "{y}\t{t}", "label\ttext"), "好评\t多一格\t"]
+    odd = {'"质量不行': "差评", '他说"': "好评"}
+    labels = WORDS | {"多一格": "好评"} | odd
+    return write(f / "a.tsv", [*rows, *lines_of(odd, "{y}\t{t}")]), labels, ["丢掉 0 行"]
+
+
+def quoted_where_excel_has_to(f):  # "Unicode text": only a cell with an English comma
+    odd = {f"{t}, 真的" if i % 3 else t: y for i, (t, y) in enumerate(WORDS.items())}
+    rows = [f'{y}\t"{t}"' if "," in t else f"{y}\t{t}" for t, y in odd.items()]
+    return write(f / "a.tsv", ["label\ttext", *rows], "utf-16"), odd, []
+
+
+def lines_in_a_review_and_a_row_without_label(f):
+    odd = {f"{t},\n还行": y for t, y in WORDS.items()}
+    frame = pd.DataFrame({"text": [*odd, "没有标签"], "label": [*odd.values(), None]})
+    frame.to_csv(f / "a.csv", index=False)
+    return f / "a.csv", odd, ["标签是空的 1 行：第 62 行"]
+
+
+def list_of_one_class(f):  # go_emotions
+    from datasets import List
+
+    names = ClassLabel(names=["anger", "joy"])
+    features = Features({"text": Value("string"), "labels": List(names)})
+    table = {"text": TEXTS, "labels": [[i % 2] for i in range(60)]}
+    Dataset.from_dict(table, features=features).to_parquet(f / "a.parquet")
+    return f / "a.parquet", {t: ("anger", "joy")[i % 2] for i, t in enumerate(TEXTS)}, ["0 anger"]
+
+
+def concatenated(f):  # the header again in the middle; one name was not written
+    rows = [f"{t},{y},{('bad', 'good')[int(y)] if i else ''}" for i, (t, y) in
+            enumerate(NUMBERS.items())]  # fmt: skip
+    labels = {t: ("bad", "good")[int(y)] for t, y in NUMBERS.items()}
+    header = "text,label,label_text"
+    return write(f / "a.csv", [header, *rows, header]), labels, ["又是一行列名 1 行：第 62 行"]
+
+
+def an_empty_first_sheet(f):
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("数据")
+    for row in [("评论", "标签"), *WORDS.items()]:
+        sheet.append(row)
+    book.save(f / "a.xlsx")
+    return f / "a.xlsx", WORDS, []
+
+
+def ids_as_keys(f):
+    rows = {f"k{i}": {"text": t, "label": y} for i, (t, y) in enumerate(WORDS.items())}
+    (f / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    return f / "a.json", WORDS, []
+
+
+def files_of_one_part(f):  # one of them has no labels; one lies deeper
+    some = list(WORDS.items())
+    write(f / "train.csv", lines_of(dict(some[:40]), "{t},{y}", "text,label"))
+    write(f / "test_a.csv", lines_of(dict(some[40:]), "{y},{t}", "标签,评论"))
+    write(f / "test_b.csv", ["id,text", "1,不知道"])
+    write(f / "a" / "b" / "c" / "notes.txt", ["?"])
+    said = ["test_b.csv 没有用", "test_a.csv 里评论在「评论」", "没有用的文件 2 个"]
+    return f, WORDS, said
+
+
 def half_an_emoji(f):
     rows = [json.dumps({"text": t, "label": y}) for t, y in WORDS.items()]
     rows.append('{"text": "好\\ud83d", "label": "好评"}')
@@ -382,6 +445,8 @@ READ = {
         a_column_that_only_begins_like_the_label, two_columns_like_split, outfile_null,
         a_space_after_the_comma, saved_twice_with_its_index, titles_that_begin_with_a_quote,
         bare_workbook, names_that_differ_in_case, a_folder_with_other_things, half_an_emoji,
+        two_quotes_of_a_tsv, quoted_where_excel_has_to, lines_in_a_review_and_a_row_without_label,
+        list_of_one_class, concatenated, an_empty_first_sheet, ids_as_keys, files_of_one_part,
     )},
     **{f"nothing {word}": nothing(word) for word in ("\\N", "#N/A", "nan", "NULL", "None")},
     **{f"toutiao {suffix}": toutiao(suffix) for suffix in ("txt", "csv")},
@@ -437,11 +502,23 @@ REFUSED = {
         [*lines_of(NUMBERS, "{t},{y}", "text,label"), '"质量不行,0', "下一条也好,1", '再一条",1'],
         "引号不成对",
     ),
-    "a quote that swallows two rows of a tsv": (
-        "a.tsv",
-        [*lines_of(NUMBERS, "{y}\t{t}", "label\ttext"), "1\t多一格\t", '0\t"质量不行', '1\t他说"'],
+    "a quote that swallows rows, the label in the middle": (
+        "a.csv",
+        [*lines_of(NUMBERS, "{i},{y},{t}", "id,label,review"), '61,0,"质量', "62,1,好", '63,0,差"'],
         "引号不成对",
     ),
+    "columns of counts": (
+        "a.csv", lines_of(WORDS, "{t},{i},{y}", "微博正文,评论,情感"), "认不出哪一列是评论"
+    ),
+    "pairs of sentences": (
+        "a.tsv", lines_of(NUMBERS, "{t}\t和{t}\t{y}", "text_a\ttext_b\tlabel"), "哪一列是评论"
+    ),
+    "json in a txt": ("a.txt", [json.dumps([{"text": "好", "label": 1}])], "里面是 JSON"),
+    "a csv in a txt": ("a.txt", lines_of(WORDS, "{t},{y}", "text,label"), "用 , 分列"),
+    "an uneven row": (
+        "a.txt", [*lines_of(THREE, "{i}\t{y}\t{t}"), "多\t一\t个\t格"], "每行用 Tab 分成 3 段"
+    ),
+    "half a json": ("a.json", ['[{"text": "好", "label": 1},', '{"text": "坏'], "不是完整的 JSON"),
     "commas in every review, and a number first": (
         "a.csv", ["label,text", *(f"{i},好,推荐{i}" for i in range(1, 30))], "第 2 行有 3 格"
     ),
@@ -455,7 +532,7 @@ REFUSED = {
         ["text,label", *(f"第{i}条,{('好', '坏', '好#坏')[i % 3]}" for i in range(30))],
         "第 4 行有 2 个标签",
     ),
-    "sentences": ("a.txt", ["The food was good", "The room was bad"] * 9, "没有标签"),
+    "sentences": ("a.txt", ["The food was good", "The room was bad"] * 9, "认不出哪里是标签"),
     "a number each": ("a.csv", lines_of(WORDS, "{t},{i}", "text,label"), "不像标签"),
 }  # fmt: skip
 
@@ -478,6 +555,27 @@ def test_merged_cells_are_named(tmp_path):
     book.save(tmp_path / "a.xlsx")
     with pytest.raises(CourseError, match="有 2 处合并的单元格"):
         read(DataSource(tmp_path / "a.xlsx"))
+
+
+def test_formulas_that_excel_has_not_computed_are_named(tmp_path):
+    book = openpyxl.Workbook()
+    for i, text in enumerate(["评论", *TEXTS], 1):
+        book.active.append((text, "标签" if i == 1 else f'=IF(C{i}>3,"好评","差评")'))
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(CourseError, match="有 60 格公式没有算好的结果"):
+        read(DataSource(tmp_path / "a.xlsx"))
+
+
+def test_damaged_utf8_and_other_encodings_are_not_taken_for_gbk(tmp_path):
+    good = "\n".join(lines_of(WORDS, "{t},{y}", "text,label")).encode()
+    path = tmp_path / "a.csv"
+    path.write_bytes(good.replace("第30家".encode(), "第30家".encode()[:-1]))
+    with pytest.raises(CourseError, match="是 UTF-8，可是有 1 处坏了的字，第一处在第 32 行"):
+        read(DataSource(path))
+    big5 = ["酒店的房間很髒，服務很差", "味道不錯，下次還會再來", "東西收到了，包裝完好"]
+    path.write_bytes("\n".join(["text,label", *(f"{t},1" for t in big5)]).encode("big5"))
+    with pytest.raises(CourseError, match="认不出编码"):
+        read(DataSource(path))
 
 
 @pytest.mark.parametrize("case", ["fasttext", "objects", "thucnews file", "toutiao", "no header"])

@@ -337,7 +337,7 @@ def test_other_tables_are_read_like_a_csv(tmp_path):
         ("text,label\n好,1\n坏,0\n,0\n", "评论是空的 1 行：第 4 行.*「1」1 行、「0」1 行"),
         ("text,label\n" + "".join(f"第{i}条,1\n" for i in range(50)), "只有一种标签"),
         (
-            "text,label\n" + "".join(f"{i % 2},第{i}条\n" for i in range(50)),
+            "text,label\n" + "".join(f"好{i % 2},第{i}条\n" for i in range(50)),
             "几乎一行一种，不像标签",
         ),
     ],
