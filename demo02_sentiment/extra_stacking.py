@@ -5,7 +5,7 @@
 过那一条的模型给出（交叉验证）；用学过的，它们条条都对，裁判就学成了"信记性最好的那个"。
 
 怎么运行：
-    python demo02_sentiment/extra_stacking.py          一分钟以内，慢在 TF-IDF 要学好多遍；学好的存下来
+    python demo02_sentiment/extra_stacking.py          半分钟上下，慢在 TF-IDF；学好的存下来
     python demo02_sentiment/extra_stacking.py 房间很干净，服务也好，下次还来 又脏又吵，再也不来了
     python demo02_sentiment/extra_stacking.py --file 评论.csv --out 结果.csv    存下了就能用
 自己的数据：--data 你的.csv，几类都行。文件能是什么样、结果怎么写，和 08_predict.py 一样。

@@ -53,6 +53,7 @@ EPOCH = 30000  # 轮次：把全部训练数据看一遍是一轮；故意写得
 BATCH_SIZE = 90
 MAX_LENGTH = 500  # 一条评论最多多少个 token，由第 2 课的长度分布定
 LEARNING_RATE = 1e-3  # 学习率：每次更新迈多大一步
+FEW = 100  # 验证集比这还少，最好的一轮就看 loss，不看精度
 PATIENCE = 30  # 验证精度连续多少轮没有超过最好成绩就停，0 = 永不提前停
 SEED = 0  # 随机种子：fc 的初值和每轮的打乱顺序都由它定，相同种子得到相同结果
 
@@ -67,8 +68,10 @@ def main(args) -> None:
         fewer = max(2, rows // 10)
         print(f"注意：训练集只有 {rows} 条，一批从 {args.batch_size} 条改成 {fewer} 条")
         args.batch_size = fewer
-    if asked < 100:
-        print(f"注意：验证集只有 {asked} 条，错一条差 {100 / asked:.0f} 个点，最好的一轮靠碰巧")
+    by_loss = asked < FEW
+    if by_loss:
+        print(f"注意：验证集只有 {asked} 条，精度错一条差 {100 / asked:.1f} 个点，挑不准哪一轮好，")
+        print("      改看验证集上的 loss：它连有多肯定也算进去，一点一点地变")
     # 一轮几批 = 条数 ÷ 批次大小，9,600 ÷ 90 = 106；前几批用了几秒，就估得出一轮要多久
     batches = rows // args.batch_size
     print(f"训练 {rows} 条，验证 {asked} 条；一批 {args.batch_size} 条，每轮 {batches} 批")
@@ -138,18 +141,21 @@ def main(args) -> None:
                 correct += (logits.argmax(dim=1) == labels).sum().item()
 
             model.eval()  # 考试时 Dropout 要关掉
-            right = 0
+            right = asked_loss = 0
             with torch.no_grad():  # 只考不学，不记梯度的账
                 for features, labels in validation_loader:
-                    right += (model.head(features).argmax(dim=1) == labels).sum().item()
-            score = right / len(validation_set)
+                    logits = model.head(features)
+                    right += (logits.argmax(dim=1) == labels).sum().item()
+                    asked_loss += loss_fn(logits, labels).item() * len(labels)
+            score = right / asked
 
             # state_dict 里是要训练的那部分和训练记录（见 net.py）。torch.save 自己不会建文件夹，写
             # 到一半断电还留下半个文件：所以先写成 params/new.pth，log.add 再改名成 0bert.pth、
             # 1bert.pth…
             model.record |= {"epoch": epoch, "validation_accuracy": score}
             torch.save(model.state_dict(), log.new)
-            log.add(loss_sum / batches, correct / (batches * args.batch_size), score)
+            train_accuracy = correct / (batches * args.batch_size)
+            log.add(loss_sum / batches, train_accuracy, score, -asked_loss if by_loss else score)
             if log.done():  # 连续 PATIENCE 轮没有进步
                 break
 

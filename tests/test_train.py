@@ -17,6 +17,7 @@ import torch
 from conftest import environment, load, read_log, record_of, run_here, run_script, write_csv
 from sklearn.utils.class_weight import compute_class_weight
 
+from backstage.classifier import SentimentClassifier
 from backstage.training import TrainingLog, class_weights
 from course.columns import DataSource
 from course.errors import CourseError
@@ -47,6 +48,19 @@ def test_writes_one_state_dict_per_epoch_the_best_a_record_and_a_picture(trained
     assert all(torch.equal(same[k], v) for k, v in load(trained / "best.pth").items())
     picture = (trained / "curve.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+def test_a_dozen_validation_reviews_choose_by_their_loss(repo, mini_bert, splits, tmp_path):
+    """Accuracy of ten reviews picks an epoch by luck: seven points lost at 160 reviews"""
+    data = write_csv(tmp_path / "few.csv", splits["train"][:100])
+    flags = ("--model", mini_bert, "--data", data, "--params", tmp_path, "--lr", 0.01)
+    done = run_script(repo, TRAIN, *flags, "--epochs", 12)
+    assert done.returncode == 0 and "改看验证集上的 loss" in done.stdout
+    losses = []
+    for epoch in range(12):
+        exam = SentimentClassifier(tmp_path / f"{epoch}bert.pth").exam("validation")
+        losses.append(-np.log(exam.probabilities[range(len(exam.labels)), exam.labels]).mean())
+    assert record_of(tmp_path / "best.pth")["epoch"] == np.argmin(losses)
 
 
 def test_the_loss_goes_down(trained):

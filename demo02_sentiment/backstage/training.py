@@ -92,7 +92,7 @@ class TrainingLog:
         self.folder, self.patience, self.epochs, self.hint = folder, patience, epochs, hint
         self.new = folder / "new.pth"  # 正在写的；写完才改名，强行结束也不会有半个 .pth
         self.rows: list[dict] = []
-        self.best = {"epoch": -1, "validation_accuracy": -1.0}  # 几轮一样高，是头一个
+        self.best, self.rank = {"epoch": -1}, -math.inf  # 最好的一轮；几轮一样好，是头一个
         check_params(folder)
 
     def __enter__(self) -> "TrainingLog":
@@ -116,8 +116,18 @@ class TrainingLog:
         """还要跑哪几轮：从头来是 0 … epochs - 1，接着训练就从停下的那一轮之后开始"""
         return range(len(self.rows), 0 if self.out_of_patience else self.epochs)
 
-    def add(self, loss: float, train_accuracy: float, validation_accuracy: float) -> None:
-        """一轮结束，它的权重在 new.pth 里：改成正式的名字，记一行，最好的拷成 best.pth"""
+    def add(
+        self,
+        loss: float,
+        train_accuracy: float,
+        validation_accuracy: float,
+        rank: float | None = None,
+    ) -> None:
+        """一轮结束，它的权重在 new.pth 里：改成正式的名字，记一行，最好的拷成 best.pth
+
+        rank 是挑最好的一轮看的数，越大越好；不给就是验证精度。
+        """
+        rank = validation_accuracy if rank is None else rank
         now = time.perf_counter()
         epoch = len(self.rows)
         if not math.isfinite(loss):
@@ -128,8 +138,8 @@ class TrainingLog:
         values = (epoch, loss, train_accuracy, validation_accuracy, now - self.started)
         row = dict(zip(COLUMNS.split(","), values, strict=True))
         self.rows.append(row)
-        if validation_accuracy > self.best["validation_accuracy"]:
-            self.best = row
+        if rank > self.rank:
+            self.best, self.rank = row, rank
             self.keep_best()
         if epoch == 0:  # 新权重真写出来了，才清上一次的
             for path in self.old:
@@ -140,8 +150,10 @@ class TrainingLog:
     def done(self) -> bool:
         """一轮都存好了：打印它（最好的一轮总会打印），返回该不该停"""
         row, stop = self.rows[-1], self.out_of_patience
-        ends = row is self.rows[0] or row is self.best or row["epoch"] == self.epochs - 1
-        if ends or stop or time.perf_counter() - self.printed > PRINT_SECONDS:
+        ends = row is self.rows[0] or row["epoch"] == self.epochs - 1
+        # 验证精度难得再高一点；验证 loss 几百轮都在降，最好的一轮等到最后再打印
+        best = row is self.best and self.rank == row["validation_accuracy"]
+        if ends or best or stop or time.perf_counter() - self.printed > PRINT_SECONDS:
             self.show(row)
             self.printed = time.perf_counter()
         if stop:
@@ -178,6 +190,8 @@ class TrainingLog:
 
     def finish(self) -> None:
         """写 log.csv，画 curve.png，打印最好的一轮"""
+        if self.rank != self.best["validation_accuracy"]:
+            self.show(self.best)
         lines = [COLUMNS, *(",".join(map(str, row.values())) for row in self.rows)]
         with atomic_write(self.folder / "log.csv") as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

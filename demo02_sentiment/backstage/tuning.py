@@ -162,7 +162,7 @@ def load_progress(folder: Path, log: TrainingLog, model: Model, parts: dict) -> 
     torch.set_rng_state(state["random"][0])
     if DEVICE.type != "cpu":
         torch.get_device_module(DEVICE).set_rng_state(state["random"][1])
-    log.rows, log.best = rows, best
+    log.rows, log.best, log.rank = rows, best, best["validation_accuracy"]
     log.keep_best()  # 也许被删了
     print(f"接着训练：轮次 {len(rows) - 1} 已经跑完")
     if before["epochs"] != model.record["epochs"]:
