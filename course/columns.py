@@ -134,7 +134,12 @@ def find_columns(
         check_header(table, path, kinds)
     for name in columns:
         check_flat(table[name], path)
-    if len(columns) == 1 < len(kinds):
+    if len(columns) == 1 == len(kinds):
+        raise UnknownColumns(
+            f"{path} 只有一列 {there}：不知道它是列名，还是第一条评论",
+            f'是评论就加上 {flag["text"]} 第1列，是列名就加上 {flag["text"]} "{columns[0]}"',
+        )
+    if len(columns) == 1:
         raise UnknownColumns(
             f"{path} 只有一列 {there}，评论和标签要各有一列",
             "加上标签那一列；一个标签一个文件夹也行：pos/*.txt、neg/*.txt",
@@ -208,7 +213,7 @@ def check_lines(table: "DataFrame", path: Path, kinds: tuple[str, ...]) -> None:
         first = lines[0].split(sign)
         if len(first) > 1 and any(plain(x) in names for x in first for names in NAMES.values()):
             raise UnknownColumns(
-                f"{path} 是表格，第一行是列名，用 {name} 分列", "把扩展名改成 .tsv"
+                f"{path} 是表格，第一行是列名，用 {name} 分列", "把扩展名改成 .csv"
             )
     for sign in ("\t", "_!_", "\x01", "|")[: 4 if len(kinds) > 1 else 3]:
         parts = [line.split(sign) for line in lines]

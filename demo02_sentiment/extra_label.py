@@ -9,8 +9,9 @@ Lewis & Gale 1994，arXiv:cmp-lg/9407020；边标边学、由模型挑，统称�
           python demo02_sentiment/extra_label.py                 实验，再打开网页，标自带的评论
           python demo02_sentiment/extra_label.py --experiment    只做实验
           python demo02_sentiment/extra_label.py --file 评论.csv --labels 差 一般 好
---file 是没有标签的评论，一行一条，--labels 是各类叫什么。浏览器打开它打印的网址；每答一条都立刻
-写进 params/labels/，按 Ctrl-C 停，再运行一次同样的命令就接着标。
+--file 是没有标签的评论：.txt 一行一条，表格的第一行是列名（没有列名的加 --column 第1列）；--labels
+是各类叫什么。浏览器打开它打印的网址；每答一条都立刻写进 params/labels/，按 Ctrl-C 停，同样的命令再
+运行一次就接着标。
 
 会看到：
     ── 1. 要标的评论，特征先算好
@@ -113,7 +114,9 @@ def main(args) -> None:
     classes = len(set(args.labels or []))
     example = "例如 --file 评论.csv --labels 差 一般 好"
     if args.file and (classes < 2 or args.data):
-        raise CourseError("--file 要和 --labels（至少两类）一起写，不写 --data", example)
+        raise CourseError(
+            "--file 要和 --labels（至少两类）一起写，不写 --data；评论在哪一列用 --column", example
+        )
     if args.labels and not args.file:
         raise CourseError("--labels 要和 --file（没有标签的评论）一起写", example)
     if not args.experiment:
@@ -121,7 +124,7 @@ def main(args) -> None:
 
     step("1. 要标的评论，特征先算好")
     #    BERT 冻结，特征只算一遍（第 6 课）；之后只重学分类头，百分之几秒，所以能答一条学一遍
-    #    自带的评论也当它没有标签：第 2 步用真标签替你答题，第 3 步一眼也不看
+    #    自带的评论也当它没有标签：第 2 步用真标签替你答题，第 3 步不看它们的，曲线用的是验证集的
     if args.file:
         texts, names = read_unlabelled(args.file, args.column, POOL), args.labels
         parts = {"要标的": texts}
@@ -130,7 +133,8 @@ def main(args) -> None:
         texts, names = train.texts[:POOL], train.label_names
         parts = {"要标的": texts, "validation": validation.texts}
     print(f"要标的 {len(texts)} 条，分成 {'、'.join(names)}")
-    features, *asked, _ = sentence_features(find_model(args.model), parts.items())
+    folder = find_model(args.model)
+    features, *asked, _ = sentence_features(folder, parts.items())
     exam = None if args.file else (asked[0], np.array(validation.labels))
 
     step("2. 先量一量：最拿不准的先标，省不省")
@@ -153,12 +157,14 @@ def main(args) -> None:
 
     step("3. 你来标")
     #    网页不告诉你模型怎么猜：看过别人的答案，你的答案就不算数了
-    #    每 EVERY 条有一条是随机抽的：模型先猜，你再答，没有验证集的就数它一路上猜对了几成。导出时
-    #    它们写成 test：train.py 不学，07_evaluate.py 拿来考
-    open_page(path, args.port, texts, names, features, exam, learn, least_sure, START, EVERY)
+    #    每 EVERY 条有一条是随机抽的，开标之前就抽好，模型挑不到；导出时写成 test，07_evaluate.py 拿
+    #    来考。用 --file 时没有验证集，曲线画的是：这些随机抽的，模型在你答之前猜对了几成
+    page = path, args.port, folder
+    open_page(*page, texts, names, features, exam, learn, least_sure, START, EVERY)
 
     # 小结：先用冻结的特征，标一条学一遍；挑题能省多少，先量再信；考题永远随机抽，
-    #       要 30 道考题，一共得答一百六十条左右
+    #       要 30 道考题，一共得答一百六十条左右。导出的 CSV，别的脚本 --data 也读；可是一百来条、
+    #       挑出来的又都是难题，train.py 靠切出来的十几条挑不准轮次，用旁边存好的 .pth
     # 练习 1：把 POOL 改成 9600 再做一次实验：差变大了吗？是挑的那边高了，还是随机的那边低了？
     # 练习 2：把 least_sure 里的 argmin 换成 argmax，最有把握的先标，会怎样？先猜再运行
 

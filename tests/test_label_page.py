@@ -14,9 +14,12 @@ from selenium.webdriver.common.by import By
 from test_expected_output import keeps_its_promise, promised
 from test_page import BROWSER, DRIVER, browser, downloads, wait  # noqa: F401
 
+from backstage.classifier import SentimentClassifier
 from backstage.label_page import Labelling, picture
+from course.columns import DataSource
 from course.errors import CourseError
 from extra_label import learn, least_sure
+from my_dataset import MyDataset
 
 LABEL = "demo02_sentiment/extra_label.py"
 SHOWN = """  // the review, what the page says, how many points the curve has
@@ -31,18 +34,22 @@ def test_the_least_sure_is_asked_and_a_fifth_is_drawn_at_random(tmp_path):
     texts = ["=1+1", *(f"第 {i} 条，\n很好" for i in range(1, 119)), "=1+1"]  # one comes twice
     names, about = ["差", "一般", "好"], (features, None, learn, least_sure, 10, 5)
     work = Labelling(tmp_path / "a.jsonl", texts, names, *about)
+    exam = work.drawn.tolist()  # chosen before the first answer: no model has a say in it
     for n in range(40):
         if n >= 10 and n % 5:
-            asked = {r["text"] for r in work.records}
+            asked = {r["text"] for r in work.records} | {texts[i] for i in exam}
             left = [i for i in range(120) if texts[i] not in asked]
             assert work.row == left[work.head.predict_proba(features[left]).max(axis=1).argmin()]
         work.answer(work.row, names[labels[work.row]])
-    assert [n for n, r in enumerate(work.records) if r["drawn"]] == list(range(10, 40, 5))
+    drawn = [n for n, r in enumerate(work.records) if r["drawn"]]
+    assert drawn == list(range(10, 40, 5)) and len(exam) == 24
+    assert [work.records[n]["text"] for n in drawn] == [texts[i] for i in exam[:6]]
     # no validation set: how many of those drawn the head had guessed before it was told
     right = sum(r["guess"] == r["label"] for r in work.records if r["drawn"])
     assert work.curve()[-1] == (36, 100 * right / 6)
     assert ["svg" in picture([(1, 50.0)] * n, False) for n in (0, 9, 10)] == [False, False, True]
     assert "6 条是考题（test），太少：要 30 条" in work.export() and "160 条左右" in work.export()
+    assert "这份只有 120 条" in work.export()
     work.answer((work.row + 1) % 120, "好")  # not the one on the screen: pressed too soon
     assert len(work.records) == 40
     work.answer(work.row, None)
@@ -101,19 +108,28 @@ def test_keys_a_kill_and_what_train_py_reads(repo, mini_bert, mini_data, tmp_pat
         press("2", 0, 1, 1)
         assert press("u", 0, 0, 1) == second and press("u", 0, 0) == first
         counts = [0, 0]
-        for _ in range(22):
+        for _ in range(32):
             label = truth[shown()[0]]
             counts[label] += 1
             last = press("12"[label], *counts)
     with serving(repo, *flags) as (printed, url):
         page.get(url)
-        assert "从前标过 22 条" in printed and shown() == last
+        assert "从前标过 32 条" in printed and shown() == last
         assert "最拿不准的先标  随机地标" not in printed  # not the experiment again
         page.find_element(By.TAG_NAME, "body").send_keys("e")
-        wait(page, lambda: "写好" in page.page_source)
+        wait(page, lambda: "网页上的分类头也存好了" in page.page_source)
         asked = page.execute_script("return performance.getEntriesByType('resource')")
     assert {urlsplit(one["name"]).netloc for one in asked} == {urlsplit(url).netloc}
     flags = (*flags, "--data", tmp_path / "labels" / f"{mini_data.name}.csv", "--epochs", 2)
     done = run_script(ROOT, "demo02_sentiment/train.py", *flags)
-    # test: those drawn at random, the 11th, the 16th, the 21st
-    assert "train 17 条，validation 2 条，test 3 条" in done.stdout and done.returncode == 0
+    # test: those drawn at random, the 11th, the 16th, the 21st, …
+    assert "train 24 条，validation 3 条，test 5 条" in done.stdout and done.returncode == 0
+    # the head of the page, as the other lessons read it: learned from the same 24
+    weights = tmp_path / "labels" / f"{mini_data.name}.pth"
+    done = run_script(ROOT, "demo02_sentiment/07_evaluate.py", "--weights", weights)
+    assert done.returncode == 0 and "测试集 5 条" in done.stdout, done.stderr
+    classifier, csv = SentimentClassifier(weights), weights.with_suffix(".csv")
+    train = MyDataset("train", DataSource(csv))
+    features = classifier.sentences.encode(train.texts).numpy()
+    expected = learn(features, np.array(train.labels)).predict_proba(features)
+    assert np.allclose(classifier.probabilities(train.texts), expected, atol=1e-4)

@@ -293,6 +293,15 @@ def test_the_column_is_found_as_in_the_training(tmp_path, weights, classifier, c
     source = write_table(tmp_path / "bare.csv", [("1", "很好"), ("2", "太差")])
     predict_file(weights, source, "第2列", tmp_path / "out.csv")
     check(read_csv(tmp_path / "out.csv"), ["很好", "太差"], classifier, "第2列")
+    # one column: a name, or already the first review?
+    source = write_table(tmp_path / "one.csv", [("很好",), ("太差",)])
+    with pytest.raises(CourseError, match="不知道它是列名，还是第一条评论") as refusal:
+        predict_file(weights, source, None, tmp_path / "out.csv")
+    assert "--column 第1列" in refusal.value.next_step
+    for content, real in (('[{"text": "好"}]', "里面是 JSON"), ("text,label\n好,1", "用 , 分列")):
+        (tmp_path / "a.txt").write_text(content, encoding="utf-8")
+        with pytest.raises(CourseError, match=real):
+            predict_file(weights, tmp_path / "a.txt", None, tmp_path / "out.csv")
 
 
 def test_what_excel_cannot_hold(tmp_path, weights):

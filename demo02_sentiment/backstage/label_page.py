@@ -12,24 +12,32 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
+import torch
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from torch import nn
 
+from backstage.checkpoint import describe
 from backstage.classifier import readable
 from backstage.predict_file import survey, write_frames
+from backstage.probe import sentence_features
+from backstage.stacked import folded
 from course.api import HOST, serve_until_stopped
 from course.columns import DataSource
 from course.errors import CourseError
 from course.files import atomic_write, only_one
+from course.models import load_tokenizer
 from course.paths import command, portable
 from course.tables import cell, read_path
+from my_dataset import MAX_LENGTH, MyDataset
+from net import Model
 
 FIRST, RANDOM, UNSURE = "开头几条，随机抽的", "随机抽查的", "模型最拿不准的"  # 为什么问这一条
 EXAM = 30  # 考题少于这么多条，一条就差 3 个点以上
 DRAWN = 10  # 随机抽查的少于这么多条，先不画猜对了几成
 GUIDE = """## 自己标
 读一条，按它是哪一类（按钮上的数字也是键盘上的键），说不准的跳过。答案一条一条地存好了，随时可以关掉，
-下次接着标；曲线平了，随机抽查的也够 {exam} 条（一共答 {total} 条左右），就可以停，导出 CSV。"""
+下次接着标；{flat}随机抽查的够 {exam} 条（一共答 {total} 条左右），就可以停，导出。"""
 SKIPPED = None  # 跳过的，标签是它
 KEYS = """<script>
 document.addEventListener("keydown", (event) => {
@@ -68,7 +76,10 @@ class Labelling:
         self.learn, self.least_sure, self.start, self.every = learn, least_sure, start, every
         self.rows = {text: i for i, text in enumerate(texts)}
         self.total = start + every * EXAM  # 一共答到这么多条左右，随机抽查的才够 EXAM 条
-        self.order = np.random.default_rng(0).permutation(len(texts))
+        # 随机抽查的事先就抽好，模型挑不到它们：挑剩下的再抽，难的已经挑走了，考题就太容易
+        order = np.random.default_rng(0).permutation(len(texts))
+        fifth = np.arange(len(texts)) % every == 0
+        self.drawn, self.rest = order[fifth], order[~fifth]
         self.go_on(read_answers(path, names))
 
     def go_on(self, records: list[dict]) -> None:
@@ -87,11 +98,16 @@ class Labelling:
         self.records, self.head = records, head
 
         done, count = {r["text"] for r in records}, len(labelled(records))
-        left = np.array([i for i in self.order if self.texts[i] not in done])
-        if not len(left):
+        left, drawn = (
+            np.array([i for i in rows if self.texts[i] not in done])
+            for rows in (self.rest, self.drawn)
+        )
+        if len(drawn) and (not len(left) or (count >= self.start and count % self.every == 0)):
+            self.row, self.why = int(drawn[0]), RANDOM
+        elif not len(left):
             self.row, self.why = -1, ""
-        elif count < self.start or count % self.every == 0:
-            self.row, self.why = int(left[0]), FIRST if count < self.start else RANDOM
+        elif count < self.start:
+            self.row, self.why = int(left[0]), FIRST
         else:
             self.row, self.why = int(self.least_sure(head, self.features, left)), UNSURE
 
@@ -126,9 +142,7 @@ class Labelling:
         rows = [(r["text"], r["label"], split) for r, split in zip(done, splits, strict=True)]
         with atomic_write(self.csv) as path:
             write_frames(path, ".csv", [pd.DataFrame(rows, columns=["text", "label", "split"])])
-        csv = portable(self.csv)
-        train = command("demo02_sentiment/train.py", "--data", csv, "--params", "params/mine")
-        return f"写好 `{csv}`。{self.exam_size()}。训练：`{train}`"
+        return f"写好 `{portable(self.csv)}`。{self.exam_size()}"
 
     def exam_size(self) -> str:
         """考题有几条，够不够"""
@@ -136,7 +150,39 @@ class Labelling:
         said = f"随机抽查的 {count} 条是考题（test）"
         if count < EXAM:
             said += f"，太少：要 {EXAM} 条才稳一点，一共得答 {self.total} 条左右"
+        if len(self.texts) < self.total:
+            said += f"，这份只有 {len(self.texts)} 条，再找一些来"
         return said
+
+
+def save_head(csv: Path, folder: Path, learn: Callable) -> str:
+    """导出的 CSV 里 train 那几条，照网页上的办法学一遍，存成旁边的 .pth；返回怎么用它
+
+    train.py 也读得了这个 CSV，可是验证集是从挑出来的难题里切的，靠它挑不准哪一轮好。
+    """
+    parts = {name: MyDataset(name, DataSource(csv)) for name in ("train", "validation")}
+    features = sentence_features(folder, [(name, part.texts) for name, part in parts.items()])
+    head = learn(features[0], np.array(parts["train"].labels))
+    score = head.score(features[1], parts["validation"].labels)
+    layer = {name: torch.tensor(x, dtype=torch.float32) for name, x in folded(head).items()}
+    if len(layer["bias"]) == 1:  # 两类时只有第 1 类的分数，第 0 类的是 0
+        layer = {name: torch.cat([0 * x, x]) for name, x in layer.items()}
+    model = Model(folder, len(layer["bias"]))
+    if not isinstance(model.head, nn.Linear):
+        raise CourseError("net.py 的分类头改过了，网页学的是一层 Linear，存不进去", "改回去")
+    model.head.load_state_dict(layer)
+    tokenizer = load_tokenizer(folder, MAX_LENGTH)
+    model.record = describe(
+        model, tokenizer, parts["train"], epoch=0, validation_accuracy=score, seed=0
+    )  # fmt: skip
+    path = csv.with_suffix(".pth")
+    with atomic_write(path) as temporary:
+        torch.save(model.state_dict(), temporary)
+    evaluate, predict = (
+        command(f"demo02_sentiment/{name}.py", "--weights", portable(path))
+        for name in ("07_evaluate", "08_predict")
+    )
+    return f"。网页上的分类头也存好了，考它：`{evaluate}`，用它：`{predict} 一句话`"
 
 
 def labelled(records: list[dict]) -> list[dict]:
@@ -181,8 +227,8 @@ def picture(points: list[tuple[int, float]], exam: bool) -> str:
     )
 
 
-def make_app(work: Labelling) -> FastAPI:
-    """网页：一条评论，一类一个按钮，跳过，撤销，导出，曲线"""
+def make_app(work: Labelling, folder: Path) -> FastAPI:
+    """网页：一条评论，一类一个按钮，跳过，撤销，导出，曲线；folder 是算特征的 BERT"""
     import gradio
 
     def shown(message: str | None = None) -> list:
@@ -209,8 +255,18 @@ def make_app(work: Labelling) -> FastAPI:
         except CourseError as error:  # 写不了文件
             raise gradio.Error(str(error)) from error
 
+    def export(row: int) -> str:
+        said = work.export()
+        if not labelled(work.records):
+            return said
+        try:
+            return said + save_head(work.csv, folder, work.learn)
+        except CourseError as error:  # 还只有一类
+            return f"{said}。模型还存不下：{error}"
+
     with gradio.Blocks(title="自己标", analytics_enabled=False) as page:
-        gradio.Markdown(GUIDE.format(exam=EXAM, total=work.total))
+        flat = "曲线平了，" if work.exam else ""  # 没有验证集，它是一路的平均，总会平
+        gradio.Markdown(GUIDE.format(exam=EXAM, total=work.total, flat=flat))
         row = gradio.Number(visible="hidden")  # 答的是屏幕上的哪一条，跟着每一下按键送回来
         said = gradio.Markdown(elem_id="said")
         # 长短都一样高，按钮不跳
@@ -228,7 +284,7 @@ def make_app(work: Labelling) -> FastAPI:
             keys |= {
                 gradio.Button("跳过（空格）", elem_id="key-s"): partial(work.answer, label=SKIPPED),
                 gradio.Button("撤销（U）", elem_id="key-u"): lambda row: work.undo(),
-                gradio.Button("导出 CSV（E）", elem_id="key-e"): lambda row: work.export(),
+                gradio.Button("导出（E）", elem_id="key-e"): export,
             }
         message = gradio.Markdown()
         curve = gradio.HTML(elem_id="curve")
@@ -258,8 +314,8 @@ def answers_file(params: Path, source: Path | str | None) -> Path:
     return params / "labels" / f"{Path(source or 'shipped').stem}.jsonl"
 
 
-def open_page(path: Path, port: int, *about) -> NoReturn:
-    """网页，一直服务到 Ctrl-C；答案写在 path，about 是 Labelling 还要的"""
+def open_page(path: Path, port: int, folder: Path, *about) -> NoReturn:
+    """网页，一直服务到 Ctrl-C；答案写在 path，folder 是算特征的 BERT，about 是 Labelling 还要的"""
     busy = CourseError(f"另一个程序正在标，答案也写在 {path}", "用那一个，或者先停掉它")
     with only_one(path.with_suffix(".lock"), busy):
         work = Labelling(path, *about)
@@ -268,4 +324,4 @@ def open_page(path: Path, port: int, *about) -> NoReturn:
         def announce(url: str) -> None:
             print(f"网页  {url}\nCtrl-C 停止，再运行一次同样的命令接着标", flush=True)
 
-        serve_until_stopped(make_app(work), port, announce)
+        serve_until_stopped(make_app(work, folder), port, announce)
