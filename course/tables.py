@@ -94,7 +94,7 @@ def encoding_of(file: BinaryIO) -> str:
                     foreign += len(text)
                     common += len(text.encode("gb2312", "ignore")) // 2
                     # Big5 当 GBK 读，三成是这些：不是字，是留给各家自己用的
-                    common -= len(re.findall("[\ue000-\uf8ff]", text))
+                    common -= len(re.findall(r"[\ue000-\uf8ff]", text))
         except UnicodeDecodeError:
             continue
         if common >= COMMON * foreign:
