@@ -222,8 +222,7 @@ class OwnData:
         (text, label), notes = find_columns(table.head(SAMPLED), file, self.source)
         check_flat(table[text], file, "text")
         check_flat(table[label], file, "label")
-        same = table[[text, label]].map(lambda value: plain(whole(value)))
-        again = (same == [plain(text), plain(label)]).all(axis=1)  # 几个文件接成的
+        again = (table[text] == text) & (table[label] == label)  # 几个文件接成的
         table = self.drop(table, again, "又是一行列名")
         labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
         rows = {"text": map(whole, table[text]), "label": labels, "split": split}
