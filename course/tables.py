@@ -132,7 +132,7 @@ def cells_of(
     slashes：引号写成 \\" 的（MySQL、Spark），当作两个引号；extra：比第一行多几格也行。
     """
     text.seek(0)
-    lines = islice(text, above, None)
+    lines = (re.sub(r"\r(?!\r*$)", "\0", line) for line in islice(text, above, None))
     if slashes:
         lines = (re.sub(r'(?<!\\)((\\\\)*)\\"', r'\1""', line) for line in lines)
     if len(sign) > 1:  # csv 只认一个字的
@@ -151,7 +151,7 @@ def cells_of(
                     f"第 {row} 行有 {len(cells)} 格，列名只有 {width} 个：{shown}；"
                     "第一行要是列名，评论里有逗号的，整条放在英文双引号里"
                 )
-            yield row, cells
+            yield row, [cell.replace("\0", "\r") for cell in cells]
     except csv.Error as error:
         raise ValueError(
             f"第 {row + 1} 行前后读不通，多半是双引号不成对（{error}）；评论里的一个引号要写两个"
@@ -179,18 +179,22 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
     if said or "_!_" in line:
         own = said or "_!_"
     elif own not in outside:
-        own = max([own, *SIGNS], key=outside.count)
+        own = max([own, *SIGNS, *[" "] * line.startswith('"')], key=outside.count)  # R 用空格
     counts, slashes, spaced, naked = {outside.count(own)}, False, False, False
-    for row in chain([line], text):
+    text.seek(0)
+    if line.endswith("\n"):  # 别处单独的 \r 是评论里的字，不是换行
+        text.reconfigure(newline="\n")
+    for row in islice(text, above, None):
         counts |= {row.count(own)} if '"' in row else set()
         naked = naked or ("," in row and '"' not in row)
         slashes = slashes or '\\"' in row
         spaced = spaced or f'{own} "' in row
-    options = {"skipinitialspace": spaced and f"{own} " in line}  # text, label 这样空了格的
+    options = {"skipinitialspace": spaced and f"{own} " in outside}  # text, label 这样空了格的
     ways = [(options, False, 0)] + [(options, True, 0)] * slashes
-    if own in ("\t", "_!_") and len(counts) == 1:
-        ways = [(PLAIN, False, 0)]  # 有引号的每一行都有那么多 Tab：一行就是一条，引号是评论里的字
-    elif line.startswith('"'):
+    if own in ("\t", "_!_", "\x01") and len(counts) == 1:
+        # 有引号的每一行都有那么多 Tab：一行就是一条，引号是评论里的字
+        options, slashes, ways = PLAIN, False, [(PLAIN, False, 0)]
+    if line.startswith('"') or options == PLAIN:
         ways.append((options, slashes, 1))  # R 的 write.table：行号那一列没有列名
     problem = None
     for way in ways:
@@ -202,7 +206,7 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
                 elif any(cells):
                     total += 1
                     short += [row] if len(cells) < width else []
-                    if way[2] and not cells[0].isdecimal():
+                    if way[2] and (short or not cells[0].isdecimal()):
                         raise ValueError("不是 R 的行号")
                     if lines := rows_inside(cells, own, width):
                         doubtful.append((row, lines))
@@ -230,7 +234,7 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
         )
     rows = ((n, row + [""] * (width - len(row))) for n, row in cells_of(text, above, own, *way))
     if way[0] == PLAIN:  # 有的程序照样括：列名也括着，或者里面的引号写了两个
-        marks = ['""', *[","] * (not naked), *[""] * line.startswith('"')]  # Excel 括有逗号的
+        marks = ['""', "\r", *[","] * (not naked), *[""] * line.startswith('"')]  # Excel 括有逗号的
         rows = ((n, [unquoted(cell, marks) for cell in row]) for n, row in rows)
     if bare:
         return [f"第{i}列" for i in range(1, width + 1)], rows
@@ -239,9 +243,12 @@ def read_csv(text: TextIO, suffix: str, about: About, bare: bool) -> tuple:
 
 
 def unquoted(cell: str, marks: list[str]) -> str:
-    inside, pair = cell[1:-1], re.compile(r'""|\\"')  # R 写成 \"
-    whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in pair.sub("", inside)
-    return pair.sub('"', inside) if whole and any(mark in inside for mark in marks) else cell
+    inside = cell[1:-1]
+    if len(cell) > 1 and cell[0] == cell[-1] == '"' and any(mark in inside for mark in marks):
+        for pair in ('""', '\\"'):  # R 写成 \"
+            if '"' not in inside.replace(pair, ""):
+                return inside.replace(pair, '"')
+    return cell
 
 
 def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:

@@ -367,9 +367,26 @@ def two_quotes_of_a_tsv(f):  # and one row with a Tab too many
     return write(f / "a.tsv", [*rows, *lines_of(odd, "{y}\t{t}")]), labels, ["丢掉 0 行"]
 
 
+def mysql_batch_of_a_windows_page(f):  # MySQL writes \n as two letters, \r as it is
+    odd = {f"{t}\r\\n第二行": y for t, y in WORDS.items()}
+    return write(f / "a.tsv", lines_of(odd, "{t}\t{y}", "text\tlabel")), odd, ["丢掉 0 行"]
+
+
+def r_by_default(f):  # write.table(frame, "a.csv"): blanks between the columns, row names
+    rows = lines_of(WORDS, '"{i}" "{t}, 说" "{y}"', '"text" "label"')
+    return write(f / "a.csv", rows), {f"{t}, 说": y for t, y in WORDS.items()}, []
+
+
+def hive(f):
+    odd = {f'"{t}" 说': y for t, y in WORDS.items()}
+    path = write(f / "a.txt", lines_of(odd, "{y}\x01{t}"))
+    return DataSource(path, "第2列", "第1列"), odd, []
+
+
 def quoted_where_excel_has_to(f):  # "Unicode text": only a cell with an English comma
-    odd = {f"{t}, 真的" if i % 3 else t: y for i, (t, y) in enumerate(WORDS.items())}
-    rows = [f'{y}\t"{t}"' if "," in t else f"{y}\t{t}" for t, y in odd.items()]
+    odd = {f'{t}, 好\\"吃' if i % 3 else t: y for i, (t, y) in enumerate(WORDS.items())}
+    rows = [f"{y}\t" + ('"{}"'.format(t.replace('"', '""')) if "," in t else t)
+            for t, y in odd.items()]  # fmt: skip
     return write(f / "a.tsv", ["label\ttext", *rows], "utf-16"), odd, []
 
 
@@ -445,7 +462,8 @@ READ = {
         a_column_that_only_begins_like_the_label, two_columns_like_split, outfile_null,
         a_space_after_the_comma, saved_twice_with_its_index, titles_that_begin_with_a_quote,
         bare_workbook, names_that_differ_in_case, a_folder_with_other_things, half_an_emoji,
-        two_quotes_of_a_tsv, quoted_where_excel_has_to, lines_in_a_review_and_a_row_without_label,
+        mysql_batch_of_a_windows_page, r_by_default, hive, two_quotes_of_a_tsv,
+        quoted_where_excel_has_to, lines_in_a_review_and_a_row_without_label,
         list_of_one_class, concatenated, an_empty_first_sheet, ids_as_keys, files_of_one_part,
     )},
     **{f"nothing {word}": nothing(word) for word in ("\\N", "#N/A", "nan", "NULL", "None")},
@@ -506,6 +524,11 @@ REFUSED = {
         "a.csv",
         [*lines_of(NUMBERS, "{i},{y},{t}", "id,label,review"), '61,0,"质量', "62,1,好", '63,0,差"'],
         "引号不成对",
+    ),
+    "a comma too many, and no row numbers of R": (
+        "a.csv",
+        ['"id","text","label","likes"', *lines_of(NUMBERS, '{i},"{t}",{y},2'), '61,"好",吃,1,3'],
+        "第 62 行有 5 格，列名只有 4 个",
     ),
     "columns of counts": (
         "a.csv", lines_of(WORDS, "{t},{i},{y}", "微博正文,评论,情感"), "认不出哪一列是评论"
