@@ -241,7 +241,9 @@ def test_a_parquet_far_larger_than_its_file_is_refused(monkeypatch):
 
 # what a table may hold: no NUL (no text file has one), no half emoji
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
-names = st.text("文字 ,;\"'\t", min_size=1, max_size=5).filter(lambda name: "文" in name.strip() == name)
+names = st.text("文字 ,;\"'\t", min_size=1, max_size=5).filter(
+    lambda name: "文" in name.strip() == name
+)
 
 
 @few
