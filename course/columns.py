@@ -189,7 +189,7 @@ def check_header(
     if not any(
         re.fullmatch(r"[+-]?\d+(\.\d+)?", plain(name))
         or name in set(table[name])
-        or len(name) > 15 >= 15 * len(columns)  # 只有一列：像一条评论
+        or (len(columns) == 1 and len(name) > 15)  # 像一条评论
         for name in columns
     ):
         return
