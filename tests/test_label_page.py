@@ -117,14 +117,14 @@ def test_keys_a_kill_and_what_train_py_reads(repo, mini_bert, mini_data, tmp_pat
         assert "从前标过 32 条" in printed and shown() == last
         assert "最拿不准的先标  随机地标" not in printed  # not the experiment again
         page.find_element(By.TAG_NAME, "body").send_keys("e")
-        wait(page, lambda: "网页上的分类头也存好了" in page.page_source)
+        wait(page, lambda: "没有见过考题的分类头也存好了" in page.page_source)
         asked = page.execute_script("return performance.getEntriesByType('resource')")
     assert {urlsplit(one["name"]).netloc for one in asked} == {urlsplit(url).netloc}
     flags = (*flags, "--data", tmp_path / "labels" / f"{mini_data.name}.csv", "--epochs", 2)
     done = run_script(ROOT, "demo02_sentiment/train.py", *flags)
     # test: those drawn at random, the 11th, the 16th, the 21st, …
     assert "train 24 条，validation 3 条，test 5 条" in done.stdout and done.returncode == 0
-    # the head of the page, as the other lessons read it: learned from the same 24
+    # a head like the page's, as the other lessons read it: learned from the same 24
     weights = tmp_path / "labels" / f"{mini_data.name}.pth"
     done = run_script(ROOT, "demo02_sentiment/07_evaluate.py", "--weights", weights)
     assert done.returncode == 0 and "测试集 5 条" in done.stdout, done.stderr

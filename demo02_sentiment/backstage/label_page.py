@@ -182,7 +182,7 @@ def save_head(csv: Path, folder: Path, learn: Callable) -> str:
         command(f"demo02_sentiment/{name}.py", "--weights", portable(path))
         for name in ("07_evaluate", "08_predict")
     )
-    return f"。网页上的分类头也存好了，考它：`{evaluate}`，用它：`{predict} 一句话`"
+    return f"。没有见过考题的分类头也存好了，考它：`{evaluate}`，用它：`{predict} 一句话`"
 
 
 def labelled(records: list[dict]) -> list[dict]:
