@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from torch import nn
 
-from backstage.checkpoint import describe
+from backstage.checkpoint import data_sha256, describe
 from backstage.classifier import readable
 from backstage.predict_file import survey, write_frames
 from backstage.probe import sentence_features
@@ -29,7 +29,7 @@ from course.files import atomic_write, only_one
 from course.models import load_tokenizer
 from course.paths import command, portable
 from course.tables import cell, read_path
-from my_dataset import MAX_LENGTH, MyDataset
+from my_dataset import MAX_LENGTH, MyDataset, read_reviews
 from net import Model
 
 FIRST, RANDOM, UNSURE = "开头几条，随机抽的", "随机抽查的", "模型最拿不准的"  # 为什么问这一条
@@ -160,6 +160,8 @@ def save_head(csv: Path, folder: Path, learn: Callable) -> str:
 
     train.py 也读得了这个 CSV，可是验证集是从挑出来的难题里切的，靠它挑不准哪一轮好。
     """
+    read_reviews.cache_clear()  # 上次导出时读过的，变了
+    data_sha256.cache_clear()
     parts = {name: MyDataset(name, DataSource(csv)) for name in ("train", "validation")}
     features = sentence_features(folder, [(name, part.texts) for name, part in parts.items()])
     head = learn(features[0], np.array(parts["train"].labels))
