@@ -384,14 +384,15 @@ def hive(f):
 
 
 def quoted_where_excel_has_to(f):  # "Unicode text": only a cell with an English comma
-    odd = {f'{t}, 好\\"吃' if i % 3 else t: y for i, (t, y) in enumerate(WORDS.items())}
+    ends = ("", ", 真的", ', 好\\"吃')
+    odd = {f"{t}{ends[i % 3]}": y for i, (t, y) in enumerate(WORDS.items())}
     rows = [f"{y}\t" + ('"{}"'.format(t.replace('"', '""')) if "," in t else t)
             for t, y in odd.items()]  # fmt: skip
     return write(f / "a.tsv", ["label\ttext", *rows], "utf-16"), odd, []
 
 
 def lines_in_a_review_and_a_row_without_label(f):
-    odd = {f"{t},\n还行": y for t, y in WORDS.items()}
+    odd = {f"{t},\n还行" if i % 3 else t: y for i, (t, y) in enumerate(WORDS.items())}
     frame = pd.DataFrame({"text": [*odd, "没有标签"], "label": [*odd.values(), None]})
     frame.to_csv(f / "a.csv", index=False)
     return f / "a.csv", odd, ["标签是空的 1 行：第 62 行"]
@@ -496,6 +497,11 @@ REFUSED = {
         "a.csv",
         ["text,label", *(f'第{i}条,"{("服务", "环境", "服务,环境")[i % 3]}"' for i in range(30))],
         "第 4 行有 2 个标签",
+    ),
+    "two labels, label studio's csv": (
+        "a.csv",
+        lines_of(WORDS, '{t},"{{""choices"":[""服务"",""{y}""]}}"', "text,sentiment"),
+        "第 2 行有 2 个标签",
     ),
     "objects": (
         "a.jsonl", ['{"review": {"title": "无", "body": "很好"}, "label": 1}'], "套着 title、body"
@@ -656,6 +662,12 @@ def test_a_folder_with_a_test_part_alone_is_an_exam(tmp_path):
     write(tmp_path / "test.csv", lines_of(WORDS, "{t},{y}", "text,label"))
     texts, _ = load_exam(DataSource(tmp_path), ["差评", "好评"])
     assert texts == TEXTS
+
+
+def test_an_exam_in_a_column_called_sentiment_keeps_the_names_that_were_learned(tmp_path):
+    path = write(tmp_path / "a.csv", lines_of(NUMBERS, "{t},{y}", "review,sentiment"))
+    assert load_exam(DataSource(path), ["0", "1"])[1] == [i % 2 for i in range(60)]
+    assert load_exam(DataSource(path), ["负向", "正向"])[1] == [i % 2 for i in range(60)]
 
 
 def test_rows_that_cannot_be_examined_are_counted(tmp_path, capsys):
