@@ -164,8 +164,7 @@ class OwnData:
     def drop(self, rows: pd.DataFrame, wrong: pd.Series, reason: str) -> pd.DataFrame:
         """去掉 wrong 的那几行，记下为什么；返回剩下的"""
         if wrong.any():
-            places = rows.place if "place" in rows else rows.index
-            self.dropped.setdefault(reason, []).extend(places[wrong])
+            self.dropped.setdefault(reason, []).extend(rows.place[wrong])
         return rows[~wrong]
 
     def lost(self) -> list[str]:
@@ -223,7 +222,8 @@ class OwnData:
         check_flat(table[text], file, "text")
         check_flat(table[label], file, "label")
         again = (table[text] == text) & (table[label] == label)  # 几个文件接成的
-        table = self.drop(table, again, "又是一行列名")
+        self.drop(table.index.to_frame(name="place"), again, "又是一行列名")
+        table = table[~again]
         labels = [label_of(value, f"{file} {place}") for place, value in table[label].items()]
         rows = {"text": map(whole, table[text]), "label": labels, "split": split}
         rows = pd.DataFrame(rows | {"place": table.index}, index=table.index, dtype=object)

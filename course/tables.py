@@ -255,10 +255,11 @@ def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
     """json：一个列表，{"data": […]}，几列，pandas 的 to_json 的几种；jsonl：一行一个对象"""
     import pandas as pd
 
+    broken = None
     try:
         rows = json.load(text)
     except json.JSONDecodeError as error:
-        whole_file = error
+        broken = error
         text.seek(0)
         rows = (line if line.strip() else "{}" for line in text)
     if isinstance(rows, dict) and suffix == ".jsonl":  # 只有一行
@@ -281,8 +282,8 @@ def read_objects(text: TextIO, suffix: str) -> Iterator[tuple[int, dict]]:
         try:
             row = json.loads(row) if isinstance(row, str) else row
         except json.JSONDecodeError as error:
-            if number == 1 and suffix == ".json":  # 不是一行一个的：整个文件哪里坏了
-                raise ValueError(f"不是完整的 JSON（{whole_file}）") from error
+            if broken and number == 1 and suffix == ".json":  # 不是一行一个的：整个文件哪里坏了
+                raise ValueError(f"不是完整的 JSON（{broken}）") from error
             raise ValueError(f"第 {number} 行不是 JSON（{error}）") from error
         if not isinstance(row, dict):
             raise ValueError(f'第 {number} 条不是对象，应该像 {{"text": "很好"}}')
@@ -299,11 +300,14 @@ def read_xlsx(file: BinaryIO, about: About, bare: bool) -> tuple:
         if sum(part.file_size for part in archive.infolist()) > MOST:
             raise ValueError(f"展开后超过 {MOST:,} 字节")
         parts = [part for part in archive.namelist() if part.startswith("xl/worksheets/sheet")]
-        if merged := sum(archive.read(part).count(b"<mergeCell ") for part in parts):
+        merged = empty = 0
+        for content in map(archive.read, parts):
+            merged += content.count(b"<mergeCell ")
+            empty += len(re.findall(rb"</f>(<v */>|<v></v>)?</c>", content))
+        if merged:
             said = f"有 {merged} 处合并的单元格，只有左上角一格有字；取消合并再填满才读得到"
             about.notes.append(said)
-        formulas = (re.findall(rb"</f>(<v */>|<v></v>)?</c>", archive.read(p)) for p in parts)
-        if empty := sum(map(len, formulas)):
+        if empty:
             about.notes.append(f"有 {empty} 格公式没有算好的结果，当作空的；用 Excel 打开，存一次")
     book = pd.ExcelFile(file, engine="openpyxl")
     sheets = sorted(book.book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")

@@ -409,10 +409,10 @@ def list_of_one_class(f):  # go_emotions
 
 
 def concatenated(f):  # the header again in the middle; one name was not written
-    rows = [f"{t},{y},{('bad', 'good')[int(y)] if i else ''}" for i, (t, y) in
+    rows = [f"{t},{y},{('bad', 'good')[int(y)] if i else ''},北京" for i, (t, y) in
             enumerate(NUMBERS.items())]  # fmt: skip
     labels = {t: ("bad", "good")[int(y)] for t, y in NUMBERS.items()}
-    header = "text,label,label_text"
+    header = "text,label,label_text,place"
     return write(f / "a.csv", [header, *rows, header]), labels, ["又是一行列名 1 行：第 62 行"]
 
 

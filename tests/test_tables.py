@@ -214,6 +214,7 @@ def test_parquet_keeps_every_digit_and_tells_the_names_of_its_labels():
         ("a.json", '{"train": [{"a": 1}], "test": [{"a": 1}]}', "里面有几份数据"),
         ("a.json", '{"text": ["a"], "label": [1, 0]}', "读不了"),
         ("a.json", "[1, 2]", "第 1 条不是对象"),
+        ("a.json", '["很好", "太差"]', "第 1 行不是 JSON"),
         ("a.parquet", as_parquet({"text": ["好"]})[:-9], "读不了"),
         (
             "a.parquet",

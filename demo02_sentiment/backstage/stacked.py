@@ -77,7 +77,7 @@ class Stacked(SentimentClassifier):
     def __init__(self, path: Path):
         again = command("demo02_sentiment/extra_stacking.py")
         if not path.is_file():
-            raise CourseError(f"还没有学过：没有 {path}", f"{again}（几分钟），再来")
+            raise CourseError(f"还没有学过：没有 {path}", f"{again}（一分钟上下），再来")
         try:
             with np.load(path, allow_pickle=False) as file:
                 self.arrays = {name: file[name] for name in file.files}
